@@ -1,0 +1,94 @@
+"""Child processes of the demo: started with a log file each, awaited until ready, ended by their own pid."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+
+class ChildFailed(RuntimeError):
+    """A child ended, or did not get ready in time; the message has the end of its log."""
+
+
+@dataclass
+class Child:
+    """A running child process and the file that has its output."""
+
+    name: str
+    process: asyncio.subprocess.Process
+    log: Path
+
+    def tail(self, lines: int = 8) -> str:
+        """The last `lines` lines of the child's output."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+    async def stop(self, grace: float = 10.0) -> None:
+        """End the child and its own children: SIGTERM, and SIGKILL after `grace` seconds."""
+        if self.process.returncode is None:
+            _signal_group(self.process.pid, signal.SIGTERM)
+            try:
+                await asyncio.wait_for(self.process.wait(), grace)
+            except TimeoutError:
+                _signal_group(self.process.pid, signal.SIGKILL)
+                await self.process.wait()
+
+
+async def start(name: str, command: Sequence[str], *, log: Path, env: Mapping[str, str]) -> Child:
+    """Start `command` in a process group of its own, its output going to `log`."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as output:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=output,
+            stderr=asyncio.subprocess.STDOUT,
+            env={**os.environ, **env},
+            start_new_session=True,
+        )
+    return Child(name, process, log)
+
+
+async def until_ready(child: Child, ready: Callable[[], Awaitable[bool]], *, timeout: float) -> None:
+    """Wait until `ready()` holds. Raises ChildFailed when the child ends first or `timeout` seconds have passed."""
+    try:
+        async with asyncio.timeout(timeout):
+            while not await ready():
+                if child.process.returncode is not None:
+                    code = child.process.returncode
+                    raise ChildFailed(f"{child.name} ended with status {code}; its log says:\n{child.tail()}")
+                await asyncio.sleep(0.1)
+    except TimeoutError:
+        raise ChildFailed(f"{child.name} was not ready within {timeout:.0f} s; its log says:\n{child.tail()}") from None
+
+
+async def answers(url: str) -> bool:
+    """Whether `url` answers 200 to a GET."""
+    async with httpx.AsyncClient(timeout=2.0, trust_env=False) as client:
+        try:
+            return (await client.get(url)).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+
+def free_port(preferred: int = 0) -> int:
+    """`preferred` if nothing listens there on loopback, else any free port."""
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", preferred))
+        except OSError:
+            probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _signal_group(pid: int, number: signal.Signals) -> None:
+    try:
+        os.killpg(pid, number)
+    except ProcessLookupError:
+        return  # ended by itself in the meantime
