@@ -1,0 +1,52 @@
+# Every command of the project; CI and people call the same ones. `make help` lists them.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SPEED ?= 20
+
+.PHONY: help setup demo up test check format crds bench clean
+
+help: ## list the commands
+	@echo "make COMMAND, the commands:"
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+
+setup: $(VENV)/.installed ## install everything from the lock into .venv (needs Python 3.11+ only)
+
+$(VENV)/.installed: pyproject.toml uv.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "cks-pool needs Python 3.11 or newer; point make at one: make setup PYTHON=python3.12" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.8,<1'
+	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv sync --frozen --quiet --python $(BIN)/python
+	@touch $@
+
+demo: setup ## run the whole story on this machine: pool, golden snapshots, two sessions, resets
+	@$(BIN)/python -m demo --speed $(SPEED)
+
+up: setup ## the same, left running: Prefect UI with every deployment, until Ctrl-C
+	@$(BIN)/python -m demo --speed $(SPEED) --keep
+
+test: setup ## run the whole test suite
+	$(BIN)/python -m pytest -q
+
+check: setup ## format, lint, strict types, import contracts, generated files
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pool.crds --check deployments/crds
+
+format: setup ## format the code and sort imports
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+crds: setup ## write the CRDs from the models
+	$(BIN)/python -m pool.crds deployments/crds
+
+bench: setup ## run the benchmarks; figures in benchmarks/README.md
+	$(BIN)/python -m benchmarks
+
+clean: ## remove what the demo and the tests left (.run), not the installation
+	rm -rf .run .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

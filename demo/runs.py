@@ -1,0 +1,71 @@
+"""Flow runs started through the Prefect API, as the platform's backend would, and followed to their end."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+from uuid import UUID
+
+import httpx
+
+from demo.processes import ChildFailed
+
+FINAL = {"COMPLETED", "FAILED", "CANCELLED", "CRASHED"}
+
+
+class RunFailed(ChildFailed):
+    """A flow run did not complete; the message is its state's."""
+
+
+class Runs:
+    """The Prefect API at `api_url`: start a deployment, follow the run, list what was run."""
+
+    def __init__(self, client: httpx.AsyncClient, ui_url: str) -> None:
+        self._client = client
+        self._ui_url = ui_url
+        self.urls: list[tuple[str, str]] = []
+
+    async def start(self, deployment: str, **parameters: Any) -> str:
+        """Create a flow run of `deployment` (its name; flow and deployment share it). Returns the run's ID."""
+        found = await self._json("GET", f"/deployments/name/{deployment}/{deployment}")
+        path = f"/deployments/{found['id']}/create_flow_run"
+        run = await self._json("POST", path, json={"parameters": parameters})
+        self.urls.append((run["name"], f"{self._ui_url}/runs/flow-run/{run['id']}"))
+        return str(run["id"])
+
+    async def finished(self, run_id: str | UUID, *, timeout: float = 120.0) -> dict[str, Any]:
+        """Wait for the run's final state and return the run. Raises RunFailed unless it is Completed."""
+        async with asyncio.timeout(timeout):
+            while True:
+                run = await self._json("GET", f"/flow_runs/{run_id}")
+                state = run["state"]
+                if state and state["type"] in FINAL:
+                    break
+                await asyncio.sleep(0.2)
+        if state["type"] != "COMPLETED":
+            raise RunFailed(f"flow run {run['name']} is {state['name']}: {state.get('message') or 'no message'}")
+        return run
+
+    async def run(self, deployment: str, **parameters: Any) -> dict[str, Any]:
+        """Start a deployment and wait for its run to complete."""
+        return await self.finished(await self.start(deployment, **parameters))
+
+    async def of_deployment(self, deployment: str) -> list[dict[str, Any]]:
+        """The deployment's flow runs, newest first."""
+        query = {
+            "deployments": {"name": {"any_": [deployment]}},
+            "sort": "EXPECTED_START_TIME_DESC",
+            "limit": 50,
+        }
+        answer = await self._json("POST", "/flow_runs/filter", json=query)
+        return list(answer)
+
+    async def _json(self, method: str, path: str, **options: Any) -> Any:
+        for attempt in range(5):
+            answer = await self._client.request(method, path, **options)
+            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE or attempt == 4:
+                break
+            await asyncio.sleep(0.5 * 2**attempt)  # SQLite was locked: the server asks to come again
+        if answer.is_error:
+            raise RunFailed(f"{method} {path} answered {answer.status_code}: {answer.text[:300]}")
+        return answer.json()

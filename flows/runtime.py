@@ -1,0 +1,80 @@
+"""What every flow run works with: settings, the Kubernetes connection, shared watches, the pool's state.
+
+The warm worker runs many flow runs in one event loop; they share one connection and its watches, so a wait costs no
+API calls of its own. The first run that needs it opens it, the last one closes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from weakref import WeakKeyDictionary
+
+from pool.kube.client import Kube
+from pool.kube.watching import Watching
+from pool.settings import Settings
+from pool.state import PoolState
+
+
+@dataclass(frozen=True)
+class Connection:
+    """One connection to the host cluster and what is built on it."""
+
+    settings: Settings
+    kube: Kube
+    watching: Watching
+    state: PoolState
+
+
+@dataclass
+class _Shared:
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    users: int = 0
+    connection: Connection | None = None
+    stack: AsyncExitStack = field(default_factory=AsyncExitStack)
+
+
+_shared: WeakKeyDictionary[asyncio.AbstractEventLoop, _Shared] = WeakKeyDictionary()
+
+
+def utcnow() -> datetime:
+    """The current time, UTC: the one clock of the flows."""
+    return datetime.now(UTC)
+
+
+@asynccontextmanager
+async def connected() -> AsyncIterator[Connection]:
+    """The event loop's shared connection, opened on first use.
+
+    Raises pool.errors.KubeconfigError or pool.errors.ApiUnavailable when the host cluster cannot be reached.
+    """
+    shared = _shared.setdefault(asyncio.get_running_loop(), _Shared())
+    async with shared.lock:
+        if shared.connection is None:
+            shared.connection, shared.stack = await _open()
+        shared.users += 1
+        connection = shared.connection
+    try:
+        yield connection
+    finally:
+        await asyncio.shield(_leave(shared))
+
+
+async def _open() -> tuple[Connection, AsyncExitStack]:
+    settings = Settings()
+    async with AsyncExitStack() as stack:
+        kube = await stack.enter_async_context(Kube.connect(settings.kubeconfig))
+        watching = await stack.enter_async_context(Watching(kube))
+        state = PoolState(kube, settings, now=utcnow)
+        return Connection(settings, kube, watching, state), stack.pop_all()
+
+
+async def _leave(shared: _Shared) -> None:
+    async with shared.lock:
+        shared.users -= 1
+        if shared.users == 0:
+            shared.connection = None
+            await shared.stack.aclose()

@@ -1,0 +1,122 @@
+"""Sessions get, keep and give back clusters: the pool-state module, as flows.
+
+An assignment takes milliseconds in the pool's state; as a flow run it also has a line, a log and an artifact in the
+UI. The reset that follows a release is a flow run of its own, started at once.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from prefect import flow, get_run_logger, task
+from prefect.deployments import arun_deployment
+from prefect.states import Completed
+from pydantic import Field
+
+from flows.retries import EFFECT
+from flows.runtime import connected
+from pool.models import Session, SessionId, TtlSeconds
+
+RESET_DEPLOYMENT = "reset-cluster/reset-cluster"
+
+Wait = Annotated[float, Field(ge=0, le=3600, description="Seconds to wait in the queue; 0 fails at once if none is free.")]
+
+
+@task(**EFFECT, task_run_name="assign-{session_id}")
+async def assign(session_id: str, ttl_seconds: int | None, priority: int, wait_seconds: float) -> Session:
+    """Bind the session to a cluster, waiting up to `wait_seconds` in the queue."""
+    async with connected() as pool:
+        return await pool.state.assign(
+            session_id, ttl_seconds=ttl_seconds, priority=priority, wait_seconds=wait_seconds or None
+        )
+
+
+@task(**EFFECT, task_run_name="reset-{cluster_id}-epoch-{epoch}")
+async def start_reset(cluster_id: str, epoch: int) -> str:
+    """Start the reset of a cluster as a flow run of its own; once an epoch, however often it is asked for.
+
+    Returns the flow run's name. Should the Prefect API not answer, maintenance finds the cluster `resetting` with
+    nobody on it and starts the reset.
+    """
+    run = await arun_deployment(
+        RESET_DEPLOYMENT,
+        parameters={"cluster_id": cluster_id},
+        timeout=0,
+        as_subflow=False,
+        idempotency_key=f"reset-{cluster_id}-{epoch}",
+    )
+    return run.name
+
+
+@flow(name="assign-session", flow_run_name="assign-{session_id}")
+async def assign_session(
+    session_id: SessionId,
+    ttl_seconds: TtlSeconds | None = None,
+    priority: Annotated[int, Field(ge=-100, le=100, description="Higher is served first; then by age.")] = 0,
+    wait_seconds: Wait = 0,
+) -> Any:
+    """Hand a session a cluster; asking again with the same session gives the same cluster.
+
+    Args:
+        session_id: The session's ID, a DNS name; it is also the name of the Session resource.
+        ttl_seconds: How long the session may keep the cluster, in seconds; the pool's default if left out.
+        priority: Higher is served first among those who wait.
+        wait_seconds: How long to wait in the queue when no cluster is free.
+    """
+    session = await assign(session_id, ttl_seconds, priority, wait_seconds)
+    status = session.status
+    message = f"{session_id} has {status.assigned_cluster} until {status.expires_at:%Y-%m-%d %H:%M:%S} UTC"
+    get_run_logger().info(message)
+    return Completed(message=message, data=session.to_contract())
+
+
+@flow(name="release-session", flow_run_name="release-{session_id}")
+async def release_session(
+    session_id: SessionId,
+    epoch: Annotated[int | None, Field(description="Refuse unless the session holds the cluster at this epoch.")] = None,
+) -> Any:
+    """Take the session's cluster back and start its reset.
+
+    Args:
+        session_id: The session that gives its cluster back.
+        epoch: The epoch the caller was given; a stale one is refused. Left out, it is not checked.
+    """
+    cluster_id, at = await release(session_id, epoch)
+    if cluster_id is None:
+        return Completed(message=f"{session_id} held no cluster; nothing to reset")
+    run = await start_reset(cluster_id, at)
+    message = f"{session_id} gave {cluster_id} back; its reset is flow run {run}"
+    get_run_logger().info(message)
+    return Completed(message=message, data={"clusterId": cluster_id, "reset": run})
+
+
+@task(**EFFECT, task_run_name="release-{session_id}")
+async def release(session_id: str, epoch: int | None) -> tuple[str | None, int]:
+    """Mark the session Released and its cluster `resetting`. Returns the cluster's ID, if there was one, and epoch."""
+    async with connected() as pool:
+        released = await pool.state.release(session_id, epoch=epoch)
+        return released.cluster_id, released.epoch
+
+
+@flow(name="extend-session", flow_run_name="extend-{session_id}")
+async def extend_session(
+    session_id: SessionId,
+    seconds: Annotated[int, Field(ge=60, le=28800, description="Seconds to add to the session's time.")] = 1800,
+) -> Any:
+    """Give an active session more time, cut to the pool's maximum.
+
+    Args:
+        session_id: An active session.
+        seconds: How much longer, in seconds, than now agreed.
+    """
+    message, expires_at = await extend(session_id, seconds)
+    get_run_logger().info(message)
+    return Completed(message=message, data={"expiresAt": expires_at})
+
+
+@task(**EFFECT, task_run_name="extend-{session_id}")
+async def extend(session_id: str, seconds: int) -> tuple[str, str]:
+    """Extend the session. Returns what was agreed, in words, and the new end (RFC 3339)."""
+    async with connected() as pool:
+        extension = await pool.state.extend(session_id, seconds)
+        return extension.message, extension.expires_at.isoformat()

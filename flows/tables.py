@@ -1,0 +1,51 @@
+"""The pool as tables: markdown for artifacts in the UI, rich for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from pool.models import ClusterPoolStats, PooledCluster
+
+COLUMNS = ("cluster", "phase", "session", "expires", "epoch", "operation", "golden", "last reset", "failure")
+
+
+def rows(clusters: Sequence[PooledCluster]) -> list[dict[str, Any]]:
+    """One row a cluster, keyed by COLUMNS, every cell text."""
+    return [dict(zip(COLUMNS, _cells(cluster), strict=True)) for cluster in clusters]
+
+
+def _cells(cluster: PooledCluster) -> tuple[str, ...]:
+    status = cluster.status
+    return (
+        cluster.name,
+        str(status.phase) + (" (cordoned)" if cluster.spec.cordoned else ""),
+        status.assigned_session or "",
+        f"{status.expires_at:%H:%M:%S}" if status.expires_at else "",
+        str(status.epoch),
+        str(status.operation.kind) if status.operation else "",
+        str(status.golden.generation) if status.golden else "",
+        f"{status.last_reset:%Y-%m-%d %H:%M:%S}" if status.last_reset else "",
+        status.failure.message if status.failure else "",
+    )
+
+
+def summary(stats: ClusterPoolStats) -> str:
+    """The counts in one line."""
+    return (
+        f"{stats.total_clusters} clusters: {stats.available_clusters} available, {stats.locked_clusters} locked, "
+        f"{stats.resetting_clusters} resetting, {stats.creating_clusters} creating, {stats.error_clusters} in error"
+    )
+
+
+def console_table(clusters: Sequence[PooledCluster], stats: ClusterPoolStats, console: Console | None = None) -> None:
+    """Print the pool for a person."""
+    table = Table(title=summary(stats), title_justify="left")
+    for column in COLUMNS:
+        table.add_column(column)
+    for row in rows(clusters):
+        table.add_row(*row.values())
+    (console or Console()).print(table)

@@ -1,0 +1,37 @@
+"""Fixtures shared by all tests: a simulator of one's own, served over HTTP from the test's event loop."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from simulator.app import Simulator
+
+SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
+"""Reference material that only some machines have; what needs it skips without it."""
+
+settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("thorough", parent=settings.get_profile("default"), max_examples=1000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+# Nothing a test does reports anything to anybody.
+os.environ["DO_NOT_TRACK"] = "1"
+os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
+
+
+@pytest.fixture
+async def simulator(tmp_path: Path) -> AsyncIterator[Simulator]:
+    """A fresh simulator with controllers and guests, a hundred times faster than real clusters."""
+    async with Simulator(speed=100.0, kubeconfig=tmp_path / "kubeconfig") as running:
+        yield running
+
+
+@pytest.fixture
+async def api_server(tmp_path: Path) -> AsyncIterator[Simulator]:
+    """A fresh, bare Kubernetes API: no controller touches what a test writes."""
+    async with Simulator(controllers=False, kubeconfig=tmp_path / "kubeconfig") as running:
+        yield running
