@@ -19,7 +19,9 @@ from pool.models import Session, SessionId, TtlSeconds
 
 RESET_DEPLOYMENT = "reset-cluster/reset-cluster"
 
-Wait = Annotated[float, Field(ge=0, le=3600, description="Seconds to wait in the queue; 0 fails at once if none is free.")]
+Wait = Annotated[
+    float, Field(ge=0, le=3600, description="Seconds to wait in the queue; 0 fails at once if none is free.")
+]
 
 
 @task(**EFFECT, task_run_name="assign-{session_id}")
@@ -73,7 +75,9 @@ async def assign_session(
 @flow(name="release-session", flow_run_name="release-{session_id}")
 async def release_session(
     session_id: SessionId,
-    epoch: Annotated[int | None, Field(description="Refuse unless the session holds the cluster at this epoch.")] = None,
+    epoch: Annotated[
+        int | None, Field(description="Refuse unless the session holds the cluster at this epoch.")
+    ] = None,
 ) -> Any:
     """Take the session's cluster back and start its reset.
 
