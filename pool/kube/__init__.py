@@ -1,0 +1,1 @@
+"""The Kubernetes API as plain dicts: resources, one client, shared watches."""

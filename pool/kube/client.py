@@ -1,0 +1,301 @@
+"""One connection to a Kubernetes API: any resource as dicts, errors translated, what can pass retried."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import aiohttp
+import stamina
+from kubernetes.aio.client import ApiClient, Configuration
+
+from pool.errors import ApiError, Forbidden, NotFound
+from pool.kube import faults
+from pool.kube.config import load_configuration, unusable
+from pool.kube.resources import Resource
+
+Object = dict[str, Any]
+Objects = list[Object]
+Patch = Object | Objects
+
+FIELD_MANAGER = "cks-pool"
+PAGE = 500
+"""Objects a list chunk: kubectl's number; keeps answers of a large pool to a few megabytes."""
+
+MERGE, JSON_PATCH, APPLY = (
+    "application/merge-patch+json",
+    "application/json-patch+json",
+    "application/apply-patch+yaml",
+)
+ANY = "*/*"
+NO_SUCH_OBJECT = "NotFound"
+"""Reason of a 404 about an object. Paths that are not served (no such kind, not even Kubernetes) answer without it."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request: method, path, query (empty values are left out), body as JSON, content types."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    body: Patch | None = field(default=None, repr=False)  # may hold secrets
+    content: str = "application/json"
+    accept: str = "application/json"
+
+
+class Kube:
+    """A Kubernetes API over one connection pool; safe for any number of tasks of one event loop.
+
+    Every call raises a subclass of pool.errors.ApiError. Calls that fail in passing (429, 5xx, resets, timeouts) are
+    tried again for about `patience` seconds. A write may then have happened already: a create can raise AlreadyExists
+    and a guarded replace Conflict for the caller's own first try, which callers treat as they treat anybody's.
+    """
+
+    def __init__(self, client: ApiClient, *, request_timeout: float, patience: float) -> None:
+        self._client = client
+        self._timeout = request_timeout
+        self._patience = patience
+
+    @classmethod
+    @asynccontextmanager
+    async def connect(
+        cls, kubeconfig: Path | None = None, *, context: str | None = None, request_timeout: float = 10.0
+    ) -> AsyncIterator[Kube]:
+        """Connect as a kubeconfig says; None takes $KUBECONFIG, ~/.kube/config or the pod's service account.
+
+        `request_timeout` (seconds) holds for one try of one request. Raises pool.errors.KubeconfigError when the file
+        is missing, unreadable or refused, pool.errors.ApiUnavailable when the server does not answer.
+        """
+        configuration = await load_configuration(kubeconfig, context=context)
+        async with cls.using(configuration, request_timeout=request_timeout) as kube:
+            try:
+                await kube.request("GET", "/version")
+            except Forbidden as error:
+                raise unusable(str(kubeconfig or "in use"), f"credentials refused: {error.message}") from error
+            yield kube
+
+    @classmethod
+    @asynccontextmanager
+    async def using(
+        cls, configuration: Configuration, *, request_timeout: float = 10.0, patience: float = 30.0
+    ) -> AsyncIterator[Kube]:
+        """Connect with a client configuration at hand; nothing is sent yet."""
+        # Long watches hold connections of their own; the bound is only there against a flood of requests.
+        configuration.connection_pool_maxsize = 512
+        try:
+            client = ApiClient(configuration)
+        except (OSError, ValueError) as error:  # ssl.SSLError is an OSError: a certificate or key that does not load
+            raise unusable(configuration.host, f"certificates do not load ({type(error).__name__})") from error
+        async with client:
+            yield cls(client, request_timeout=request_timeout, patience=patience)
+
+    @property
+    def server(self) -> str:
+        """Host and port of the API, for messages."""
+        return str(urlsplit(self._client.configuration.host).netloc)
+
+    async def get(self, resource: Resource, name: str, namespace: str | None = None) -> Object:
+        """One object. Raises pool.errors.NotFound."""
+        return await self.request("GET", resource.path(namespace, name))
+
+    async def find(self, resource: Resource, name: str, namespace: str | None = None) -> Object | None:
+        """One object, or None if there is none of that name. A kind that is not installed raises NotFound."""
+        try:
+            return await self.get(resource, name, namespace)
+        except NotFound as error:
+            if error.reason != NO_SUCH_OBJECT:
+                raise
+            return None
+
+    async def list(
+        self, resource: Resource, namespace: str | None = None, *, labels: str = "", fields: str = ""
+    ) -> Objects:
+        """All objects of a namespace (None: of all), by label and field selectors. A failure is never an empty list."""
+        items, _ = await self.list_at(resource, namespace, labels=labels, fields=fields)
+        return items
+
+    async def list_at(
+        self, resource: Resource, namespace: str | None = None, *, labels: str = "", fields: str = ""
+    ) -> tuple[Objects, str]:
+        """As `list`, with the resourceVersion to watch from."""
+        query = {"labelSelector": labels, "fieldSelector": fields, "limit": str(PAGE)}
+        items: Objects = []
+        page = await self.request("GET", resource.path(namespace), query)
+        while True:
+            # Items of a list carry neither apiVersion nor kind; callers want whole objects.
+            items += [{"apiVersion": resource.api_version, "kind": resource.kind} | item for item in page["items"]]
+            token = page["metadata"].get("continue")
+            if not token:
+                return items, page["metadata"]["resourceVersion"]
+            try:
+                page = await self.request("GET", resource.path(namespace), query | {"continue": token})
+            except ApiError as error:
+                if error.status != 410:
+                    raise
+                # The token outlived the server's history: only a list from the start is consistent.
+                items.clear()
+                page = await self.request("GET", resource.path(namespace), query)
+
+    async def create(self, resource: Resource, obj: Object, namespace: str | None = None) -> Object:
+        """Create an object. Raises pool.errors.AlreadyExists, also for an own first try whose answer was lost."""
+        path = resource.path(namespace or obj["metadata"].get("namespace"))
+        return await self.request("POST", path, {"fieldManager": FIELD_MANAGER}, obj)
+
+    async def replace(self, resource: Resource, obj: Object, *, subresource: str = "") -> Object:
+        """Write a whole object. With metadata.resourceVersion it raises pool.errors.Conflict if it changed since."""
+        path = resource.path(obj["metadata"].get("namespace"), obj["metadata"]["name"], subresource)
+        return await self.request("PUT", path, {"fieldManager": FIELD_MANAGER}, obj)
+
+    async def patch(
+        self,
+        resource: Resource,
+        name: str,
+        patch: Patch,
+        namespace: str | None = None,
+        *,
+        subresource: str = "",
+    ) -> Object:
+        """A merge patch (dict) or a JSON patch (list). A JSON patch is not tried again after a lost answer."""
+        path = resource.path(namespace, name, subresource)
+        content = JSON_PATCH if isinstance(patch, list) else MERGE
+        query = {"fieldManager": FIELD_MANAGER}
+        return await self.request("PATCH", path, query, patch, content=content, repeatable=content == MERGE)
+
+    async def apply(self, resource: Resource, obj: Object, *, force: bool = False) -> Object:
+        """Server-side apply as "cks-pool". Raises pool.errors.Conflict over fields of others unless `force`."""
+        path = resource.path(obj["metadata"].get("namespace"), obj["metadata"]["name"])
+        query = {"fieldManager": FIELD_MANAGER, "force": "true" if force else "false"}
+        return await self.request("PATCH", path, query, obj, content=APPLY)
+
+    async def delete(
+        self,
+        resource: Resource,
+        name: str,
+        namespace: str | None = None,
+        *,
+        uid: str | None = None,
+        resource_version: str | None = None,
+        propagation: str = "Background",
+        missing_ok: bool = True,
+    ) -> bool:
+        """Delete an object, if given only at this `uid` and `resource_version` (else pool.errors.Conflict).
+
+        Returns whether there was one to delete. Finalizers may keep it a while.
+        """
+        conditions = {"uid": uid, "resourceVersion": resource_version}
+        body: Object = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": propagation}
+        if any(conditions.values()):
+            body["preconditions"] = {key: value for key, value in conditions.items() if value}
+        try:
+            await self.request("DELETE", resource.path(namespace, name), None, body)
+        except NotFound as error:
+            if not missing_ok or error.reason != NO_SUCH_OBJECT:
+                raise
+            return False
+        return True
+
+    async def put(self, path: str, body: Object | None = None) -> None:
+        """Call a subresource that answers without a body.
+
+        KubeVirt: start and stop answer 202 with an empty body, and 406 to `Accept: application/json`.
+        """
+        await self.request("PUT", path, None, body if body is not None else {}, accept=ANY)
+
+    async def watch(
+        self,
+        resource: Resource,
+        namespace: str | None = None,
+        *,
+        resource_version: str,
+        labels: str = "",
+        seconds: int = 290,
+        silence: float = 75.0,
+    ) -> AsyncIterator[tuple[str, Object]]:
+        """Events (type, object) after `resource_version`: ADDED, MODIFIED, DELETED, BOOKMARK; one stream, no resuming.
+
+        Ends when the server ends it, at the latest after `seconds`. Raises pool.errors.ApiUnavailable when the stream
+        breaks or is silent for `silence` seconds (servers send a bookmark a minute), ApiError with status 410 when
+        the version is too old.
+        """
+        query = {
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": resource_version,
+            "labelSelector": labels,
+            "timeoutSeconds": str(seconds),
+        }
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._timeout, sock_read=silence)
+        try:
+            response = await self._open(Call("GET", resource.path(namespace), query), timeout)
+        except faults.Faulty as failed:
+            raise failed.fault.error from failed.__cause__
+        try:
+            async for line in response.content:
+                event = json.loads(line)
+                if event["type"] == "ERROR":
+                    status = event["object"]
+                    raise faults.answered(int(status.get("code", 500)), json.dumps(status).encode(), {}).error
+                yield event["type"], event["object"]
+        except (*faults.NETWORK_FAULTS, ValueError) as error:  # ValueError: half a line, the stream was cut
+            raise faults.unanswered(error, self.server).error from error
+        finally:
+            response.close()
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        query: dict[str, str] | None = None,
+        body: Patch | None = None,
+        *,
+        content: str = "application/json",
+        accept: str = "application/json",
+        repeatable: bool = True,
+    ) -> Object:
+        """One call, tried again while it can pass; an empty answer is {}. Raises pool.errors.ApiError."""
+        call = Call(method, path, query or {}, body, content, accept)
+        try:
+            async for attempt in stamina.retry_context(
+                faults.retry_on(repeatable), attempts=None, timeout=self._patience, wait_max=5.0, wait_jitter=0.5
+            ):
+                with attempt:
+                    return await self._answer(call)
+        except faults.Faulty as failed:
+            raise failed.fault.error from failed.__cause__
+        raise AssertionError("retries end with an answer or an error")
+
+    async def _answer(self, call: Call) -> Object:
+        response = await self._open(call, aiohttp.ClientTimeout(total=self._timeout))
+        try:
+            data = await response.read()
+            found = json.loads(data) if data.strip() and call.accept != ANY else {}
+        except (*faults.NETWORK_FAULTS, ValueError) as error:
+            raise faults.Faulty(faults.unanswered(error, self.server)) from error
+        return found if isinstance(found, dict) else {}
+
+    async def _open(self, call: Call, timeout: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
+        """Send a call and return its answer's stream, status below 400. Raises Faulty."""
+        headers = {"Accept": call.accept, "Content-Type": call.content}
+        query = {key: value for key, value in call.query.items() if value}
+        try:
+            # The generated client adds the credentials (and refreshes those that expire); the body goes as it is.
+            _, url, headers, _, _ = await self._client.param_serialize(
+                call.method, call.path, None, None, headers, auth_settings=["BearerToken"]
+            )
+            url += f"?{urlencode(query)}" if query else ""
+            sent = await self._client.rest_client.request(
+                call.method, url, headers=headers, body=call.body, _request_timeout=timeout
+            )
+            response: aiohttp.ClientResponse = sent.response
+            if response.status < 400:
+                return response
+            fault = faults.answered(response.status, await response.read(), response.headers)
+        except faults.NETWORK_FAULTS as error:
+            raise faults.Faulty(faults.unanswered(error, self.server)) from error
+        raise faults.Faulty(fault)
