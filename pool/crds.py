@@ -1,0 +1,221 @@
+"""CustomResourceDefinitions, generated from the models: `python -m pool.crds [--check] DIRECTORY`.
+
+The schema is *structural*, as the API server demands: no references, no alternatives, every node typed. Beyond types
+it holds the rules that no writer may break, whoever writes: the lifecycle's table, one holder a cluster, epochs that
+only grow. Transition rules (`oldSelf`) are checked by the API server on every update.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pool.lifecycle import TRANSITIONS, ClusterPhase
+from pool.models import GROUP, VERSION, ClusterSpec, ClusterStatus, PooledCluster, Session, SessionSpec, SessionStatus
+from pool.schemas import Schema, one_line, structural
+
+HEADER = "# Generated from pool/models.py by `python -m pool.crds deployments/crds`; edit the models instead.\n"
+
+
+def definitions() -> list[dict[str, Any]]:
+    """Both CustomResourceDefinitions, ready to apply."""
+    return [_pooled_clusters(), _sessions()]
+
+
+def _pooled_clusters() -> dict[str, Any]:
+    spec, status = structural(ClusterSpec), structural(ClusterStatus)
+    spec["properties"]["namespace"]["x-kubernetes-validations"] = [
+        _rule("self == oldSelf", "a cluster's namespace never changes; remove the cluster and make it again")
+    ]
+    status["required"] = ["phase", "epoch"]
+    status["x-kubernetes-validations"] = _cluster_rules()
+    columns = [
+        _column("Phase", ".status.phase", "Where it is in its life."),
+        _column("Session", ".status.assignedSession", "Who holds it."),
+        _column("Expires", ".status.expiresAt", "When the session's time ends."),
+        _column("Operation", ".status.operation.kind", "What is being done to it."),
+        _column("Golden", ".status.golden.generation", "The golden generation it is reset to.", "integer"),
+        _column("Last Reset", ".status.lastReset", "When it last became available clean.", "date"),
+        _column("Age", ".metadata.creationTimestamp", "When it joined the pool.", "date"),
+        _column("Epoch", ".status.epoch", "Number of handovers.", "integer", wide=True),
+        _column("Cordoned", ".spec.cordoned", "Never assigned while true.", "boolean", wide=True),
+        _column("Failure", ".status.failure.message", "Why the last operation failed.", wide=True),
+    ]
+    name_rule = _rule("size(self.metadata.name) <= 40", "a cluster's name has at most 40 characters")
+    return _definition(
+        PooledCluster,
+        "pooledclusters",
+        "pc",
+        spec,
+        status,
+        columns,
+        "assignedSession",
+        required=["spec"],
+        rule=name_rule,
+    )
+
+
+def _sessions() -> dict[str, Any]:
+    spec, status = structural(SessionSpec), structural(SessionStatus)
+    status["required"] = ["phase"]
+    status["x-kubernetes-validations"] = _session_rules()
+    columns = [
+        _column("Phase", ".status.phase", "Pending, Active, Released or Expired."),
+        _column("Cluster", ".status.assignedCluster", "The cluster it holds, or held."),
+        _column("Expires", ".status.expiresAt", "When its time ends."),
+        _column("Age", ".metadata.creationTimestamp", "When it was asked for.", "date"),
+        _column("Message", ".status.message", "Its place in the queue, or why it ended."),
+        _column("Priority", ".spec.priority", "Higher is served first.", "integer", wide=True),
+        _column("Epoch", ".status.epoch", "The cluster's epoch at the handover.", "integer", wide=True),
+    ]
+    return _definition(Session, "sessions", "ses", spec, status, columns, "assignedCluster")
+
+
+def _cluster_rules() -> list[Schema]:
+    edges = ", ".join(f"'{a}>{b}'" for a, b in TRANSITIONS)
+    locked, available = ClusterPhase.LOCKED, ClusterPhase.AVAILABLE
+    return [
+        _rule(
+            f"self.phase != '{locked}' || (has(self.assignedSession) && has(self.lockTime) && has(self.expiresAt))",
+            "a locked cluster has assignedSession, lockTime and expiresAt",
+        ),
+        _rule(
+            f"!has(self.assignedSession) || self.phase in ['{locked}', '{ClusterPhase.RESETTING}']",
+            "only a locked cluster, or one reset in place, has an assignedSession",
+        ),
+        _rule(f"self.phase != '{available}' || has(self.golden)", "an available cluster has a golden generation"),
+        _rule(f"self.phase != '{available}' || !has(self.operation)", "nobody works on an available cluster"),
+        _rule(
+            f"self.phase == oldSelf.phase || (oldSelf.phase + '>' + self.phase) in [{edges}]",
+            "the lifecycle has no such transition",
+        ),
+        _rule(
+            f"self.phase != '{locked}' || !has(oldSelf.assignedSession)"
+            " || self.assignedSession == oldSelf.assignedSession",
+            "a held cluster does not change hands; it is reset first",
+        ),
+        _rule("self.epoch >= oldSelf.epoch", "the epoch never goes back"),
+    ]
+
+
+def _session_rules() -> list[Schema]:
+    return [
+        _rule(
+            "self.phase != 'Active' || (has(self.assignedCluster) && has(self.epoch) && has(self.expiresAt))",
+            "an active session has assignedCluster, epoch and expiresAt",
+        ),
+        _rule(
+            "self.phase == oldSelf.phase || oldSelf.phase == 'Pending'"
+            " || (oldSelf.phase == 'Active' && self.phase in ['Released', 'Expired'])",
+            "an ended session stays ended; use its ID again by creating it anew",
+        ),
+        _rule(
+            "self.phase != 'Active' || oldSelf.phase != 'Active' || self.assignedCluster == oldSelf.assignedCluster",
+            "an active session keeps its cluster",
+        ),
+    ]
+
+
+def _rule(rule: str, message: str) -> Schema:
+    return {"rule": rule, "message": message}
+
+
+def _column(name: str, path: str, description: str, kind: str = "string", *, wide: bool = False) -> Schema:
+    column = {"name": name, "type": kind, "jsonPath": path, "description": description}
+    return column | {"priority": 1} if wide else column
+
+
+def _definition(
+    model: type[PooledCluster | Session],
+    plural: str,
+    short: str,
+    spec: Schema,
+    status: Schema,
+    columns: list[Schema],
+    selectable: str,
+    *,
+    required: list[str] | None = None,
+    rule: Schema | None = None,
+) -> dict[str, Any]:
+    schema: Schema = {
+        "type": "object",
+        "description": one_line(model.__doc__),
+        "properties": {
+            "apiVersion": {"type": "string"},
+            "kind": {"type": "string"},
+            "metadata": {"type": "object"},
+            "spec": spec,
+            "status": status,
+        },
+    }
+    schema |= {"required": required} if required else {}
+    schema |= {"x-kubernetes-validations": [rule]} if rule else {}
+    version = {
+        "name": VERSION,
+        "served": True,
+        "storage": True,
+        "schema": {"openAPIV3Schema": schema},
+        "subresources": {"status": {}},
+        "additionalPrinterColumns": columns,
+        "selectableFields": [{"jsonPath": ".status.phase"}, {"jsonPath": f".status.{selectable}"}],
+    }
+    names = {
+        "kind": model.KIND,
+        "listKind": f"{model.KIND}List",
+        "plural": plural,
+        "singular": model.KIND.lower(),
+        "shortNames": [short],
+        "categories": ["cks"],
+    }
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural}.{GROUP}", "labels": {"app.kubernetes.io/part-of": "cks-pool"}},
+        "spec": {"group": GROUP, "names": names, "scope": "Namespaced", "versions": [version]},
+    }
+
+
+class _Plain(yaml.SafeDumper):
+    """YAML without anchors: these files are read by people."""
+
+    def ignore_aliases(self, data: object) -> bool:
+        return True
+
+
+def files() -> dict[str, str]:
+    """File name to content, as committed under `deployments/crds`."""
+    return {
+        f"{GROUP}_{crd['spec']['names']['plural']}.yaml": HEADER
+        + yaml.dump(crd, Dumper=_Plain, sort_keys=False, width=110)
+        for crd in definitions()
+    }
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Write the files, or with `--check` say which differ (exit status 1)."""
+    parser = argparse.ArgumentParser("python -m pool.crds", description="Generate the CRDs from the models.")
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("--check", action="store_true", help="change nothing; fail if a file is not up to date")
+    arguments = parser.parse_args(argv)
+    if not arguments.directory.is_dir():
+        parser.error(f"{arguments.directory} is no directory; create it, or name deployments/crds")
+    stale = [name for name, text in files().items() if _read(arguments.directory / name) != text]
+    if arguments.check:
+        for name in stale:
+            sys.stderr.write(f"{arguments.directory / name} differs from the models; run python -m pool.crds\n")
+        return 1 if stale else 0
+    for name, text in files().items():
+        (arguments.directory / name).write_text(text)
+    return 0
+
+
+def _read(path: Path) -> str | None:
+    return path.read_text() if path.exists() else None
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
