@@ -85,7 +85,10 @@ class Kube:
     async def using(
         cls, configuration: Configuration, *, request_timeout: float = 10.0, patience: float = 30.0
     ) -> AsyncIterator[Kube]:
-        """Connect with a client configuration at hand; nothing is sent yet."""
+        """Connect with a client configuration at hand; nothing is sent yet.
+
+        `patience`: seconds for which a call that can pass is tried again; 0 for callers who try again themselves.
+        """
         # Long watches hold connections of their own; the bound is only there against a flood of requests.
         configuration.connection_pool_maxsize = 512
         try:
@@ -262,7 +265,11 @@ class Kube:
         call = Call(method, path, query or {}, body, content, accept)
         try:
             async for attempt in stamina.retry_context(
-                faults.retry_on(repeatable), attempts=None, timeout=self._patience, wait_max=5.0, wait_jitter=0.5
+                faults.retry_on(repeatable),
+                attempts=None if self._patience else 1,
+                timeout=self._patience or None,
+                wait_max=5.0,
+                wait_jitter=0.5,
             ):
                 with attempt:
                     return await self._answer(call)

@@ -1,0 +1,1 @@
+"""The clusters inside the VMs: their identity, first boot, kubeconfig and health."""

@@ -1,0 +1,120 @@
+"""The pool's way into a guest cluster: a kubeconfig in a Secret, and a connection through the Service `cp`."""
+
+from __future__ import annotations
+
+import base64
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import yaml
+from kubernetes.aio.client import Configuration
+
+from pool.errors import AlreadyExists, GuestUnhealthy
+from pool.guest import pki
+from pool.guest.identity import Identity
+from pool.kube.client import Kube, Object
+from pool.kube.resources import SECRETS, SERVICES
+from pool.kubevirt.cluster import API_PORT, KUBECONFIG_SECRET, Cluster
+
+USER = "cks-pool"
+RENEW_BEFORE = timedelta(days=60)
+"""The pool's certificate is renewed this long before its end: a generation of clusters may not be touched for weeks."""
+
+
+def make_kubeconfig(cluster: Cluster, ca_certificate: bytes, client: pki.KeyPair) -> str:
+    """A kubeconfig for the cluster, YAML, everything inline."""
+
+    def inline(pem: bytes) -> str:
+        return base64.b64encode(pem).decode()
+
+    user = {"client-certificate-data": inline(client.certificate), "client-key-data": inline(client.key)}
+    host = {"server": f"https://{cluster.endpoint}", "certificate-authority-data": inline(ca_certificate)}
+    made = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": cluster.id, "cluster": host}],
+        "users": [{"name": USER, "user": user}],
+        "contexts": [{"name": cluster.id, "context": {"cluster": cluster.id, "user": USER}}],
+        "current-context": cluster.id,
+    }
+    return yaml.safe_dump(made, sort_keys=False)
+
+
+async def ensure_kubeconfig(kube: Kube, cluster: Cluster, identity: Identity, now: datetime) -> str:
+    """The pool's kubeconfig for the cluster; made again when the CA is another one or the certificate ends soon."""
+    found = await kube.find(SECRETS, KUBECONFIG_SECRET, cluster.namespace)
+    if found is not None and usable(found, identity.ca.certificate, now):
+        return _text(found)
+    client = pki.make_client(identity.ca, USER, pki.CLUSTER_ADMINS, now)
+    text = make_kubeconfig(cluster, identity.ca.certificate, client)
+    data = {"kubeconfig": base64.b64encode(text.encode()).decode()}
+    wanted = SECRETS.manifest(KUBECONFIG_SECRET, cluster.namespace, labels=cluster.labels, type="Opaque", data=data)
+    if found is not None:
+        wanted["metadata"]["resourceVersion"] = found["metadata"]["resourceVersion"]
+        await kube.replace(SECRETS, wanted)
+        return text
+    try:
+        await kube.create(SECRETS, wanted)
+    except AlreadyExists:
+        return _text(await kube.get(SECRETS, KUBECONFIG_SECRET, cluster.namespace))
+    return text
+
+
+def usable(secret: Object, ca_certificate: bytes, now: datetime) -> bool:
+    """Whether a kubeconfig Secret's client certificate is this CA's and does not end soon."""
+    try:
+        host, client, ca = _credentials(_text(secret))
+    except (KeyError, ValueError, IndexError, TypeError, yaml.YAMLError):
+        return False
+    fits = bool(host) and ca == ca_certificate and pki.issued_by(client, ca_certificate)
+    return fits and pki.ends(client.certificate) - now > RENEW_BEFORE
+
+
+@asynccontextmanager
+async def connect_guest(kube: Kube, cluster: Cluster, *, request_timeout: float = 5.0) -> AsyncIterator[Kube]:
+    """A connection to the guest's API at the clusterIP of the Service `cp`; nothing is sent yet, nothing tried again.
+
+    Raises pool.errors.NotFound when the Service or the kubeconfig Secret is missing, pool.errors.GuestUnhealthy when
+    the latter cannot be used.
+    """
+    service = await kube.get(SERVICES, "cp", cluster.namespace)
+    secret = await kube.get(SECRETS, KUBECONFIG_SECRET, cluster.namespace)
+    try:
+        _, client, ca = _credentials(_text(secret))
+    except (KeyError, ValueError, IndexError, TypeError, yaml.YAMLError) as error:
+        raise GuestUnhealthy(
+            f"Secret {cluster.namespace}/{KUBECONFIG_SECRET} holds no kubeconfig",
+            actual=type(error).__name__,
+            cure="delete it and run bootstrap-pool, which makes it again",
+        ) from error
+    configuration = Configuration(host=f"https://{service['spec']['clusterIP']}:{API_PORT}", ca_cert_data=ca.decode())
+    configuration.tls_server_name = cluster.server_name
+    # A Service's address is reached directly, never through a proxy.
+    configuration.client_session_kwargs = {"trust_env": False}
+    async with AsyncExitStack() as stack:
+        # Python's TLS loads keys from files only; they are gone before the first byte is sent.
+        with tempfile.TemporaryDirectory(prefix="cks-pool-") as folder:
+            certificate, key = Path(folder, "tls.crt"), Path(folder, "tls.key")
+            certificate.write_bytes(client.certificate)
+            key.touch(mode=0o600)
+            key.write_bytes(client.key)
+            configuration.cert_file, configuration.key_file = str(certificate), str(key)
+            guest = Kube.using(configuration, request_timeout=request_timeout, patience=0)
+            connection = await stack.enter_async_context(guest)
+        yield connection
+
+
+def _text(secret: Object) -> str:
+    return base64.b64decode(secret["data"]["kubeconfig"]).decode()
+
+
+def _credentials(kubeconfig: str) -> tuple[str, pki.KeyPair, bytes]:
+    """Server, client certificate and CA of a kubeconfig made here."""
+    parsed: dict[str, Any] = yaml.safe_load(kubeconfig)
+    host, user = parsed["clusters"][0]["cluster"], parsed["users"][0]["user"]
+    pair = pki.KeyPair(base64.b64decode(user["client-certificate-data"]), base64.b64decode(user["client-key-data"]))
+    return host["server"], pair, base64.b64decode(host["certificate-authority-data"])

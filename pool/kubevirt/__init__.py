@@ -1,0 +1,1 @@
+"""KubeVirt: a cluster's VMs, their golden snapshots, restores and volumes."""

@@ -1,0 +1,132 @@
+"""What a cluster of the pool is made of, by name: two VMs in a namespace, and what belongs to them."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from dataclasses import dataclass
+from enum import StrEnum
+
+CLUSTER_LABEL = "cks.io/cluster-id"
+ROLE_LABEL = "cks.io/vm-role"
+POOL_LABEL = "cks.io/cluster-pool"
+RUN_LABEL = "cks.io/run-id"
+
+ROOT_VOLUME = "rootdisk"
+API_PORT = 6443
+WIREGUARD_PORT = 51820
+CA_SECRET = "cluster-ca"
+KUBECONFIG_SECRET = "admin-kubeconfig"
+
+_IDENTITY = uuid.UUID("b0f4e1de-5d0a-5c54-9d0e-6b1c3f0a7c11")
+"""Namespace of the VMs' firmware UUIDs; only its never changing matters."""
+
+
+class Role(StrEnum):
+    """A VM's part in its cluster."""
+
+    CONTROL_PLANE = "control-plane"
+    """Runs the guest's API server, etcd and controllers, and is a node."""
+    WORKER = "worker"
+    """Runs the learner's workloads."""
+
+    @property
+    def short(self) -> str:
+        """The prefix of the names of everything that belongs to a VM of this role."""
+        return "cp" if self is Role.CONTROL_PLANE else "wk"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """One VM of a cluster; its name is also the guest node's."""
+
+    cluster_id: str
+    namespace: str
+    role: Role
+
+    @property
+    def name(self) -> str:
+        """Name of the VirtualMachine, its VMI and its node in the guest."""
+        return f"{self.role.short}-{self.cluster_id}"
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """On the VM, its template (so VMI and launcher pod), its volumes, snapshots and restores."""
+        return {CLUSTER_LABEL: self.cluster_id, ROLE_LABEL: self.role.value}
+
+    @property
+    def snapshot(self) -> str:
+        """Name of the golden VirtualMachineSnapshot."""
+        return f"{self.role.short}-snap"
+
+    @property
+    def root_disk(self) -> str:
+        """Name of the first DataVolume; a restore replaces it by another."""
+        return f"{self.name}-{ROOT_VOLUME}"
+
+    @property
+    def cloud_init_secret(self) -> str:
+        """Name of the Secret with cloud-init's user and network data."""
+        return f"{self.name}-cloudinit"
+
+    @property
+    def wireguard_service(self) -> str:
+        """Name of the Service through which the other VM reaches this one's WireGuard port."""
+        return f"{self.role.short}-wireguard"
+
+    @property
+    def wireguard_address(self) -> str:
+        """The node's fixed address inside the cluster."""
+        return "10.99.0.1" if self.role is Role.CONTROL_PLANE else "10.99.0.2"
+
+    @property
+    def firmware_uuid(self) -> str:
+        """Fixed, since cloud-init takes it for its instance ID: another one would run the first boot again.
+
+        KubeVirt: a VM object made anew without it gets a random one.
+        """
+        return str(uuid.uuid5(_IDENTITY, f"{self.namespace}/{self.name}"))
+
+    @property
+    def mac_address(self) -> str:
+        """Fixed and locally administered; without it the guest's NIC takes that of each new launcher pod."""
+        tail = hashlib.sha256(f"{self.namespace}/{self.name}".encode()).digest()[:5]
+        return ":".join(f"{byte:02x}" for byte in (0x02, *tail))
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A cluster of the pool: its ID and its namespace on the host."""
+
+    id: str
+    namespace: str
+
+    @property
+    def control_plane(self) -> Machine:
+        """The VM with the guest's API server."""
+        return Machine(self.id, self.namespace, Role.CONTROL_PLANE)
+
+    @property
+    def worker(self) -> Machine:
+        """The other VM."""
+        return Machine(self.id, self.namespace, Role.WORKER)
+
+    @property
+    def machines(self) -> tuple[Machine, Machine]:
+        """Both VMs, the control plane first."""
+        return self.control_plane, self.worker
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """On everything of the cluster that belongs to no single VM."""
+        return {CLUSTER_LABEL: self.id}
+
+    @property
+    def server_name(self) -> str:
+        """DNS name of the guest's API server: the Service `cp`, and a name in its certificate."""
+        return f"cp.{self.namespace}.svc"
+
+    @property
+    def endpoint(self) -> str:
+        """The guest's control plane endpoint, as "name:port"."""
+        return f"{self.server_name}:{API_PORT}"

@@ -1,0 +1,132 @@
+"""What the VMs find at first boot: it parses, says the same on both sides, and holds no more secrets than needed."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pool.guest import pki
+from pool.guest.cloudinit import network_data, user_data
+from pool.guest.identity import Identity, identity_of, make_identity, secret_of
+from pool.kubevirt.cluster import Cluster, Machine
+from pool.settings import Settings
+from tests.pool.guest.conftest import NOW
+
+PEER = "10.96.7.7:51820"
+
+
+def parsed(cluster: Cluster, machine: Machine, identity: Identity, settings: Settings) -> tuple[Any, dict[str, str]]:
+    text = user_data(cluster, machine, identity, PEER, settings)
+    assert text.startswith("#cloud-config\n")
+    data = yaml.safe_load(text)
+    return data, {file["path"]: file["content"] for file in data["write_files"]}
+
+
+@pytest.fixture
+def control_plane(cluster: Cluster, identity: Identity, settings: Settings) -> dict[str, str]:
+    return parsed(cluster, cluster.control_plane, identity, settings)[1]
+
+
+@pytest.fixture
+def worker(cluster: Cluster, identity: Identity, settings: Settings) -> dict[str, str]:
+    return parsed(cluster, cluster.worker, identity, settings)[1]
+
+
+def test_files_are_written_as_they_are(control_plane: dict[str, str], identity: Identity) -> None:
+    assert control_plane["/etc/kubernetes/pki/ca.crt"] == identity.ca.certificate.decode()
+    assert control_plane["/etc/kubernetes/pki/ca.key"] == identity.ca.key.decode()
+
+
+def test_secrets_are_not_readable_for_all(cluster: Cluster, identity: Identity, settings: Settings) -> None:
+    data, _ = parsed(cluster, cluster.control_plane, identity, settings)
+    modes = {file["path"]: file["permissions"] for file in data["write_files"]}
+    assert modes["/etc/kubernetes/pki/ca.key"] == "0600"
+    assert modes["/etc/cks/kubeadm.yaml"] == "0600"
+    assert modes["/etc/systemd/network/50-wg0.netdev"] == "0640"
+
+
+def test_worker_does_not_get_the_ca_key(worker: dict[str, str], identity: Identity) -> None:
+    assert "/etc/kubernetes/pki/ca.key" not in worker
+    assert not any(identity.ca.key.decode()[30:80] in text for text in worker.values())
+
+
+def test_control_plane_uses_the_fixed_address_and_its_names(control_plane: dict[str, str]) -> None:
+    init, configuration = yaml.safe_load_all(control_plane["/etc/cks/kubeadm.yaml"])
+    assert {init["apiVersion"], configuration["apiVersion"]} == {"kubeadm.k8s.io/v1beta4"}
+    assert init["localAPIEndpoint"]["advertiseAddress"] == "10.99.0.1"
+    assert init["nodeRegistration"]["name"] == "cp-cluster1"
+    assert init["nodeRegistration"]["kubeletExtraArgs"] == [{"name": "node-ip", "value": "10.99.0.1"}]
+    assert configuration["controlPlaneEndpoint"] == "cp.cluster1.svc:6443"
+    assert {"cp.cluster1.svc", "127.0.0.1", "10.99.0.1"} <= set(configuration["apiServer"]["certSANs"])
+
+
+def test_worker_joins_with_what_the_control_plane_knows(
+    control_plane: dict[str, str], worker: dict[str, str], identity: Identity
+) -> None:
+    init = next(yaml.safe_load_all(control_plane["/etc/cks/kubeadm.yaml"]))
+    join = yaml.safe_load(worker["/etc/cks/kubeadm.yaml"])
+    token = join["discovery"]["bootstrapToken"]
+    assert token["token"] == init["bootstrapTokens"][0]["token"]
+    assert token["caCertHashes"] == [pki.discovery_hash(identity.ca.certificate)]
+    assert token["apiServerEndpoint"] == "cp.cluster1.svc:6443"
+    assert join["nodeRegistration"]["name"] == "wk-cluster1"
+
+
+def test_wireguard_peers_know_each_other(control_plane: dict[str, str], worker: dict[str, str]) -> None:
+    def setting(files: dict[str, str], key: str) -> str:
+        lines = files["/etc/systemd/network/50-wg0.netdev"].splitlines()
+        return next(line.split("=", 1)[1] for line in lines if line.startswith(f"{key}="))
+
+    assert setting(control_plane, "PublicKey") == pki.wireguard_public(setting(worker, "PrivateKey"))
+    assert setting(worker, "PublicKey") == pki.wireguard_public(setting(control_plane, "PrivateKey"))
+    assert setting(control_plane, "AllowedIPs") == "10.99.0.2/32"
+    assert setting(worker, "Endpoint") == PEER
+
+
+def test_names_of_the_control_plane_lead_to_fixed_addresses(
+    control_plane: dict[str, str], worker: dict[str, str]
+) -> None:
+    script = "/usr/local/sbin/cks-first-boot"
+    assert "'127.0.0.1 cp.cluster1.svc' >>/etc/hosts" in control_plane[script]
+    assert "'10.99.0.1 cp.cluster1.svc' >>/etc/hosts" in worker[script]
+
+
+@pytest.mark.parametrize("role", ["control_plane", "worker"])
+def test_first_boot_is_a_valid_script(
+    role: str, cluster: Cluster, identity: Identity, settings: Settings, tmp_path: Path
+) -> None:
+    machine = getattr(cluster, role)
+    data, files = parsed(cluster, machine, identity, settings)
+    script = tmp_path / "first-boot"
+    script.write_text(files["/usr/local/sbin/cks-first-boot"])
+    subprocess.run(["bash", "-n", str(script)], check=True)
+    assert ["/usr/local/sbin/cks-first-boot"] in data["runcmd"]
+
+
+def test_same_input_same_bytes(cluster: Cluster, identity: Identity, settings: Settings) -> None:
+    one, two = (user_data(cluster, cluster.worker, identity, PEER, settings) for _ in range(2))
+    assert one == two
+
+
+def test_network_matches_the_fixed_mac_address(cluster: Cluster) -> None:
+    data = yaml.safe_load(network_data(cluster.worker))
+    assert data["ethernets"]["pod"]["match"]["macaddress"] == cluster.worker.mac_address
+
+
+def test_identity_survives_its_secret(cluster: Cluster, identity: Identity) -> None:
+    assert identity_of(secret_of(cluster, identity)) == identity
+
+
+def test_identity_is_never_shown(identity: Identity) -> None:
+    assert identity.bootstrap_token not in repr(identity)
+    assert "PRIVATE" not in repr(identity)
+
+
+def test_identities_of_clusters_differ() -> None:
+    one, two = make_identity(NOW), make_identity(NOW)
+    assert one.ca.key != two.ca.key
+    assert one.bootstrap_token != two.bootstrap_token
