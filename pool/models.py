@@ -249,6 +249,8 @@ class ClusterStatus(Model):
     """When the session's time ends. This one decides; the session's is a copy."""
     last_reset: Time | None = None
     """When it last became available clean; the longest-rested is assigned first."""
+    last_reset_seconds: Count | None = None
+    """How long its last reset took, for the forecast of the next one."""
     created_at: Time | None = None
     """When the cluster joined the pool."""
     last_health_check: Time | None = None

@@ -1,0 +1,56 @@
+"""Arguments checked before anything is touched: what is accepted, and what the refusal says."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from pydantic import TypeAdapter, ValidationError
+
+from pool.errors import InvalidInput
+from pool.models import MIN_TTL_SECONDS, ClusterId, Priority, SessionId
+from pool.settings import Settings
+
+_CLUSTER_ID: TypeAdapter[str] = TypeAdapter(ClusterId)
+_SESSION_ID: TypeAdapter[str] = TypeAdapter(SessionId)
+_PRIORITY: TypeAdapter[int] = TypeAdapter(Priority)
+
+
+def cluster_id(value: str) -> str:
+    """The value, if it is a cluster's name. Raises InvalidInput."""
+    return _checked(
+        _CLUSTER_ID, value, "cluster name", "a DNS label of at most 40 characters", "use letters a-z, digits and dashes"
+    )
+
+
+def session_id(value: str) -> str:
+    """The value, if it is a session's ID. Raises InvalidInput."""
+    return _checked(
+        _SESSION_ID, value, "session ID", "a DNS name of at most 253 characters", "use letters a-z, digits and dashes"
+    )
+
+
+def priority(value: int) -> int:
+    """The value, if it is a priority. Raises InvalidInput."""
+    try:
+        return _PRIORITY.validate_python(value)
+    except ValidationError:
+        raise InvalidInput("priority", expected="-100 to 100", actual=value, cure="0 is normal") from None
+
+
+def time_to_live(asked: int | None, settings: Settings) -> timedelta:
+    """What a session gets: what it asked for, the default if nothing, at most the pool's maximum.
+
+    Raises InvalidInput for less than a minute.
+    """
+    if asked is not None and asked < MIN_TTL_SECONDS:
+        raise InvalidInput(
+            "time to live", expected=f"at least {MIN_TTL_SECONDS} s", actual=f"{asked} s", cure="ask for more"
+        )
+    return timedelta(seconds=min(asked or settings.ttl_seconds, settings.max_ttl_seconds))
+
+
+def _checked(adapter: TypeAdapter[str], value: str, what: str, expected: str, cure: str) -> str:
+    try:
+        return adapter.validate_python(value)
+    except ValidationError:
+        raise InvalidInput(what, expected=expected, actual=repr(value), cure=cure) from None

@@ -1,0 +1,207 @@
+"""What happens to sessions that have a cluster: release, extension, expiry, heartbeats; and the end of ended ones.
+
+The cluster's `expiresAt` decides, the session's is a copy: an extension and an expiry meet in one compare-and-swap on
+the cluster, so one of them wins and the other sees it. The cluster always gives way first, then its session ends; a
+crash in between leaves an active session without a cluster, which the next caller or maintenance ends.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from pool import inputs
+from pool.bindings import holds
+from pool.errors import Conflict, InvalidInput, NotHolder, UnknownCluster, UnknownSession
+from pool.lifecycle import ClusterPhase, SessionPhase
+from pool.models import PooledCluster, Session
+from pool.state.binder import end_of, ended, unlocked
+from pool.state.history import Why
+from pool.state.store import Store
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Released:
+    """What a release gave back: the cluster now `resetting`, or None if the session held none; and its epoch."""
+
+    cluster_id: str | None
+    epoch: int = 0
+
+
+@dataclass(frozen=True)
+class Extension:
+    """What an extension agreed: the new end, whether it was cut to the pool's maximum, and that in words."""
+
+    expires_at: datetime
+    cut: bool
+    message: str
+
+
+class Leases:
+    """Sessions from their assignment to their removal."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    async def release(self, session_id: str, *, epoch: int | None = None) -> Released:
+        """Take the session's cluster back. Doing it again gives the same answer until the reset begins.
+
+        Raises UnknownSession; NotHolder if `epoch` is not the one the session was given. Nothing is changed then.
+        """
+        session = await self.store.session(session_id)
+        if epoch is not None and session.status.epoch != epoch:
+            raise NotHolder(
+                f"session {session_id} is not released",
+                expected=f"epoch {session.status.epoch}",
+                actual=f"epoch {epoch}",
+                cure="the cluster was handed over since; ask for the session's present epoch",
+            )
+        return await self.end(session, SessionPhase.RELEASED, "released by its owner")
+
+    async def end(self, session: Session, phase: SessionPhase, reason: str) -> Released:
+        """End the session, its cluster first. An expiry is given up if the session was extended meanwhile."""
+        if session.phase.ended:
+            return await self._given_back(session)
+        cluster = None
+        if session.phase is SessionPhase.ACTIVE:
+            cluster = await self._vacate(session, phase, Why(reason, f"session {session.name}"))
+            if phase is SessionPhase.EXPIRED and cluster is not None and holds(cluster, session):
+                return Released(None)
+        uid = session.metadata.uid
+
+        def finish(now: Session) -> Session:
+            if now.metadata.uid != uid or now.phase.ended:
+                return now
+            if now.phase is SessionPhase.ACTIVE and session.phase is SessionPhase.PENDING:
+                raise _Activated
+            return ended(now, phase, self.store.now(), reason)
+
+        try:
+            await self.store.change_session(session.name, finish)
+        except UnknownSession:
+            logger.info("session %s was removed while it ended", session.name)
+        except _Activated:
+            # It got a cluster between our read and our write: that one is given back too.
+            return await self.end(await self.store.session(session.name), phase, reason)
+        if cluster is None or not _awaits_reset(cluster):
+            return Released(None)
+        return Released(cluster.name, cluster.status.epoch)
+
+    async def _vacate(self, session: Session, phase: SessionPhase, why: Why) -> PooledCluster | None:
+        """Take the session's hold off its cluster. None if it held none."""
+        held = False
+
+        def change(cluster: PooledCluster) -> PooledCluster:
+            nonlocal held
+            held = held or holds(cluster, session)
+            if not holds(cluster, session):
+                return cluster
+            if phase is SessionPhase.EXPIRED and not _is_over(cluster, self.store.now()):
+                return cluster
+            # Being reset in place already: the reset goes on, and makes it available instead.
+            return unlocked(cluster, ClusterPhase.RESETTING)
+
+        try:
+            cluster = await self.store.change_cluster(session.status.assigned_cluster or "", change, why)
+        except UnknownCluster:
+            return None
+        return cluster if held else None
+
+    async def _given_back(self, session: Session) -> Released:
+        """The answer for a session that ended already: its cluster as long as that waits for its reset."""
+        try:
+            cluster = await self.store.cluster(session.status.assigned_cluster or "")
+        except UnknownCluster:
+            return Released(None)
+        status = cluster.status
+        if not _awaits_reset(cluster) or status.epoch != session.status.epoch:
+            return Released(None)
+        return Released(cluster.name, status.epoch)
+
+    async def extend(self, session_id: str, seconds: int) -> Extension:
+        """Add `seconds` to what is agreed, at most to the pool's maximum counted from the assignment.
+
+        Raises InvalidInput, UnknownSession, and NotHolder if the session is not active or its time is over.
+        """
+        if seconds <= 0:
+            raise InvalidInput("extension", expected="more than 0 s", actual=f"{seconds} s", cure="ask for more")
+        session = await self.store.session(session_id)
+        if session.phase is not SessionPhase.ACTIVE:
+            raise NotHolder(f"session {session_id} is not extended", expected="Active", actual=session.phase)
+        cut = False
+
+        def change(cluster: PooledCluster) -> PooledCluster:
+            nonlocal cut
+            if not holds(cluster, session) or _is_over(cluster, self.store.now()):
+                raise NotHolder(f"session {session_id} is not extended", actual=f"its time on {cluster.name} is over")
+            agreed, locked = cluster.status.expires_at, cluster.status.lock_time
+            if agreed is None or locked is None:
+                raise NotHolder(f"session {session_id} is not extended", actual=f"{cluster.name} has no end to extend")
+            latest = end_of(locked, timedelta(seconds=self.store.settings.max_ttl_seconds))
+            wanted = agreed + timedelta(seconds=seconds)
+            cut = wanted > latest
+            return cluster.with_status(expires_at=max(agreed, min(wanted, latest)))
+
+        why = Why("extended", f"session {session_id}")
+        cluster = await self.store.change_cluster(session.status.assigned_cluster or "", change, why)
+        expires_at = cluster.status.expires_at
+        assert expires_at is not None
+        await self._copy(session, cluster)
+        until = f"{session_id} keeps {cluster.name} until {expires_at:%Y-%m-%d %H:%M:%S} UTC"
+        limit = f", cut to the pool's maximum of {self.store.settings.max_ttl_seconds} s" if cut else ""
+        return Extension(expires_at, cut, until + limit)
+
+    async def _copy(self, session: Session, cluster: PooledCluster) -> None:
+        """Bring the session's copy of end and epoch up to its cluster's."""
+
+        def copy(now: Session) -> Session:
+            if now.phase is not SessionPhase.ACTIVE or not holds(cluster, now):
+                return now
+            return now.with_status(expires_at=cluster.status.expires_at, epoch=cluster.status.epoch)
+
+        await self.store.change_session(session.name, copy)
+
+    async def heartbeat(self, session_id: str) -> Session:
+        """Note a sign of life of the session's user. Raises UnknownSession; NotHolder if the session is over."""
+
+        def beat(session: Session) -> Session:
+            if session.phase is not SessionPhase.ACTIVE:
+                raise NotHolder(f"session {session_id} has no heartbeat", expected="Active", actual=session.phase)
+            return session.with_status(last_heartbeat=self.store.now())
+
+        return await self.store.change_session(session_id, beat)
+
+    async def expire(self, session_id: str) -> Released:
+        """End the session if its time is over, else change nothing. Raises UnknownSession."""
+        session = await self.store.session(session_id)
+        if session.phase is not SessionPhase.ACTIVE:
+            return Released(None)
+        return await self.end(session, SessionPhase.EXPIRED, "its time was over")
+
+    async def remove_ended(self, session: Session) -> bool:
+        """Remove an ended session as it was read; its ID may be in use again, then nothing happens."""
+        try:
+            return await self.store.remove_session(session)
+        except Conflict:
+            return False
+
+    def time_to_live(self, session: Session) -> timedelta:
+        """How long the session may keep a cluster."""
+        return inputs.time_to_live(session.spec.ttl_seconds, self.store.settings)
+
+
+class _Activated(Exception):
+    """A pending session became active while it was being ended."""
+
+
+def _awaits_reset(cluster: PooledCluster) -> bool:
+    """Given back, and no reset has begun: one in place goes on and needs no other."""
+    return cluster.phase is ClusterPhase.RESETTING and cluster.status.operation is None
+
+
+def _is_over(cluster: PooledCluster, now: datetime) -> bool:
+    end = cluster.status.expires_at
+    return end is not None and end <= now

@@ -1,0 +1,265 @@
+"""The pool's state, as everybody uses it: sessions get clusters, operations work on them, nothing is held twice."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from typing import Any
+
+from pool import inputs
+from pool.errors import AlreadyExists, InvalidInput, PoolError
+from pool.kube.client import Kube
+from pool.kube.resources import POOLED_CLUSTERS
+from pool.kube.watching import Watching
+from pool.lifecycle import ClusterPhase
+from pool.models import (
+    ClusterPoolStats,
+    ClusterSpec,
+    Condition,
+    ConditionType,
+    Golden,
+    Metadata,
+    OperationKind,
+    PooledCluster,
+    Session,
+)
+from pool.settings import Settings
+from pool.state.assigning import Assigning, spec_of
+from pool.state.binder import Binder
+from pool.state.history import History, Listener, Transition, Why
+from pool.state.leases import Extension, Leases, Released, logger
+from pool.state.operations import Claim, Operations
+from pool.state.running import OperationHandle, keeping_alive
+from pool.state.store import Store
+
+
+class PoolState:
+    """The compare-and-swap protocol on PooledClusters and Sessions.
+
+    `now` is the clock (UTC); `watching` is shared with other waits of the process (None: each wait has its own);
+    `events` is told every transition after it was written. Every method may raise pool.errors.ApiError.
+    """
+
+    def __init__(
+        self,
+        kube: Kube,
+        settings: Settings,
+        *,
+        now: Callable[[], datetime],
+        watching: Watching | None = None,
+        events: Listener | None = None,
+    ) -> None:
+        self.settings = settings
+        self.history = History(kube, settings.namespace, events)
+        self._store = Store(kube, settings, now, self.history)
+        self._leases = Leases(self._store)
+        self._assigning = Assigning(self._store, Binder(self._store), self._leases, watching)
+        self._operations = Operations(self._store)
+
+    async def clusters(self) -> list[PooledCluster]:
+        """All clusters by name. An outage raises; it is never an empty pool."""
+        return sorted(await self._store.clusters(), key=lambda cluster: (len(cluster.name), cluster.name))
+
+    async def cluster(self, cluster_id: str) -> PooledCluster:
+        """One cluster. Raises InvalidInput, UnknownCluster."""
+        return await self._store.cluster(inputs.cluster_id(cluster_id))
+
+    async def sessions(self) -> list[Session]:
+        """All sessions, ended ones too, by name."""
+        return sorted(await self._store.sessions(), key=lambda session: session.name)
+
+    async def session(self, session_id: str) -> Session:
+        """One session. Raises InvalidInput, UnknownSession."""
+        return await self._store.session(inputs.session_id(session_id))
+
+    async def stats(self) -> ClusterPoolStats:
+        """The counts of the pool; they add up."""
+        return ClusterPoolStats.of(await self.clusters())
+
+    async def ensure_cluster(self, cluster_id: str, namespace: str) -> PooledCluster:
+        """The cluster's resource, `creating` if just made. Raises InvalidInput if it has another namespace."""
+        name = inputs.cluster_id(cluster_id)
+        wanted = PooledCluster(
+            metadata=Metadata(name=name, namespace=self._store.namespace), spec=ClusterSpec(namespace=namespace)
+        )
+        try:
+            found = PooledCluster.from_object(await self._store.kube.create(POOLED_CLUSTERS, wanted.to_object()))
+        except AlreadyExists:
+            found = await self._store.cluster(name)
+        if found.spec.namespace != namespace:
+            raise InvalidInput(
+                f"cluster {name} lives elsewhere",
+                expected=f"namespace {found.spec.namespace}",
+                actual=namespace,
+                cure="a cluster's namespace never changes; tear it down first",
+            )
+
+        def joined(cluster: PooledCluster) -> PooledCluster:
+            if cluster.status.created_at is not None:
+                return cluster
+            return cluster.with_status(created_at=self._store.now())
+
+        return await self._store.change_cluster(name, joined, Why("joined the pool"))
+
+    async def assign(
+        self, session_id: str, *, ttl_seconds: int | None = None, priority: int = 0, wait_seconds: float | None = None
+    ) -> Session:
+        """Hand the session a cluster; again for the same session it is the same cluster.
+
+        `ttl_seconds`: the pool's default if None, cut to its maximum; it starts at the assignment. `wait_seconds`: how
+        long to wait in the queue, None or 0: not at all. A session that was released or expired begins anew.
+        Raises InvalidInput; NoClusterAvailable (nothing is left behind); UnknownPool if there are no clusters at all.
+        """
+        name = inputs.session_id(session_id)
+        inputs.time_to_live(ttl_seconds, self.settings)
+        spec = spec_of(ttl_seconds, priority, wait_seconds, timedelta(seconds=self.settings.max_ttl_seconds))
+        try:
+            return await self._assigning.assign(name, spec, wait_seconds)
+        finally:
+            await self.history.drain()
+
+    async def serve_queue(self) -> int:
+        """Finish half-done handovers and bind whom there are clusters for. Returns how much was done."""
+        try:
+            return await self._assigning.serve_queue()
+        finally:
+            await self.history.drain()
+
+    async def release(self, session_id: str, *, epoch: int | None = None) -> Released:
+        """Take the session's cluster back; it is `resetting` then. Raises UnknownSession, NotHolder (old `epoch`)."""
+        try:
+            return await self._leases.release(inputs.session_id(session_id), epoch=epoch)
+        finally:
+            await self.history.drain()
+
+    async def extend(self, session_id: str, seconds: int) -> Extension:
+        """Give an active session more time, cut to the pool's maximum. Raises UnknownSession, NotHolder."""
+        return await self._leases.extend(inputs.session_id(session_id), seconds)
+
+    async def heartbeat_session(self, session_id: str) -> Session:
+        """Note that the session's user is there. Raises UnknownSession, NotHolder."""
+        return await self._leases.heartbeat(inputs.session_id(session_id))
+
+    async def expire(self, session_id: str) -> Released:
+        """End the session if its time is over, else change nothing. Raises UnknownSession."""
+        try:
+            return await self._leases.expire(session_id)
+        finally:
+            await self.history.drain()
+
+    async def expire_due(self) -> list[Released]:
+        """End every session whose time is over. Returns the clusters that wait for their reset now."""
+        now = self._store.now()
+        due = [
+            cluster.status.assigned_session
+            for cluster in await self._store.clusters()
+            if cluster.status.assigned_session and cluster.status.expires_at and cluster.status.expires_at <= now
+        ]
+        ended = [await self.expire(name) for name in due if await self._store.find_session(name) is not None]
+        return [released for released in ended if released.cluster_id is not None]
+
+    async def remove_ended_session(self, session: Session) -> bool:
+        """Remove an ended session, as read. False if it is gone or in use again."""
+        return await self._leases.remove_ended(session)
+
+    async def begin(
+        self,
+        cluster_id: str,
+        kind: OperationKind,
+        run_id: str,
+        *,
+        session_id: str | None = None,
+        epoch: int | None = None,
+        force: bool = False,
+    ) -> OperationHandle:
+        """Claim the cluster for a run; see pool.state.operations. It has no heartbeat of its own: see `operation`."""
+        try:
+            claim = await self._operations.begin(
+                inputs.cluster_id(cluster_id), kind, run_id, session_id=session_id, epoch=epoch, force=force
+            )
+        finally:
+            await self.history.drain()
+        return OperationHandle(self._operations, claim)
+
+    @asynccontextmanager
+    async def operation(
+        self,
+        cluster_id: str,
+        kind: OperationKind,
+        run_id: str,
+        *,
+        session_id: str | None = None,
+        epoch: int | None = None,
+        force: bool = False,
+    ) -> AsyncIterator[OperationHandle]:
+        """Claim the cluster and keep the claim alive by heartbeats in the background while the body runs.
+
+        Raises what `begin` raises, and StaleOperation out of the body as soon as the run is found overtaken. A cluster
+        that became available is handed to the queue's head at once.
+        """
+        begun = await self.begin(cluster_id, kind, run_id, session_id=session_id, epoch=epoch, force=force)
+        async with keeping_alive(self._operations, begun.claim) as handle:
+            yield handle
+        if handle.left is not None:
+            await self._after(handle.left)
+
+    async def _claim(self, cluster_id: str, run_id: str) -> Claim:
+        """The run's claim as the cluster has it, for writes by name. Anything else is found stale by the write."""
+        cluster = await self.cluster(cluster_id)
+        operation = cluster.status.operation
+        kind = operation.kind if operation else OperationKind.RESET
+        return Claim(cluster_id, kind, run_id, cluster.status.epoch, operation.attempt if operation else 1)
+
+    async def heartbeat(self, cluster_id: str, run_id: str) -> PooledCluster:
+        """Say that the run lives. Raises StaleOperation."""
+        return await self._operations.heartbeat(await self._claim(cluster_id, run_id))
+
+    async def transition(
+        self, cluster_id: str, to: ClusterPhase, *, run_id: str, reason: str, **fields: Any
+    ) -> PooledCluster:
+        """Move the cluster to another phase, for the run that works on it. Raises StaleOperation, IllegalTransition."""
+        return await self._operations.transition(await self._claim(cluster_id, run_id), to, reason, **fields)
+
+    async def record_golden(self, cluster_id: str, golden: Golden, *, run_id: str, message: str = "") -> PooledCluster:
+        """Record a verified golden generation. Raises StaleOperation."""
+        return await self._operations.record_golden(await self._claim(cluster_id, run_id), golden, message)
+
+    async def finish(
+        self, cluster_id: str, run_id: str, *, attested: Mapping[ConditionType, str] | None = None, reason: str = ""
+    ) -> PooledCluster:
+        """End the operation; with evidence the cluster becomes available. Raises StaleOperation, AttestationFailed."""
+        claim = await self._claim(cluster_id, run_id)
+        cluster = await self._operations.finish(claim, attested=attested, reason=reason)
+        await self._after(cluster)
+        return cluster
+
+    async def fail(
+        self, cluster_id: str, run_id: str, reason: str, message: str, *, final: bool = False
+    ) -> PooledCluster:
+        """End the run's operation badly. Raises StaleOperation."""
+        try:
+            claim = await self._claim(cluster_id, run_id)
+            return await self._operations.fail(claim, reason, message, final=final)
+        finally:
+            await self.history.drain()
+
+    async def _after(self, cluster: PooledCluster) -> None:
+        """Hand a cluster that became available to whoever waits. The operation is done whatever comes of it."""
+        try:
+            if cluster.phase is ClusterPhase.AVAILABLE:
+                await self._assigning.serve_queue()
+        except PoolError as error:
+            logger.warning("queue not served after %s became available: %s", cluster.name, error)
+        await self.history.drain()
+
+    async def set_condition(self, cluster_id: str, condition: Condition) -> PooledCluster:
+        """Note a health check's result; it changes no phase. Raises UnknownCluster."""
+        return await self._operations.set_condition(inputs.cluster_id(cluster_id), condition)
+
+    async def remove_cluster(self, cluster_id: str, run_id: str) -> None:
+        """Remove the cluster's resource at the end of its teardown. Raises StaleOperation, Conflict."""
+        await self._operations.remove(await self._claim(cluster_id, run_id))
+
+
+__all__ = ["Extension", "OperationHandle", "PoolState", "Released", "Transition"]
