@@ -25,6 +25,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.flow_engine import run_flow
 from prefect.flows import Flow, load_flow_from_entrypoint
 from prefect.logging import get_logger
+from prefect.settings import PREFECT_WORKER_ENABLE_CANCELLATION, temporary_settings
 from prefect.workers.base import BaseJobConfiguration, BaseVariables, BaseWorker, BaseWorkerResult
 
 WORKER_TYPE: Literal["cks-warm"] = "cks-warm"
@@ -62,9 +63,6 @@ class WarmWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorkerResul
         try:
             if task_status is not None:
                 task_status.started(str(flow_run.id))
-            if self._cancelling_observer is not None:
-                # The base class forgets a run once it is submitted; this one stays in this process until it ends.
-                self._cancelling_observer.add_in_flight_flow_run_id(flow_run.id)
             with scope:
                 await self._execute(flow, flow_run)
         finally:
@@ -74,6 +72,18 @@ class WarmWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorkerResul
         if scope.cancelled_caught:
             await self._mark_flow_run_as_cancelled(flow_run, {"message": "Cancelled by the worker."})
         return BaseWorkerResult(identifier=str(flow_run.id), status_code=0)
+
+    async def _setup_cancellation_observer(self) -> None:
+        # Off by default, since most workers cannot stop a run that has begun. This one can.
+        with temporary_settings({PREFECT_WORKER_ENABLE_CANCELLATION: True}):
+            await super()._setup_cancellation_observer()
+
+    async def _submit_run(self, flow_run: FlowRun) -> None:
+        await super()._submit_run(flow_run)
+        # The base class stops looking for a cancellation once a run is submitted, since another process has it then;
+        # here it stays in this process until it ends.
+        if self._cancelling_observer is not None and flow_run.id in self._running:
+            self._cancelling_observer.add_in_flight_flow_run_id(flow_run.id)
 
     async def _execute(self, flow: Flow[..., Any], flow_run: FlowRun) -> None:
         try:

@@ -1,0 +1,135 @@
+"""The story `make demo` tells: a pool is made, two sessions break their clusters, and get nothing back of it.
+
+Every step is checked; the first that does not hold ends the story with its name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from demo.damage import Damage
+from demo.runs import Runs
+from demo.screen import Screen, StepFailed
+from pool.kube.client import Kube
+from pool.kube.resources import NAMESPACES, POOLED_CLUSTERS, VM_SNAPSHOTS, VMS
+from pool.kube.watching import Watching
+from pool.lifecycle import ClusterPhase
+from pool.models import PooledCluster
+from pool.settings import Settings
+from pool.state import PoolState
+
+T = TypeVar("T")
+
+SESSIONS = ("alice", "bob")
+
+
+class Story:
+    """Runs the flows through the Prefect API and looks at what they did through the Kubernetes API."""
+
+    def __init__(self, screen: Screen, runs: Runs, kube: Kube, watching: Watching, settings: Settings) -> None:
+        self.screen = screen
+        self.runs = runs
+        self.kube = kube
+        self.watching = watching
+        self.settings = settings
+        self.state = PoolState(kube, settings, now=lambda: datetime.now(UTC))
+
+    async def tell(self) -> None:
+        """All of it. Raises StepFailed at the first step that does not hold."""
+        await self._make_the_pool()
+        holders = [await self._session_breaks_its_cluster(session) for session in SESSIONS]
+        for session, damage in zip(SESSIONS, holders, strict=True):
+            await self._session_gives_it_back(session, damage)
+        await self._every_cluster_is_available()
+
+    async def _make_the_pool(self) -> None:
+        size = self.settings.size
+        with self.screen.step("create-namespaces"):
+            await self._flow("create-namespaces")
+            labelled = await self.kube.list(NAMESPACES, labels="cks.io/cluster-pool=true")
+            self._expect(len(labelled) == size, f"{len(labelled)} namespaces are labelled, expected {size}")
+        with self.screen.step(f"bootstrap-pool: {size} clusters, in parallel"):
+            await self._flow("bootstrap-pool", golden_snapshots=False)
+            vms = await self.kube.list(VMS)
+            ready = [vm["metadata"]["name"] for vm in vms if vm.get("status", {}).get("ready")]
+            self._expect(len(ready) == 2 * size, f"{len(ready)} of {2 * size} VMs are ready")
+        with self.screen.step("create-golden-snapshots"):
+            await self._flow("create-golden-snapshots")
+            snapshots = await self.kube.list(VM_SNAPSHOTS)
+            usable = [one for one in snapshots if one.get("status", {}).get("readyToUse")]
+            self._expect(len(usable) == 2 * size, f"{len(usable)} of {2 * size} golden snapshots are ready to use")
+        await self._every_cluster_is_available()
+
+    async def _session_breaks_its_cluster(self, session: str) -> Damage:
+        with self.screen.step(f"assign-session {session}"):
+            await self.runs.run("assign-session", session_id=session, ttl_seconds=1800)
+            held = await self.state.session(session)
+            cluster_id = held.status.assigned_cluster
+            self._expect(cluster_id is not None, f"session {session} is {held.status.phase}, without a cluster")
+        assert cluster_id is not None
+        cluster = await self.state.cluster(cluster_id)
+        damage = Damage(self.kube, cluster, self.settings)
+        with self.screen.step(f"{session} breaks {cluster_id} from the inside"):
+            await damage.inflict()
+            self._expect(await damage.seen(), "the damage is not to be seen, so its absence would prove nothing")
+            self.screen.note(damage.description)
+        return damage
+
+    async def _session_gives_it_back(self, session: str, damage: Damage) -> None:
+        cluster_id = damage.cluster.name
+        with self.screen.step(f"release-session {session}; reset-cluster {cluster_id}"):
+            await self.runs.run("release-session", session_id=session)
+            await self._follow(asyncio.ensure_future(self._reset_of(cluster_id)))
+            await self._phase(cluster_id, ClusterPhase.AVAILABLE)
+        with self.screen.step(f"{cluster_id} is clean"):
+            left = await damage.remains()
+            self._expect(not left, f"still there after the reset: {', '.join(left)}")
+
+    async def _reset_of(self, cluster_id: str) -> None:
+        """Wait for the reset that the release has started."""
+        for run in await self.runs.of_deployment("reset-cluster"):
+            if run["parameters"].get("cluster_id") == cluster_id:
+                self.runs.remember(run)
+                await self.runs.finished(run["id"])
+                return
+        raise StepFailed("reset-cluster", f"the release started no reset of {cluster_id}")
+
+    async def _phase(self, cluster_id: str, phase: ClusterPhase) -> None:
+        def check(found: dict[str, Any] | None) -> bool | None:
+            return True if found and found.get("status", {}).get("phase") == phase else None
+
+        namespace = self.settings.namespace
+        what = f"{cluster_id} to be {phase}"
+        await self.watching.until(POOLED_CLUSTERS, cluster_id, namespace, check, timeout=60, what=what)
+
+    async def _every_cluster_is_available(self) -> None:
+        clusters = await self.state.clusters()
+        phases = {cluster.name: str(cluster.status.phase) for cluster in clusters}
+        wrong = {name: phase for name, phase in phases.items() if phase != ClusterPhase.AVAILABLE}
+        expected = self.settings.size
+        self._expect(not wrong and len(phases) == expected, f"expected {expected} available clusters, found {phases}")
+
+    async def _flow(self, deployment: str, **parameters: Any) -> None:
+        await self._follow(asyncio.ensure_future(self.runs.run(deployment, **parameters)))
+
+    async def _follow(self, work: asyncio.Future[T]) -> T:
+        """Await `work`, showing the clusters' phases beside the step's title meanwhile."""
+        while not (await asyncio.wait([work], timeout=0.5))[0]:
+            self.screen.detail(_phases(await self._pool_if_any()))
+        return await work
+
+    async def _pool_if_any(self) -> Sequence[PooledCluster]:
+        found = await self.kube.list(NAMESPACES, fields=f"metadata.name={self.settings.namespace}")
+        return await self.state.clusters() if found else []
+
+    @staticmethod
+    def _expect(holds: bool, otherwise: str) -> None:
+        if not holds:
+            raise AssertionError(otherwise)
+
+
+def _phases(clusters: Sequence[PooledCluster]) -> str:
+    return "  ".join(f"{cluster.name} {cluster.status.phase}" for cluster in clusters)
