@@ -124,6 +124,8 @@ class Golden(Model):
     """Snapshot of the worker VM."""
     taken_at: Time
     """When both were verified."""
+    image: Annotated[str, Field(max_length=1024)] | None = None
+    """The golden image the cluster was made from; another one than the pool's is outdated."""
     certificates_expire_at: Time | None = None
     """First end of the certificates inside; a reset brings these back."""
 

@@ -1,0 +1,298 @@
+"""What maintenance has to do: a function of what was observed, nothing else.
+
+The plan is safe to interrupt after any action and to make again: every action looks again before it changes anything,
+and what was done shows in the next observation. Maintenance plans and acts until nothing is left, a few rounds at
+most. Actions come most urgent first.
+
+Never here: anything to a locked cluster beyond looking at it, anything to a cluster somebody works on and lives, more
+than `max_concurrent_operations` clusters out of service, a cluster in `error` (it waits for an operator).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from pool.bindings import LONG_AGO, free, patience_ends, queue, repairs
+from pool.lifecycle import ClusterPhase, SessionPhase
+from pool.models import ConditionStatus, ConditionType, OperationKind, PooledCluster, Session
+from pool.settings import Settings
+
+
+@dataclass(frozen=True)
+class Observed:
+    """The pool at one moment; sessions are read before clusters (see pool.bindings.repairs)."""
+
+    sessions: Sequence[Session]
+    clusters: Sequence[PooledCluster]
+
+
+@dataclass(frozen=True)
+class PlanConfig:
+    """What the plan goes by. `size` None: neither missing nor surplus clusters are its business."""
+
+    size: int | None = None
+    cluster_prefix: str = "cluster"
+    max_concurrent_operations: int = 5
+    operation_grace: timedelta = timedelta(seconds=60)
+    reset_attempts: int = 2
+    health_interval: timedelta = timedelta(minutes=5)
+    ended_session_age: timedelta = timedelta(days=1)
+    queue_grace: timedelta = timedelta(minutes=1)
+    min_standby: int = 1
+    golden_image: str | None = None
+    certificate_margin: timedelta = timedelta(days=30)
+
+    @classmethod
+    def of(cls, settings: Settings, *, size: int | None = None) -> PlanConfig:
+        """The configuration that the settings give."""
+        return cls(
+            size=size,
+            cluster_prefix=settings.cluster_prefix,
+            max_concurrent_operations=settings.max_concurrent_operations,
+            operation_grace=timedelta(seconds=settings.operation_grace),
+            reset_attempts=settings.reset_attempts,
+            health_interval=timedelta(seconds=settings.health_interval),
+            ended_session_age=timedelta(days=settings.ended_session_days),
+            queue_grace=timedelta(seconds=settings.queue_grace),
+            min_standby=settings.min_standby,
+            golden_image=settings.golden_image,
+            certificate_margin=timedelta(days=settings.certificate_margin_days),
+        )
+
+
+@dataclass(frozen=True)
+class Expire:
+    """End the session, its time is over."""
+
+    session_id: str
+    cluster_id: str
+
+
+@dataclass(frozen=True)
+class BindPending:
+    """Finish half-done handovers and serve the queue; `reason` says what was found."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class RemoveEndedSession:
+    """Remove a session that ended long ago, or one that nobody waits for any more; as read."""
+
+    session: Session
+    reason: str
+
+
+@dataclass(frozen=True)
+class MarkError:
+    """Its operation is silent and its attempts are used up: take the operation over and fail it for good."""
+
+    cluster_id: str
+    kind: OperationKind
+    reason: str
+
+
+@dataclass(frozen=True)
+class TakeOver:
+    """Its operation is silent past the grace: run the same kind again."""
+
+    cluster_id: str
+    kind: OperationKind
+    stale_run: str
+    epoch: int
+
+
+@dataclass(frozen=True)
+class StartReset:
+    """Start the cluster's reset."""
+
+    cluster_id: str
+    epoch: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class StartBootstrap:
+    """Bring up (again) a cluster that is being created and that nobody works on."""
+
+    cluster_id: str
+
+
+@dataclass(frozen=True)
+class StartGolden:
+    """Take the golden snapshots of a bootstrapped cluster that has none."""
+
+    cluster_id: str
+
+
+@dataclass(frozen=True)
+class CreateMissing:
+    """Add the cluster to the pool."""
+
+    cluster_id: str
+
+
+@dataclass(frozen=True)
+class StartRebuild:
+    """Make the cluster again from the image: what it is reset to is outdated."""
+
+    cluster_id: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class RemoveSurplus:
+    """Tear down a cluster above the pool's size."""
+
+    cluster_id: str
+
+
+@dataclass(frozen=True)
+class CheckHealth:
+    """Look at the guest; the result goes to the cluster's conditions."""
+
+    cluster_id: str
+
+
+@dataclass(frozen=True)
+class ReportBroken:
+    """A locked cluster is unhealthy: tell the operators; it is the session's until released."""
+
+    cluster_id: str
+    session_id: str
+    message: str
+
+
+Start = StartReset | StartBootstrap | StartGolden | CreateMissing | StartRebuild | RemoveSurplus
+Action = Expire | BindPending | RemoveEndedSession | MarkError | TakeOver | CheckHealth | ReportBroken | Start
+
+
+def plan(observed: Observed, config: PlanConfig, now: datetime) -> list[Action]:
+    """Everything that is to be done now, most urgent first."""
+    clusters = sorted(observed.clusters, key=_oldest)
+    starts: list[Start] = [*_needed(clusters, config), *_optional(clusters, config, now)]
+    busy = sum(cluster.status.operation is not None for cluster in clusters)
+    return [
+        *_expired(clusters, now),
+        *_queue(observed, config, now),
+        *_stuck(clusters, config, now),
+        *starts[: max(0, config.max_concurrent_operations - busy)],
+        *_health(clusters, config, now),
+        *_leftovers(observed.sessions, config, now),
+    ]
+
+
+def _expired(clusters: Sequence[PooledCluster], now: datetime) -> Iterator[Expire]:
+    for cluster in clusters:
+        status = cluster.status
+        if status.assigned_session and status.expires_at is not None and status.expires_at <= now:
+            yield Expire(status.assigned_session, cluster.name)
+
+
+def _queue(observed: Observed, config: PlanConfig, now: datetime) -> Iterator[BindPending]:
+    half_done = repairs(observed.sessions, observed.clusters)
+    waiting = queue(observed.sessions, now, config.queue_grace)
+    if half_done:
+        yield BindPending(f"{len(half_done)} half-done handovers")
+    elif waiting and free(observed.clusters):
+        yield BindPending(f"{len(waiting)} sessions wait, {len(free(observed.clusters))} clusters are free")
+
+
+def _stuck(clusters: Sequence[PooledCluster], config: PlanConfig, now: datetime) -> Iterator[TakeOver | MarkError]:
+    for cluster in clusters:
+        operation = cluster.status.operation
+        if operation is None or now - operation.heartbeat_at < config.operation_grace:
+            continue
+        if operation.attempt < config.reset_attempts or operation.kind is OperationKind.TEARDOWN:
+            yield TakeOver(cluster.name, operation.kind, operation.run_id, cluster.status.epoch)
+        else:
+            silent = f"{operation.kind} of run {operation.run_id} fell silent in attempt {operation.attempt}"
+            yield MarkError(cluster.name, operation.kind, silent)
+
+
+def _needed(clusters: Sequence[PooledCluster], config: PlanConfig) -> Iterator[Start]:
+    """Clusters that are of no use until something is done: to be reset, to be made, broken while idle."""
+    idle = [cluster for cluster in clusters if cluster.status.operation is None]
+    for cluster in idle:
+        if cluster.phase is ClusterPhase.RESETTING:
+            yield StartReset(cluster.name, cluster.status.epoch, "waits for its reset")
+        elif cluster.phase is ClusterPhase.AVAILABLE and (broken := _broken(cluster)):
+            yield StartReset(cluster.name, cluster.status.epoch, f"unhealthy while idle: {broken}")
+    for cluster in idle:
+        if cluster.phase is ClusterPhase.CREATING:
+            ready = cluster.status.condition(ConditionType.VMS_READY)
+            booted = ready is not None and ready.status is ConditionStatus.TRUE
+            yield StartGolden(cluster.name) if booted else StartBootstrap(cluster.name)
+    present = {cluster.name for cluster in clusters}
+    for number in range(1, (config.size or 0) + 1):
+        if f"{config.cluster_prefix}{number}" not in present:
+            yield CreateMissing(f"{config.cluster_prefix}{number}")
+
+
+def _optional(
+    clusters: Sequence[PooledCluster], config: PlanConfig, now: datetime
+) -> Iterator[StartRebuild | RemoveSurplus]:
+    """What can wait: clusters above the size, then outdated ones, oldest first, never while the pool is short."""
+    surplus = {cluster.name for cluster in clusters if _surplus(cluster.name, config)}
+    for cluster in clusters:
+        if cluster.name in surplus and cluster.phase in (ClusterPhase.AVAILABLE, ClusterPhase.ERROR):
+            yield RemoveSurplus(cluster.name)
+    healthy = [c for c in free(clusters) if not _broken(c) and c.name not in surplus]
+    spare = len(healthy) - config.min_standby
+    outdated = [(cluster, reason) for cluster in healthy if (reason := _outdated(cluster, config, now))]
+    outdated.sort(key=lambda pair: (pair[0].status.golden.taken_at if pair[0].status.golden else now, pair[0].name))
+    for cluster, reason in outdated[: max(0, spare)]:
+        yield StartRebuild(cluster.name, reason)
+
+
+def _surplus(name: str, config: PlanConfig) -> bool:
+    number = re.fullmatch(rf"{re.escape(config.cluster_prefix)}([1-9][0-9]*)", name)
+    return config.size is not None and number is not None and int(number[1]) > config.size
+
+
+def _outdated(cluster: PooledCluster, config: PlanConfig, now: datetime) -> str:
+    golden = cluster.status.golden
+    if golden is None:
+        return ""
+    if golden.certificates_expire_at is not None and golden.certificates_expire_at - now < config.certificate_margin:
+        return f"its golden certificates end on {golden.certificates_expire_at:%Y-%m-%d}"
+    if config.golden_image is not None and golden.image not in (None, config.golden_image):
+        return f"it was made from {golden.image}"
+    return ""
+
+
+def _health(
+    clusters: Sequence[PooledCluster], config: PlanConfig, now: datetime
+) -> Iterator[CheckHealth | ReportBroken]:
+    for cluster in clusters:
+        if cluster.phase not in (ClusterPhase.AVAILABLE, ClusterPhase.LOCKED):
+            continue
+        checked = cluster.status.last_health_check
+        if checked is None or now - checked >= config.health_interval:
+            yield CheckHealth(cluster.name)
+        if cluster.phase is ClusterPhase.LOCKED and (broken := _broken(cluster)):
+            yield ReportBroken(cluster.name, cluster.status.assigned_session or "", broken)
+
+
+def _broken(cluster: PooledCluster) -> str:
+    condition = cluster.status.condition(ConditionType.GUEST_HEALTHY)
+    if condition is None or condition.status is not ConditionStatus.FALSE:
+        return ""
+    return condition.message or condition.reason
+
+
+def _leftovers(sessions: Sequence[Session], config: PlanConfig, now: datetime) -> Iterator[RemoveEndedSession]:
+    for session in sessions:
+        ended = session.status.ended_at or session.metadata.creation_timestamp
+        if session.phase.ended and ended is not None and now - ended >= config.ended_session_age:
+            yield RemoveEndedSession(session, f"ended on {ended:%Y-%m-%d %H:%M}")
+        patience = patience_ends(session, config.queue_grace)
+        if session.phase is SessionPhase.PENDING and patience is not None and patience <= now:
+            yield RemoveEndedSession(session, "nobody waits for it any more")
+
+
+def _oldest(cluster: PooledCluster) -> tuple[datetime, str]:
+    return cluster.status.last_reset or LONG_AGO, cluster.name
