@@ -41,7 +41,7 @@ class Runs:
         """Wait for the run's final state and return the run. Raises RunFailed unless it is Completed."""
         async with asyncio.timeout(timeout):
             while True:
-                run = await self._json("GET", f"/flow_runs/{run_id}")
+                run: dict[str, Any] = await self._json("GET", f"/flow_runs/{run_id}")
                 state = run["state"]
                 if state and state["type"] in FINAL:
                     break

@@ -10,13 +10,14 @@ import asyncio
 import json
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import yaml
 
 from pool.errors import PoolError
 
 if TYPE_CHECKING:
+    from prefect.client.schemas.objects import State
     from prefect.flows import Flow
 
 FLOWS = {
@@ -86,7 +87,7 @@ async def _run(arguments: argparse.Namespace) -> int:
     flow = _load(arguments.flow)
     _check(flow, parameters)
     await _require_server()
-    state = await flow(**parameters, return_state=True)
+    state: State[Any] = await cast(Any, flow)(**parameters, return_state=True)
     if state.is_completed():
         print(state.message or state.name)  # noqa: T201
         return 0

@@ -68,7 +68,7 @@ async def _open() -> tuple[Connection, AsyncExitStack]:
     async with AsyncExitStack() as stack:
         kube = await stack.enter_async_context(Kube.connect(settings.kubeconfig))
         watching = await stack.enter_async_context(Watching(kube))
-        state = PoolState(kube, settings, now=utcnow)
+        state = PoolState(kube, settings, now=utcnow, watching=watching)
         return Connection(settings, kube, watching, state), stack.pop_all()
 
 
