@@ -1,0 +1,176 @@
+"""A VM's power: made, started, stopped, and waited for.
+
+How a VM is stopped: `runStrategy: Halted` by a merge patch. It can be repeated (a second one changes nothing), is
+refused with 422 while a snapshot or restore runs, and needs no right but patching VMs. The stop subresource answers
+409 when the VM is stopped already and 500 for the same refusals, so it is used only for what a patch cannot say: a
+shorter grace than the VM's own. KubeVirt: with `gracePeriod` it shortens the running VMI's grace first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from pool.errors import AlreadyExists, Conflict, NotFound, VMFailed, WaitTimeout
+from pool.kube.client import Kube, Object
+from pool.kube.resources import DATA_VOLUMES, VMIS, VMS, Resource
+from pool.kube.watching import Watching, described
+from pool.kubevirt.cluster import CLUSTER_LABEL, Machine
+from pool.kubevirt.failures import failure_of
+from pool.kubevirt.manifests import virtual_machine
+from pool.settings import Settings
+
+STOPPED_ANNOTATION = "cks.io/stopped-cleanly"
+"""On a VM: UID of the VMI that was seen to shut down cleanly; every start removes it, so it speaks of the disk as is."""
+
+PATIENCE = 30.0
+"""Seconds a recognised trouble may last before the wait is given up: schedulers, quotas, rights settle in seconds."""
+
+_SUBRESOURCES = Resource("subresources.kubevirt.io", "v1", "virtualmachines", "VirtualMachine")
+
+
+async def ensure_vm(kube: Kube, machine: Machine, settings: Settings) -> Object:
+    """The VM as it is, or a new running one. Raises pool.errors.VMFailed if one of that name is not the cluster's."""
+    try:
+        found = await kube.find(VMS, machine.name, machine.namespace)
+        vm = found or await kube.create(VMS, virtual_machine(machine, settings))
+    except AlreadyExists:
+        vm = await kube.get(VMS, machine.name, machine.namespace)
+    if (vm["metadata"].get("labels") or {}).get(CLUSTER_LABEL) != machine.cluster_id:
+        raise VMFailed(
+            f"VM {machine.namespace}/{machine.name} is not the pool's",
+            reason="NotOurs",
+            expected=f"label {CLUSTER_LABEL}={machine.cluster_id}",
+            actual=str(vm["metadata"].get("labels")),
+            cure="choose another cluster name or remove that VM",
+        )
+    return vm
+
+
+async def start(kube: Kube, machine: Machine) -> None:
+    """Have the VM run. Raises pool.errors.Invalid while a snapshot or restore runs, NotFound without a VM."""
+    change = {"spec": {"runStrategy": "Always"}, "metadata": {"annotations": {STOPPED_ANNOTATION: None}}}
+    await kube.patch(VMS, machine.name, change, machine.namespace)
+
+
+async def stop(kube: Kube, machine: Machine) -> None:
+    """Have the VM shut down within its own grace. Raises pool.errors.Invalid while a snapshot or restore runs."""
+    await kube.patch(VMS, machine.name, {"spec": {"runStrategy": "Halted"}}, machine.namespace)
+
+
+async def kill(kube: Kube, machine: Machine) -> None:
+    """Have the VM stop at once, its disk as it happens to be; also one that is shutting down slowly."""
+    path = _SUBRESOURCES.path(machine.namespace, machine.name, "stop")
+    try:
+        await kube.put(path, {"gracePeriod": 0})
+    except Conflict:
+        # Not running, or dying at grace 0 already. What counts is that nothing starts it again.
+        await stop(kube, machine)
+
+
+async def wait_stopped(watching: Watching, machine: Machine, *, timeout: float) -> Object | None:
+    """Wait until the VMI is gone; returns its last sight, None if there was none.
+
+    KubeVirt: `printableStatus: Stopped` comes earlier, while the VMI still counts for snapshots and restores.
+    """
+    last: list[Object] = []
+
+    def gone(vmi: Object | None) -> bool | None:
+        if vmi is None:
+            return True
+        last[:] = [vmi]
+        return None
+
+    await watching.until(
+        VMIS,
+        machine.name,
+        machine.namespace,
+        gone,
+        timeout=timeout,
+        what=f"VM {machine.namespace}/{machine.name} to stop",
+        labels=CLUSTER_LABEL,
+    )
+    return last[0] if last else None
+
+
+async def wait_running(
+    kube: Kube, watching: Watching, machine: Machine, *, timeout: float, patience: float = PATIENCE
+) -> None:
+    """Wait until the VM is ready: its domain runs; the guest inside may still boot.
+
+    Raises pool.errors.VMFailed when a recognised trouble lasts longer than `patience` seconds or until the deadline,
+    pool.errors.WaitTimeout when nothing is known but that it takes too long.
+    """
+    deadline = asyncio.get_running_loop().time() + timeout
+
+    def left() -> float:
+        return max(0.0, deadline - asyncio.get_running_loop().time())
+
+    what = f"VM {machine.namespace}/{machine.name} to run"
+    options: dict[str, Any] = {"what": what, "labels": CLUSTER_LABEL}
+    try:
+        while True:
+            trouble = await watching.until(
+                VMS, machine.name, machine.namespace, _running_or_trouble, timeout=left(), **options
+            )
+            if not isinstance(trouble, VMFailed):
+                return
+            try:
+                await watching.until(
+                    VMS, machine.name, machine.namespace, _untroubled, timeout=min(patience, left()), **options
+                )
+            except WaitTimeout:
+                raise trouble from None
+    except WaitTimeout as error:
+        raise await _explained(kube, machine, error) from error
+
+
+def _running_or_trouble(vm: Object | None) -> VMFailed | bool | None:
+    if vm is None:
+        raise NotFound(404, "NotFound", "the VM is gone", cure="rebuild the cluster")
+    status = vm.get("status") or {}
+    running = status.get("created") and status.get("ready") and status.get("printableStatus") == "Running"
+    return True if running else failure_of(vm)
+
+
+def _untroubled(vm: Object | None) -> bool | None:
+    return True if not isinstance(_running_or_trouble(vm), VMFailed) else None
+
+
+async def _explained(kube: Kube, machine: Machine, error: WaitTimeout) -> WaitTimeout:
+    """The same timeout with the state of the VM's DataVolumes: KubeVirt and CDI let a failing clone hang in silence."""
+    volumes = await kube.list(DATA_VOLUMES, machine.namespace, labels=f"{CLUSTER_LABEL}={machine.cluster_id}")
+    words = [f"DataVolume {volume['metadata']['name']}: {described(volume)}" for volume in volumes]
+    return WaitTimeout(error.what.rpartition(" within ")[0], "; ".join([error.last_seen, *words]), error.timeout)
+
+
+async def wait_unlocked(watching: Watching, machine: Machine, *, timeout: float) -> None:
+    """Wait until neither snapshot nor restore holds the VM; until then KubeVirt refuses to start or stop it."""
+
+    def free(vm: Object | None) -> bool | None:
+        status = (vm or {}).get("status") or {}
+        return None if status.get("snapshotInProgress") or status.get("restoreInProgress") else True
+
+    await watching.until(
+        VMS,
+        machine.name,
+        machine.namespace,
+        free,
+        timeout=timeout,
+        what=f"VM {machine.namespace}/{machine.name} to be free of snapshots and restores",
+        labels=CLUSTER_LABEL,
+    )
+
+
+async def delete_vm(kube: Kube, watching: Watching, machine: Machine, *, timeout: float) -> None:
+    """Remove the VM with what it owns (KubeVirt: its DataVolumes and restores), and wait until it is gone."""
+    await kube.delete(VMS, machine.name, machine.namespace, propagation="Foreground")
+    await watching.until(
+        VMS,
+        machine.name,
+        machine.namespace,
+        lambda vm: True if vm is None else None,
+        timeout=timeout,
+        what=f"VM {machine.namespace}/{machine.name} to be deleted",
+        labels=CLUSTER_LABEL,
+    )

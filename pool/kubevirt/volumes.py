@@ -1,0 +1,110 @@
+"""Leftover disks: what aborted restores leave behind, found and removed.
+
+KubeVirt: deleting a VirtualMachineRestore part-way never removes the PVC or DataVolume it made; some of them have no
+owner and survive even their VM. After the VM was pointed at the new disk it is the old one that stays.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pool.kube.client import Kube, Object
+from pool.kube.resources import DATA_VOLUMES, PVCS, VM_RESTORES, VMS, Resource
+from pool.kubevirt.cluster import CLUSTER_LABEL
+from pool.kubevirt.restores import failure_text, finished
+
+RESTORE_ANNOTATION = "restore.kubevirt.io/name"
+SOURCE_LABEL = "restore.kubevirt.io/source-vm-name"
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """A disk that nothing uses: what it is, where, and which one exactly."""
+
+    resource: Resource
+    namespace: str
+    name: str
+    uid: str
+
+
+def leftovers(
+    claims: Iterable[Object],
+    data_volumes: Iterable[Object],
+    restores: Iterable[Object],
+    vms: Iterable[Object],
+    namespaces: frozenset[str],
+) -> list[Leftover]:
+    """The disks to remove. Pure.
+
+    A PVC or DataVolume goes if it stems from a restore (by annotation or label) or is one of ours (by label), no
+    volume of any VM refers to it, no unfinished restore owns it, and it is in one of `namespaces`, the pool's own.
+    One of ours without a trace of a restore goes only while its VM exists and uses another: else the VM is being made.
+
+    Read the disks first, then the restores, then the VMs: a disk seen first is then either still its restore's or
+    already its VM's.
+    """
+    vms = list(vms)
+    used = {(vm["metadata"]["namespace"], name) for vm in vms for name in _disks(vm)}
+    owners = [one for one in restores if not finished(one) and not failure_text(one)]
+    found = []
+    for resource, objects in ((DATA_VOLUMES, data_volumes), (PVCS, claims)):
+        for obj in objects:
+            meta = obj["metadata"]
+            where = (meta["namespace"], meta["name"])
+            if meta["namespace"] not in namespaces or where in used or meta.get("deletionTimestamp"):
+                continue
+            if _owned(meta, owners) or not (_restored(meta) or _replaced(meta, vms)):
+                continue
+            found.append(Leftover(resource, *where, meta["uid"]))
+    return found
+
+
+async def sweep(kube: Kube, namespaces: frozenset[str]) -> list[Leftover]:
+    """Remove the leftover disks of these namespaces; returns what was removed.
+
+    Raises ValueError without a namespace: a sweep never runs unscoped.
+    """
+    if not namespaces or not all(namespaces):
+        raise ValueError("a sweep needs the pool's namespaces")
+    found: list[Leftover] = []
+    for namespace in sorted(namespaces):
+        claims, volumes = await asyncio.gather(kube.list(PVCS, namespace), kube.list(DATA_VOLUMES, namespace))
+        restores = await kube.list(VM_RESTORES, namespace)
+        vms = await kube.list(VMS, namespace)
+        found += leftovers(claims, volumes, restores, vms, frozenset({namespace}))
+    for one in found:
+        # By UID: a disk of the same name made since is another's.
+        await kube.delete(one.resource, one.name, one.namespace, uid=one.uid)
+    return found
+
+
+def _restored(meta: Object) -> bool:
+    return RESTORE_ANNOTATION in (meta.get("annotations") or {}) or SOURCE_LABEL in (meta.get("labels") or {})
+
+
+def _replaced(meta: Object, vms: list[Object]) -> bool:
+    """Whether it is the disk of one of our VMs that uses another one now."""
+    labels = meta.get("labels") or {}
+    if CLUSTER_LABEL not in labels:
+        return False
+    owners = {owner["uid"] for owner in meta.get("ownerReferences") or [] if owner.get("kind") == "VirtualMachine"}
+    return any(vm["metadata"]["uid"] in owners for vm in vms)
+
+
+def _owned(meta: Object, unfinished: list[Object]) -> bool:
+    maker = (meta.get("annotations") or {}).get(RESTORE_ANNOTATION)
+    for one in unfinished:
+        same_namespace = one["metadata"]["namespace"] == meta["namespace"]
+        if same_namespace and (one["metadata"]["name"] == maker or one["metadata"]["uid"] in meta["name"]):
+            return True
+    return False
+
+
+def _disks(vm: Object) -> set[str]:
+    templates = {template["metadata"]["name"] for template in vm["spec"].get("dataVolumeTemplates") or []}
+    volumes = vm["spec"]["template"]["spec"].get("volumes") or []
+    names = {volume.get("dataVolume", {}).get("name") for volume in volumes}
+    names |= {volume.get("persistentVolumeClaim", {}).get("claimName") for volume in volumes}
+    return {name for name in names | templates if name}
