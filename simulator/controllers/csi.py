@@ -1,0 +1,183 @@
+"""The CSI driver's provisioner with the PersistentVolume binder: claims become bound volumes with content."""
+
+from __future__ import annotations
+
+import asyncio
+
+from simulator.client import Obj
+from simulator.controllers.claims import (
+    Source,
+    bound,
+    claims_of_pod,
+    class_of,
+    request,
+    source_of,
+    users,
+    waits_for_consumer,
+)
+from simulator.controllers.meta import deleting
+from simulator.controllers.resources import (
+    PODS,
+    PVCS,
+    PVS,
+    STORAGE_CLASSES,
+    VOLUME_SNAPSHOT_CONTENTS,
+    VOLUME_SNAPSHOTS,
+)
+from simulator.controllers.runtime import Context, Controller
+from simulator.controllers.workqueue import Key
+from simulator.guests.disk import Disk, Disks, image
+from simulator.manifests import DRIVER
+
+
+class Provisioner(Controller):
+    """Provisions claims whose class names this driver.
+
+    Class parameters understood: `binding: never` leaves claims Pending for ever; `slowness: N` takes N times as long.
+    """
+
+    name = "csi-provisioner"
+
+    def __init__(self, context: Context, disks: Disks) -> None:
+        super().__init__(context)
+        self._disks = disks
+        self._due: dict[str, float] = {}
+
+    def watch(self) -> None:
+        self.follow(PVCS)
+        self.context.cache(PODS).subscribe(self._pod_changed)
+        self.context.cache(STORAGE_CLASSES).subscribe(self._any_pending)
+        self.context.cache(VOLUME_SNAPSHOTS).subscribe(self._snapshot_changed)
+        for gvr in (PVS, VOLUME_SNAPSHOT_CONTENTS):
+            self.context.cache(gvr)
+
+    def _pod_changed(self, pod: Obj) -> None:
+        for claim in claims_of_pod(pod):
+            self.queue.add((pod["metadata"]["namespace"], claim))
+
+    def _any_pending(self, _: Obj) -> None:
+        for claim in self.context.cache(PVCS):
+            if not bound(claim):
+                self.queue.add((claim["metadata"]["namespace"], claim["metadata"]["name"]))
+
+    def _snapshot_changed(self, snapshot: Obj) -> None:
+        namespace, name = snapshot["metadata"]["namespace"], snapshot["metadata"]["name"]
+        for claim in self.context.cache(PVCS).inside(namespace):
+            if not bound(claim) and source_of(claim) == (Source.SNAPSHOT, name):
+                self.queue.add((namespace, claim["metadata"]["name"]))
+
+    async def reconcile(self, key: Key) -> float | None:
+        claim = self.context.cache(PVCS).get(*key)
+        if claim is None or deleting(claim) or bound(claim):
+            return None
+        storage_class = class_of(claim, self.context.cache(STORAGE_CLASSES))
+        if storage_class is None or storage_class["provisioner"] != DRIVER:
+            return None
+        pods = self.context.cache(PODS).inside(key[0])
+        if waits_for_consumer(storage_class) and not users(key[1], pods):
+            return None
+        return await self._provision(claim, storage_class)
+
+    async def _provision(self, claim: Obj, storage_class: Obj) -> float | None:
+        parameters = storage_class.get("parameters") or {}
+        source, name = source_of(claim)
+        if parameters.get("binding") == "never":
+            return None
+        problem = self._missing(claim, source, name)
+        if problem:
+            self.context.events.record(claim, "Warning", "ProvisioningFailed", problem, component=DRIVER)
+            return self.delays.retry
+        wait = self._wait(claim, self._delay(source) * float(parameters.get("slowness", 1)))
+        if wait > 0:
+            return wait
+        handle = f"vol-{claim['metadata']['uid']}"
+        if handle not in self._disks.volumes:
+            self._disks.volumes[handle] = self._content(claim, source, name)
+        await self._bind(claim, storage_class, handle)
+        self._due.pop(claim["metadata"]["uid"], None)
+        return None
+
+    def _wait(self, claim: Obj, delay: float) -> float:
+        now = asyncio.get_running_loop().time()
+        return self._due.setdefault(claim["metadata"]["uid"], now + delay) - now
+
+    def _delay(self, source: Source) -> float:
+        return {
+            Source.BLANK: self.delays.provision,
+            Source.IMAGE: self.delays.image_import,
+            Source.CLONE: self.delays.clone,
+            Source.SNAPSHOT: self.delays.restore_pvc,
+        }[source]
+
+    def _missing(self, claim: Obj, source: Source, name: str) -> str:
+        """Why the source cannot be read yet, or empty."""
+        if source is Source.CLONE and self._volume(name) is None:
+            return f"source pvc {name} is not bound"
+        if source is Source.SNAPSHOT and self._snapshot_handle(claim["metadata"]["namespace"], name) is None:
+            return f"error getting handle for DataSource Type VolumeSnapshot by Name {name}: snapshot is not ready"
+        return ""
+
+    def _content(self, claim: Obj, source: Source, name: str) -> Disk:
+        if source is Source.IMAGE:
+            return image()
+        if source is Source.CLONE:
+            volume = self._volume(name)
+            return volume.copy() if volume else Disk()
+        if source is Source.SNAPSHOT:
+            handle = self._snapshot_handle(claim["metadata"]["namespace"], name) or ""
+            return self._disks.snapshots[handle].disk.copy()
+        return Disk()
+
+    def _volume(self, claim: str) -> Disk | None:
+        """The disk behind `namespace/name`."""
+        found = self.context.cache(PVCS).get(*claim.split("/", 1))
+        if found is None or not bound(found):
+            return None
+        return self._disks.volumes.get(f"vol-{found['metadata']['uid']}")
+
+    def _snapshot_handle(self, namespace: str, name: str) -> str | None:
+        snapshot = self.context.cache(VOLUME_SNAPSHOTS).get(namespace, name)
+        status = (snapshot or {}).get("status") or {}
+        content = self.context.cache(VOLUME_SNAPSHOT_CONTENTS).get("", status.get("boundVolumeSnapshotContentName", ""))
+        handle: str = ((content or {}).get("status") or {}).get("snapshotHandle", "")
+        return handle if status.get("readyToUse") and handle in self._disks.snapshots else None
+
+    async def _bind(self, claim: Obj, storage_class: Obj, handle: str) -> None:
+        name = f"pvc-{claim['metadata']['uid']}"
+        volume = self.context.cache(PVS).get("", name) or await self.context.create(
+            PVS, persistent_volume(claim, storage_class, handle)
+        )
+        await self.context.set_status(PVS, volume, {"phase": "Bound"})
+        if claim["spec"].get("volumeName") != name:
+            claim = await self.context.update(PVCS, {**claim, "spec": {**claim["spec"], "volumeName": name}})
+        status = {
+            "phase": "Bound",
+            "accessModes": claim["spec"].get("accessModes", ["ReadWriteOnce"]),
+            "capacity": {"storage": request(claim)},
+        }
+        await self.context.set_status(PVCS, claim, status)
+
+
+def persistent_volume(claim: Obj, storage_class: Obj, handle: str) -> Obj:
+    """The volume provisioned for a claim."""
+    meta = claim["metadata"]
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": f"pvc-{meta['uid']}", "annotations": {"pv.kubernetes.io/provisioned-by": DRIVER}},
+        "spec": {
+            "accessModes": claim["spec"].get("accessModes", ["ReadWriteOnce"]),
+            "capacity": {"storage": request(claim)},
+            "claimRef": {
+                "apiVersion": "v1",
+                "kind": "PersistentVolumeClaim",
+                "namespace": meta["namespace"],
+                "name": meta["name"],
+                "uid": meta["uid"],
+            },
+            "csi": {"driver": DRIVER, "volumeHandle": handle},
+            "persistentVolumeReclaimPolicy": storage_class.get("reclaimPolicy", "Delete"),
+            "storageClassName": storage_class["metadata"]["name"],
+            "volumeMode": claim["spec"].get("volumeMode", "Filesystem"),
+        },
+    }

@@ -1,0 +1,68 @@
+"""The virt-launcher pod of an instance. Pure."""
+
+from __future__ import annotations
+
+import random
+import string
+
+from simulator.client import Obj
+from simulator.controllers.meta import owner
+
+CREATED_BY = "kubevirt.io/created-by"
+DEFAULT_GRACE = 30
+POD_EXTRA_GRACE = 30
+"""Seconds that the pod's grace period is longer than the guest's. (KubeVirt)"""
+
+
+def grace_of(vmi: Obj) -> int:
+    """The guest's shutdown grace period in seconds."""
+    grace = vmi["spec"].get("terminationGracePeriodSeconds")
+    return DEFAULT_GRACE if grace is None else int(grace)
+
+
+def claims_of(vmi: Obj) -> list[str]:
+    """Claims that the instance's volumes need; a DataVolume's claim has its name."""
+    claims = []
+    for volume in vmi["spec"].get("volumes") or []:
+        if "dataVolume" in volume:
+            claims.append(volume["dataVolume"]["name"])
+        elif "persistentVolumeClaim" in volume:
+            claims.append(volume["persistentVolumeClaim"]["claimName"])
+    return claims
+
+
+def launcher_pod(vmi: Obj) -> Obj:
+    """A pod with a new name each time."""
+    meta = vmi["metadata"]
+    suffix = "".join(random.choices(string.ascii_lowercase + string.digits, k=5))
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": f"virt-launcher-{meta['name'][:40]}-{suffix}",
+            "namespace": meta["namespace"],
+            "labels": {
+                **{key: value for key, value in (meta.get("labels") or {}).items() if key != "kubevirt.io/nodeName"},
+                "kubevirt.io": "virt-launcher",
+                CREATED_BY: meta["uid"],
+                "vm.kubevirt.io/name": meta["name"],
+                "vmi.kubevirt.io/id": meta["name"],
+            },
+            "annotations": {"kubevirt.io/domain": meta["name"]},
+            "ownerReferences": [owner(vmi)],
+        },
+        "spec": {
+            "restartPolicy": "Never",
+            "terminationGracePeriodSeconds": grace_of(vmi) + POD_EXTRA_GRACE,
+            "containers": [{"name": "compute", "image": "virt-launcher", "resources": _resources(vmi)}],
+            "volumes": [
+                {"name": f"disk-{index}", "persistentVolumeClaim": {"claimName": claim}}
+                for index, claim in enumerate(claims_of(vmi))
+            ],
+        },
+    }
+
+
+def _resources(vmi: Obj) -> Obj:
+    resources: Obj = vmi["spec"].get("domain", {}).get("resources") or {}
+    return {key: resources[key] for key in ("requests", "limits") if key in resources}

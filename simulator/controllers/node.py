@@ -1,0 +1,213 @@
+"""The host's scheduler and kubelet: pods get a node, an address, and run until they are deleted."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+
+from simulator.api.errors import ApiError
+from simulator.client import Obj
+from simulator.controllers.claims import bound, claims_of_pod, class_of, waits_for_consumer
+from simulator.controllers.meta import controller_of, deleting, now, with_condition
+from simulator.controllers.resources import NODES, PODS, PVCS, STORAGE_CLASSES, VMIS
+from simulator.controllers.run_strategy import final, phase_of
+from simulator.controllers.runtime import Context, Controller
+from simulator.controllers.workqueue import Key
+
+POD_NETWORK = "127.97."
+"""Pods get loopback addresses of 127.97.0.0/16, so that what listens in them can be dialled."""
+API_PORT = 6443
+UNSCHEDULABLE = "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims. preemption: 0/1 nodes are "
+UNSCHEDULABLE += "available: 1 Preemption is not helpful for scheduling."
+
+
+class Pods(Controller):
+    """Every pod of the host runs on the one node; a virt-launcher pod outlives its deletion until its guest is off."""
+
+    name = "node"
+
+    def __init__(self, context: Context, node: str = "node-a") -> None:
+        super().__init__(context)
+        self._node = node
+        self._due: dict[tuple[str, str], float] = {}
+
+    def watch(self) -> None:
+        self.follow(PODS)
+        self.context.cache(VMIS).subscribe(self._instance_changed)
+        self.context.cache(PVCS).subscribe(self._claim_changed)
+        self.context.cache(NODES).subscribe(self._node_seen)
+        self.context.cache(STORAGE_CLASSES)
+
+    def _instance_changed(self, vmi: Obj) -> None:
+        for pod in self.context.cache(PODS).inside(vmi["metadata"]["namespace"]):
+            reference = controller_of(pod)
+            if reference is not None and reference["uid"] == vmi["metadata"]["uid"]:
+                self.queue.add((pod["metadata"]["namespace"], pod["metadata"]["name"]))
+
+    def _claim_changed(self, claim: Obj) -> None:
+        for pod in self.context.cache(PODS).inside(claim["metadata"]["namespace"]):
+            if not pod["spec"].get("nodeName") and claim["metadata"]["name"] in claims_of_pod(pod):
+                self.queue.add((pod["metadata"]["namespace"], pod["metadata"]["name"]))
+
+    def _node_seen(self, node: Obj) -> None:
+        if node["metadata"]["name"] == self._node:
+            self.queue.add(("", self._node))
+
+    async def reconcile(self, key: Key) -> float | None:
+        if not key[0]:
+            await self._report_node(key[1])
+            return None
+        pod = self.context.cache(PODS).get(*key)
+        if pod is None:
+            return None
+        if deleting(pod):
+            return await self._end(pod)
+        if not pod["spec"].get("nodeName"):
+            return await self._schedule(pod)
+        if pod["spec"]["nodeName"] == self._node:
+            return await self._run(pod)
+        return None
+
+    async def _report_node(self, name: str) -> None:
+        node = self.context.cache(NODES).get("", name)
+        if node is None or (node.get("status") or {}).get("conditions"):
+            return
+        ready = {
+            "type": "Ready",
+            "status": "True",
+            "reason": "KubeletReady",
+            "message": "kubelet is posting ready status",
+            "lastHeartbeatTime": now(),
+            "lastTransitionTime": now(),
+        }
+        resources = {"cpu": "64", "memory": "256Gi", "pods": "500"}
+        status = {"conditions": [ready], "capacity": resources, "allocatable": resources}
+        await self.context.set_status(NODES, node, status)
+
+    def _wait(self, pod: Obj, step: str, delay: float) -> float:
+        clock = asyncio.get_running_loop().time()
+        return self._due.setdefault((pod["metadata"]["uid"], step), clock + delay) - clock
+
+    async def _schedule(self, pod: Obj) -> float | None:
+        if self._unbound(pod):
+            await self._condition(pod, "PodScheduled", False, "Unschedulable", UNSCHEDULABLE)
+            return None
+        wait = self._wait(pod, "schedule", self.delays.pod_schedule)
+        if wait > 0:
+            return wait
+        pod = await self.context.update(PODS, {**pod, "spec": {**pod["spec"], "nodeName": self._node}})
+        await self._condition(pod, "PodScheduled", True, None, None)
+        return None
+
+    def _unbound(self, pod: Obj) -> bool:
+        """Whether a claim of the pod must bind first; one that waits for its consumer binds with the pod."""
+        namespace = pod["metadata"]["namespace"]
+        for name in claims_of_pod(pod):
+            claim = self.context.cache(PVCS).get(namespace, name)
+            if claim is None:
+                return True
+            storage_class = class_of(claim, self.context.cache(STORAGE_CLASSES))
+            if not bound(claim) and not waits_for_consumer(storage_class):
+                return True
+        return False
+
+    async def _condition(self, pod: Obj, type_: str, holds: bool, reason: str | None, message: str | None) -> Obj:
+        new: Obj = {"type": type_, "status": "True" if holds else "False", "lastTransitionTime": now()}
+        new |= {key: value for key, value in (("reason", reason), ("message", message)) if value}
+        status = {"phase": "Pending", **(pod.get("status") or {})}
+        status["conditions"] = with_condition(status.get("conditions"), new)
+        return await self.context.set_status(PODS, pod, status)
+
+    async def _run(self, pod: Obj) -> float | None:
+        phase = (pod.get("status") or {}).get("phase", "Pending")
+        if phase == "Running":
+            return await self._finish(pod)
+        if phase != "Pending":
+            return None
+        namespace = pod["metadata"]["namespace"]
+        claims = [self.context.cache(PVCS).get(namespace, name) for name in claims_of_pod(pod)]
+        if not all(claim is not None and bound(claim) for claim in claims):
+            return self.delays.retry
+        wait = self._wait(pod, "start", self.delays.pod_start)
+        if wait > 0:
+            return wait
+        await self.context.set_status(PODS, pod, running(pod, self._address()))
+        return None
+
+    def _address(self) -> str:
+        """A free pod address on which the API port can be listened on."""
+        used = {(pod.get("status") or {}).get("podIP") for pod in self.context.cache(PODS)}
+        while True:
+            address = f"{POD_NETWORK}{random.randrange(256)}.{random.randrange(1, 255)}"
+            if address not in used and _free(address):
+                return address
+
+    async def _finish(self, pod: Obj) -> float | None:
+        """A launcher pod ends with its guest."""
+        vmi = self._instance(pod)
+        if vmi is not None and final(vmi):
+            ended = {**pod["status"], "phase": phase_of(vmi)}
+            await self.context.set_status(PODS, pod, ended)
+        return None
+
+    def _instance(self, pod: Obj) -> Obj | None:
+        """The instance that a launcher pod runs."""
+        reference = controller_of(pod)
+        if reference is None or reference["kind"] != "VirtualMachineInstance":
+            return None
+        vmi = self.context.cache(VMIS).get(pod["metadata"]["namespace"], reference["name"])
+        return vmi if vmi is not None and vmi["metadata"]["uid"] == reference["uid"] else None
+
+    async def _end(self, pod: Obj) -> float | None:
+        """Remove a deleted pod once nothing runs in it any more."""
+        vmi = self._instance(pod)
+        if vmi is not None and not final(vmi) and phase_of(vmi) in ("Scheduled", "Running"):
+            return None
+        for step in ("schedule", "start"):
+            self._due.pop((pod["metadata"]["uid"], step), None)
+        meta = pod["metadata"]
+        try:
+            await self.client.delete(PODS, meta["name"], meta["namespace"], uid=meta["uid"], grace=0)
+        except ApiError as error:
+            if error.code != 404:
+                raise
+        return None
+
+
+def _free(address: str) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind((address, API_PORT))
+        except OSError:
+            return False
+    return True
+
+
+def running(pod: Obj, address: str) -> Obj:
+    """The status of a pod whose containers run."""
+    status = pod.get("status") or {}
+    conditions = status.get("conditions") or []
+    for type_ in ("Initialized", "ContainersReady", "Ready"):
+        conditions = with_condition(conditions, {"type": type_, "status": "True", "lastTransitionTime": now()})
+    return {
+        **status,
+        "phase": "Running",
+        "podIP": address,
+        "podIPs": [{"ip": address}],
+        "hostIP": "127.0.0.1",
+        "startTime": status.get("startTime") or now(),
+        "qosClass": "Burstable",
+        "conditions": conditions,
+        "containerStatuses": [
+            {
+                "name": container["name"],
+                "image": container.get("image", ""),
+                "ready": True,
+                "started": True,
+                "restartCount": 0,
+                "state": {"running": {"startedAt": now()}},
+            }
+            for container in pod["spec"].get("containers") or []
+        ],
+    }

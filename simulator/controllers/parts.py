@@ -1,0 +1,80 @@
+"""The controllers by part, so that each part can be played alone beside another API server."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from enum import StrEnum
+
+from simulator.client import Client
+from simulator.controllers.csi import Provisioner
+from simulator.controllers.datavolume import DataVolumes
+from simulator.controllers.endpoints import EndpointsOfServices
+from simulator.controllers.node import Pods
+from simulator.controllers.restore import VirtualMachineRestores
+from simulator.controllers.runtime import Context, Controller, Manager
+from simulator.controllers.service_proxy import ServiceProxy
+from simulator.controllers.snapshot import VirtualMachineSnapshots
+from simulator.controllers.snapshot_content import SnapshotContents
+from simulator.controllers.snapshotter import Snapshotter
+from simulator.controllers.virt_handler import VirtHandler
+from simulator.controllers.vm import VirtualMachines
+from simulator.controllers.vmi import VirtualMachineInstances
+from simulator.controllers.volume_statuses import VolumeStatuses
+from simulator.controllers.volumes import ClaimProtection, Reclaimer
+from simulator.delays import Delays
+from simulator.guests.disk import Disks
+
+
+class Part(StrEnum):
+    VIRT = "virt"
+    """virt-controller: VMs, instances, snapshots, restores."""
+    CDI = "cdi"
+    """DataVolumes."""
+    CSI = "csi"
+    """Volumes and their snapshots."""
+    NODE = "node"
+    """Scheduler, kubelet and virt-handler of the one node, with the guests in it."""
+    NETWORK = "network"
+    """Endpoints and the Service proxy."""
+
+
+class Controllers:
+    """Chosen parts (all by default) running against one API. `delays` are used as they are, so give a scaled table."""
+
+    def __init__(self, client: Client, delays: Delays, only: Collection[Part] = tuple(Part)) -> None:
+        self.context = Context(client, delays)
+        self.disks = Disks()
+        chosen = [controller for part in Part if part in only for controller in self._part(part)]
+        self._manager = Manager(self.context, chosen)
+
+    async def start(self) -> None:
+        """Returns once caches are filled and workers run."""
+        await self._manager.start()
+
+    async def stop(self) -> None:
+        """Stop working, power off the guests."""
+        await self._manager.stop()
+
+    def _part(self, part: Part) -> list[Controller]:
+        context, disks = self.context, self.disks
+        if part is Part.VIRT:
+            return [
+                VirtualMachines(context),
+                VirtualMachineInstances(context),
+                VolumeStatuses(context),
+                VirtualMachineSnapshots(context),
+                SnapshotContents(context),
+                VirtualMachineRestores(context),
+            ]
+        if part is Part.CDI:
+            return [DataVolumes(context)]
+        if part is Part.CSI:
+            return [
+                Provisioner(context, disks),
+                Snapshotter(context, disks),
+                Reclaimer(context, disks),
+                ClaimProtection(context),
+            ]
+        if part is Part.NODE:
+            return [Pods(context), VirtHandler(context, disks)]
+        return [EndpointsOfServices(context), ServiceProxy(context)]

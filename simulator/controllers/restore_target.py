@@ -1,0 +1,42 @@
+"""What a restore does about a target that is still running. Pure. (KubeVirt: restore.go, target readiness.)"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from simulator.client import Obj
+from simulator.controllers.meta import age
+
+WAITING = "Waiting for target VM to be powered off. Please stop the restore target to proceed with restore"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What to do, and the text for the conditions."""
+
+    class Kind(StrEnum):
+        WAIT = "wait"
+        STOP = "stop"
+        FAIL = "fail"
+
+    kind: Kind
+    reason: str
+
+
+def decide(restore: Obj, running: bool, grace: float) -> Decision | None:
+    """None when the target is powered off. `grace`: seconds that policy WaitGracePeriod waits."""
+    if not running:
+        return None
+    policy = restore["spec"].get("targetReadinessPolicy", "WaitGracePeriod")
+    if policy == "StopTarget":
+        text = "Automatically stopping restore target for restore operation"
+        return Decision(Decision.Kind.STOP, text)
+    if policy == "FailImmediate":
+        return Decision(Decision.Kind.FAIL, "Restore target VMI must be powered off before restore operation")
+    if policy == "WaitEventually":
+        return Decision(Decision.Kind.WAIT, WAITING)
+    if age(restore["metadata"]["creationTimestamp"]) >= grace:
+        text = "Restore target failed to be ready within 5m0s. Please power off the target VM before attempting restore"
+        return Decision(Decision.Kind.FAIL, text)
+    return Decision(Decision.Kind.WAIT, f"{WAITING}, or the operation will fail after 5m0s")

@@ -1,0 +1,190 @@
+"""virt-controller's VirtualMachineSnapshot controller: lock the VM, describe what to capture, report, unlock."""
+
+from __future__ import annotations
+
+from simulator.client import Obj
+from simulator.controllers.meta import deleting, has_finalizer, with_finalizer, without_finalizer
+from simulator.controllers.resources import (
+    DATA_VOLUMES,
+    PODS,
+    PVCS,
+    STORAGE_CLASSES,
+    STORAGE_PROFILES,
+    VM_SNAPSHOT_CONTENTS,
+    VM_SNAPSHOTS,
+    VMIS,
+    VMS,
+    VOLUME_SNAPSHOT_CLASSES,
+)
+from simulator.controllers.runtime import Controller
+from simulator.controllers.snapshot_classes import Ambiguous
+from simulator.controllers.snapshot_source import SnapshotSource, SourceVolume
+from simulator.controllers.snapshot_status import conditioned, deadline, phase_of, status_of, with_volumes
+from simulator.controllers.workqueue import Key
+
+FINALIZER = "snapshot.kubevirt.io/vmsnapshot-protection"
+CONTENT_FINALIZER = "snapshot.kubevirt.io/vmsnapshotcontent-protection"
+SOURCE_FINALIZER = "snapshot.kubevirt.io/snapshot-source-protection"
+LOCKED = (True, "Source locked and operation in progress")
+COMPONENT = "snapshot-controller"
+
+
+class VirtualMachineSnapshots(Controller):
+    name = "snapshot"
+    workers = 6
+
+    def watch(self) -> None:
+        self.follow(VM_SNAPSHOTS)
+        for gvr in (VMS, VMIS):
+            self.context.cache(gvr).subscribe(self._source_changed)
+        self.context.cache(VM_SNAPSHOT_CONTENTS).subscribe(self._content_changed)
+        for gvr in (PVCS, PODS, DATA_VOLUMES, STORAGE_CLASSES, STORAGE_PROFILES, VOLUME_SNAPSHOT_CLASSES):
+            self.context.cache(gvr)
+
+    def _source_changed(self, vm: Obj) -> None:
+        namespace, name = vm["metadata"]["namespace"], vm["metadata"]["name"]
+        for snapshot in self.context.cache(VM_SNAPSHOTS).inside(namespace):
+            if snapshot["spec"]["source"]["name"] == name:
+                self.queue.add((namespace, snapshot["metadata"]["name"]))
+
+    def _content_changed(self, content: Obj) -> None:
+        self.queue.add((content["metadata"]["namespace"], content["spec"]["virtualMachineSnapshotName"]))
+
+    async def reconcile(self, key: Key) -> float | None:
+        snapshot = self.context.cache(VM_SNAPSHOTS).get(*key)
+        if snapshot is None:
+            return None
+        vm = self.context.cache(VMS).get(key[0], snapshot["spec"]["source"]["name"])
+        if deleting(snapshot):
+            await self._remove(snapshot, vm)
+            return None
+        if not has_finalizer(snapshot, FINALIZER):
+            snapshot = await self.context.update(VM_SNAPSHOTS, with_finalizer(snapshot, FINALIZER))
+        if not phase_of(snapshot):
+            status = status_of(snapshot, vm, None, progress=(False, "Source not locked"))
+            snapshot = await self._save(snapshot, status)
+        if phase_of(snapshot) == "InProgress" and vm is not None:
+            return await self._capture(snapshot, vm)
+        return await self._follow(snapshot, vm)
+
+    async def _capture(self, snapshot: Obj, vm: Obj) -> float | None:
+        """Lock the source and describe its volumes; then wait for the content."""
+        content = self._content(snapshot)
+        source = SnapshotSource(self.context, vm)
+        name = snapshot["metadata"]["name"]
+        if content is None:
+            left = deadline(snapshot)
+            if left is not None and left <= 0:
+                return await self._follow(snapshot, vm)
+            obstacle = source.obstacle(name)
+            if obstacle is not None:
+                status = status_of(snapshot, vm, None, progress=(False, f"Source not locked{obstacle}"))
+                await self._save(snapshot, status)
+                return min(self.delays.retry, left if left is not None else self.delays.retry)
+            vm = await self._lock(name, vm)
+            status = status_of(snapshot, vm, None, progress=LOCKED, indications=source.indications())
+            snapshot = await self._save(snapshot, status)
+            try:
+                backups = source.backups()
+            except Ambiguous:
+                return self.delays.retry
+            content = await self.context.create(VM_SNAPSHOT_CONTENTS, content_for(snapshot, vm, backups))
+            text = f"Successfully created VirtualMachineSnapshotContent {content['metadata']['name']}"
+            self.context.events.record(
+                snapshot, "Normal", "SuccessfulVirtualMachineSnapshotContentCreate", text, component=COMPONENT
+            )
+            return None
+        return await self._follow(snapshot, vm)
+
+    async def _follow(self, snapshot: Obj, vm: Obj | None) -> float | None:
+        """Report what the content says; let go of the VM when it is over."""
+        content = self._content(snapshot)
+        status = status_of(snapshot, vm, content, progress=LOCKED if content is not None else None)
+        if status["phase"] == "Succeeded" and vm is not None and content is not None:
+            source = SnapshotSource(self.context, vm)
+            if "snapshotVolumes" not in status:
+                claims = [volume.name for volume in source.volumes()]
+                status = with_volumes(status, source.volume_names(), content, claims)
+        snapshot = await self._save(snapshot, status)
+        if status["phase"] in ("Succeeded", "Failed"):
+            await self._unlock(snapshot, vm)
+            if status["phase"] == "Failed" and content is not None and not deleting(content):
+                await self.context.delete(VM_SNAPSHOT_CONTENTS, content)
+            return None
+        left = deadline(snapshot)
+        return None if left is None else max(left, 0.0) + 0.01
+
+    def _content(self, snapshot: Obj) -> Obj | None:
+        name = f"vmsnapshot-content-{snapshot['metadata']['uid']}"
+        return self.context.cache(VM_SNAPSHOT_CONTENTS).get(snapshot["metadata"]["namespace"], name)
+
+    async def _save(self, snapshot: Obj, status: Obj) -> Obj:
+        return await self.context.set_status(VM_SNAPSHOTS, snapshot, status)
+
+    async def _lock(self, name: str, vm: Obj) -> Obj:
+        status = {**(vm.get("status") or {}), "snapshotInProgress": name}
+        vm = await self.context.set_status(VMS, vm, status)
+        if not has_finalizer(vm, SOURCE_FINALIZER):
+            vm = await self.context.update(VMS, with_finalizer(vm, SOURCE_FINALIZER))
+        return vm
+
+    async def _unlock(self, snapshot: Obj, vm: Obj | None) -> None:
+        if vm is None or vm.get("status", {}).get("snapshotInProgress") != snapshot["metadata"]["name"]:
+            return
+        status = {key: value for key, value in vm["status"].items() if key != "snapshotInProgress"}
+        if has_finalizer(vm, SOURCE_FINALIZER):
+            vm = await self.context.update(VMS, without_finalizer(vm, SOURCE_FINALIZER))
+            if deleting(vm) and not vm["metadata"].get("finalizers"):
+                return
+        await self.context.set_status(VMS, vm, status)
+
+    async def _remove(self, snapshot: Obj, vm: Obj | None) -> None:
+        if not has_finalizer(snapshot, FINALIZER):
+            return
+        await self._unlock(snapshot, vm)
+        content = self._content(snapshot)
+        policy = snapshot["spec"].get("deletionPolicy", "Delete")
+        if content is not None:
+            ready = (content.get("status") or {}).get("readyToUse")
+            if (policy == "Delete" or not ready) and not deleting(content):
+                await self.context.delete(VM_SNAPSHOT_CONTENTS, content)
+        status = snapshot.get("status") or {}
+        conditions = conditioned(status.get("conditions"), "Progressing", False, "VM snapshot is deleting")
+        conditions = conditioned(conditions, "Ready", False, "Not ready")
+        snapshot = await self._save(
+            snapshot, {**status, "phase": "Deleting", "readyToUse": False, "conditions": conditions}
+        )
+        await self.context.update(VM_SNAPSHOTS, without_finalizer(snapshot, FINALIZER))
+
+
+def content_for(snapshot: Obj, vm: Obj, backups: list[tuple[SourceVolume, str]]) -> Obj:
+    """The content object that says what to capture."""
+    uid = snapshot["metadata"]["uid"]
+    manifest = {key: value for key, value in vm["metadata"].items() if key != "managedFields"}
+    return {
+        "apiVersion": "snapshot.kubevirt.io/v1beta1",
+        "kind": "VirtualMachineSnapshotContent",
+        "metadata": {
+            "name": f"vmsnapshot-content-{uid}",
+            "namespace": snapshot["metadata"]["namespace"],
+            "finalizers": [CONTENT_FINALIZER],
+        },
+        "spec": {
+            "virtualMachineSnapshotName": snapshot["metadata"]["name"],
+            "source": {"virtualMachine": {"metadata": manifest, "spec": vm["spec"], "status": {}}},
+            "volumeBackups": [
+                {
+                    "volumeName": volume.name,
+                    "volumeSnapshotName": f"vmsnapshot-{uid}-volume-{volume.name}",
+                    "persistentVolumeClaim": {
+                        "metadata": {
+                            key: value for key, value in volume.claim["metadata"].items() if key != "managedFields"
+                        },
+                        "spec": volume.claim["spec"],
+                    },
+                }
+                for volume, _ in backups
+                if volume.claim is not None
+            ],
+        },
+    }

@@ -1,0 +1,135 @@
+"""The VM that a snapshot is taken of: what is seen of it, whether it can be locked. Pure but for the caches read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from simulator.client import Obj
+from simulator.controllers.claims import bound, class_of, users
+from simulator.controllers.meta import condition, deleting, is_true
+from simulator.controllers.resources import (
+    DATA_VOLUMES,
+    PODS,
+    PVCS,
+    STORAGE_CLASSES,
+    STORAGE_PROFILES,
+    VMIS,
+    VOLUME_SNAPSHOT_CLASSES,
+)
+from simulator.controllers.runtime import Context
+from simulator.controllers.snapshot_classes import snapshot_class
+
+MESSAGES = {
+    "Online": "Snapshot taken while the VM was running. Consistency depends on guest-agent quiescing.",
+    "GuestAgent": "Guest agent was active and attempted to quiesce the filesystem for application consistency.",
+    "NoGuestAgent": "Guest agent was not available. Snapshot is crash-consistent and may not be "
+    "application-consistent.",
+    "Paused": "Snapshot taken while the VM was paused. Snapshot is crash-consistent and may not be "
+    "application-consistent.",
+    "PartialSnapshot": "Not all snapshotable volumes were included in the snapshot. Check status.snapshotVolumes for "
+    "excluded volumes and VM VolumeSnapshotStatus for details.",
+}
+
+
+@dataclass(frozen=True)
+class SourceVolume:
+    """A volume of the VM backed by a claim; `claim` is None when that does not exist (yet)."""
+
+    name: str
+    claim_name: str
+    claim: Obj | None
+    data_volume: Obj | None
+
+
+class SnapshotSource:
+    """A VM as the snapshot controllers see it."""
+
+    def __init__(self, context: Context, vm: Obj) -> None:
+        self._context = context
+        self.vm = vm
+        self.namespace = vm["metadata"]["namespace"]
+        self.name = vm["metadata"]["name"]
+        self.vmi = context.cache(VMIS).get(self.namespace, self.name)
+
+    @property
+    def online(self) -> bool:
+        """The instance's object exists, whatever its phase."""
+        return self.vmi is not None
+
+    @property
+    def locked_by(self) -> str | None:
+        name: str | None = self.vm.get("status", {}).get("snapshotInProgress")
+        return name
+
+    def volumes(self) -> Iterator[SourceVolume]:
+        """Claim-backed volumes of the VM's template."""
+        for volume in self.vm["spec"]["template"]["spec"].get("volumes") or []:
+            if "dataVolume" in volume:
+                claim = volume["dataVolume"]["name"]
+            elif "persistentVolumeClaim" in volume:
+                claim = volume["persistentVolumeClaim"]["claimName"]
+            else:
+                continue
+            yield SourceVolume(
+                volume["name"],
+                claim,
+                self._context.cache(PVCS).get(self.namespace, claim),
+                self._context.cache(DATA_VOLUMES).get(self.namespace, claim),
+            )
+
+    def volume_names(self) -> list[str]:
+        return [volume["name"] for volume in self.vm["spec"]["template"]["spec"].get("volumes") or []]
+
+    def class_for(self, claim: Obj) -> str | None:
+        """The VolumeSnapshotClass for a claim. Raises Ambiguous."""
+        storage_class = class_of(claim, self._context.cache(STORAGE_CLASSES))
+        if storage_class is None:
+            return None
+        profile = self._context.cache(STORAGE_PROFILES).get("", storage_class["metadata"]["name"])
+        return snapshot_class(storage_class, profile, list(self._context.cache(VOLUME_SNAPSHOT_CLASSES)))
+
+    def backups(self) -> list[tuple[SourceVolume, str]]:
+        """Volumes that can be snapshotted, with their class. Raises Ambiguous."""
+        found = []
+        for volume in self.volumes():
+            if volume.claim is None or not bound(volume.claim):
+                continue
+            class_name = self.class_for(volume.claim)
+            if class_name is not None:
+                found.append((volume, class_name))
+        return found
+
+    def obstacle(self, snapshot: str) -> str | None:
+        """What keeps the VM from being locked for `snapshot`: text behind "Source not locked", None to go ahead."""
+        where = f"source {self.namespace}/{self.name} volume"
+        if self.locked_by not in (None, snapshot):
+            return f' snapshot "{self.locked_by}" in progress'
+        volumes = list(self.volumes())
+        for volume in volumes:
+            if volume.claim is None:
+                return f" {where} doesnt exist: {volume.claim_name}"
+            if deleting(volume.claim):
+                return f" {where} is being deleted: {volume.claim_name}"
+            if not bound(volume.claim):
+                return f" {where} not bound: {volume.claim_name}"
+            if volume.data_volume is not None and volume.data_volume.get("status", {}).get("phase") != "Succeeded":
+                return f" {where} not populated: {volume.claim_name}"
+        if self.online:
+            return None
+        pods = self._context.cache(PODS).inside(self.namespace)
+        claims = [volume.claim_name for volume in volumes]
+        using = {pod["metadata"]["uid"] for claim in claims for pod in users(claim, pods)}
+        if using:
+            return f" source is offline but {len(using)} pods using PVCs [{' '.join(claims)}]"
+        return None
+
+    def indications(self) -> list[str]:
+        """What the snapshot's quality depends on; nothing for an offline VM."""
+        if self.vmi is None:
+            return []
+        conditions = self.vmi.get("status", {}).get("conditions")
+        if is_true(conditions, "Paused"):
+            return ["Online", "Paused"]
+        agent = condition(conditions, "AgentConnected") is not None
+        return ["Online", "GuestAgent" if agent else "NoGuestAgent"]

@@ -1,0 +1,182 @@
+"""The CSI snapshotter: VolumeSnapshots become captured content."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from simulator.client import Obj
+from simulator.controllers.claims import Source, bound, request, source_of
+from simulator.controllers.meta import deleting, has_finalizer, now, with_finalizer, without_finalizer
+from simulator.controllers.resources import (
+    PVCS,
+    VOLUME_SNAPSHOT_CLASSES,
+    VOLUME_SNAPSHOT_CONTENTS,
+    VOLUME_SNAPSHOTS,
+)
+from simulator.controllers.runtime import Context, Controller
+from simulator.controllers.workqueue import Key
+from simulator.guests.disk import Disks
+from simulator.manifests import DRIVER
+
+BOUND = "snapshot.storage.kubernetes.io/volumesnapshot-bound-protection"
+
+
+class Snapshotter(Controller):
+    """Takes the snapshot at `snapshot_create`, calls it ready at `snapshot_ready` later.
+
+    Class parameters understood: `diesWithSource: "true"` keeps snapshots inside their volume; `ready: never` never
+    reports readyToUse; `fail: TEXT` reports that error.
+    """
+
+    name = "csi-snapshotter"
+
+    def __init__(self, context: Context, disks: Disks) -> None:
+        super().__init__(context)
+        self._disks = disks
+        self._due: dict[tuple[str, str], float] = {}
+
+    def watch(self) -> None:
+        self.follow(VOLUME_SNAPSHOTS)
+        self.context.cache(PVCS).subscribe(self._claim_changed)
+        for gvr in (VOLUME_SNAPSHOT_CLASSES, VOLUME_SNAPSHOT_CONTENTS):
+            self.context.cache(gvr)
+
+    def _claim_changed(self, claim: Obj) -> None:
+        namespace = claim["metadata"]["namespace"]
+        source, name = source_of(claim)
+        if source is Source.SNAPSHOT:
+            self.queue.add((namespace, name))
+        for snapshot in self.context.cache(VOLUME_SNAPSHOTS).inside(namespace):
+            if snapshot["spec"]["source"].get("persistentVolumeClaimName") == claim["metadata"]["name"]:
+                self.queue.add((namespace, snapshot["metadata"]["name"]))
+
+    async def reconcile(self, key: Key) -> float | None:
+        snapshot = self.context.cache(VOLUME_SNAPSHOTS).get(*key)
+        if snapshot is None:
+            return None
+        if deleting(snapshot):
+            return await self._release(snapshot)
+        if (snapshot.get("status") or {}).get("readyToUse"):
+            return None
+        snapshot_class = self._class(snapshot)
+        if snapshot_class is None or snapshot_class["driver"] != DRIVER:
+            return None
+        parameters = snapshot_class.get("parameters") or {}
+        if parameters.get("fail"):
+            error = (snapshot.get("status") or {}).get("error") or {"message": parameters["fail"], "time": now()}
+            await self.context.set_status(VOLUME_SNAPSHOTS, snapshot, {"readyToUse": False, "error": error})
+            return None
+        return await self._advance(snapshot, snapshot_class, parameters)
+
+    def _class(self, snapshot: Obj) -> Obj | None:
+        return self.context.cache(VOLUME_SNAPSHOT_CLASSES).get("", snapshot["spec"].get("volumeSnapshotClassName", ""))
+
+    async def _advance(self, snapshot: Obj, snapshot_class: Obj, parameters: dict[str, Any]) -> float | None:
+        if not has_finalizer(snapshot, BOUND):
+            snapshot = await self.context.update(VOLUME_SNAPSHOTS, with_finalizer(snapshot, BOUND))
+        status = snapshot.get("status") or {}
+        if not status.get("creationTime"):
+            claim = self._claim(snapshot)
+            if claim is None:
+                return self.delays.retry
+            wait = self._wait(snapshot, "create", self.delays.snapshot_create)
+            if wait > 0:
+                return wait
+            await self._take(snapshot, claim, snapshot_class, parameters)
+            return None
+        if parameters.get("ready") == "never":
+            return None
+        wait = self._wait(snapshot, "ready", self.delays.snapshot_ready)
+        if wait > 0:
+            return wait
+        await self.context.set_status(VOLUME_SNAPSHOTS, snapshot, {**status, "readyToUse": True})
+        self.context.events.record(
+            snapshot, "Normal", "SnapshotReady", "Snapshot is ready to use.", component="snapshot-controller"
+        )
+        return None
+
+    def _claim(self, snapshot: Obj) -> Obj | None:
+        """The bound source claim."""
+        name = snapshot["spec"]["source"].get("persistentVolumeClaimName", "")
+        claim = self.context.cache(PVCS).get(snapshot["metadata"]["namespace"], name)
+        return claim if claim is not None and bound(claim) else None
+
+    def _wait(self, snapshot: Obj, step: str, delay: float) -> float:
+        clock = asyncio.get_running_loop().time()
+        return self._due.setdefault((snapshot["metadata"]["uid"], step), clock + delay) - clock
+
+    async def _take(self, snapshot: Obj, claim: Obj, snapshot_class: Obj, parameters: dict[str, Any]) -> None:
+        handle = f"snap-{snapshot['metadata']['uid']}"
+        dies = parameters.get("diesWithSource") == "true"
+        self._disks.snapshot(handle, f"vol-{claim['metadata']['uid']}", dies_with_source=dies)
+        name = f"snapcontent-{snapshot['metadata']['uid']}"
+        content = self.context.cache(VOLUME_SNAPSHOT_CONTENTS).get("", name) or await self.context.create(
+            VOLUME_SNAPSHOT_CONTENTS, content_of(name, snapshot, claim, snapshot_class)
+        )
+        status = {"snapshotHandle": handle, "readyToUse": True}
+        await self.context.set_status(VOLUME_SNAPSHOT_CONTENTS, content, status)
+        await self.context.set_status(
+            VOLUME_SNAPSHOTS,
+            snapshot,
+            {
+                "boundVolumeSnapshotContentName": name,
+                "creationTime": now(),
+                "readyToUse": False,
+                "restoreSize": request(claim),
+            },
+        )
+        self.context.events.record(
+            snapshot,
+            "Normal",
+            "SnapshotCreated",
+            f"Snapshot {snapshot['metadata']['namespace']}/{snapshot['metadata']['name']} was successfully created by "
+            "the CSI driver.",
+            component="snapshot-controller",
+        )
+
+    async def _release(self, snapshot: Obj) -> float | None:
+        """Let a deleted snapshot go, unless a claim is still being filled from it. (external-snapshotter)"""
+        if not has_finalizer(snapshot, BOUND):
+            return None
+        namespace, name = snapshot["metadata"]["namespace"], snapshot["metadata"]["name"]
+        for claim in self.context.cache(PVCS).inside(namespace):
+            if source_of(claim) == (Source.SNAPSHOT, name) and not bound(claim) and not deleting(claim):
+                self.context.events.record(
+                    snapshot,
+                    "Warning",
+                    "SnapshotDeletePending",
+                    "Snapshot is being used to restore a PVC",
+                    component="snapshot-controller",
+                )
+                return None
+        content = self.context.cache(VOLUME_SNAPSHOT_CONTENTS).get("", f"snapcontent-{snapshot['metadata']['uid']}")
+        if content is not None and content["spec"]["deletionPolicy"] == "Delete":
+            await self.context.delete(VOLUME_SNAPSHOT_CONTENTS, content)
+            self._disks.drop_snapshot(f"snap-{snapshot['metadata']['uid']}")
+        for step in ("create", "ready"):
+            self._due.pop((snapshot["metadata"]["uid"], step), None)
+        await self.context.update(VOLUME_SNAPSHOTS, without_finalizer(snapshot, BOUND))
+        return None
+
+
+def content_of(name: str, snapshot: Obj, claim: Obj, snapshot_class: Obj) -> Obj:
+    """The VolumeSnapshotContent bound to a snapshot."""
+    return {
+        "apiVersion": "snapshot.storage.k8s.io/v1",
+        "kind": "VolumeSnapshotContent",
+        "metadata": {"name": name},
+        "spec": {
+            "deletionPolicy": snapshot_class["deletionPolicy"],
+            "driver": DRIVER,
+            "source": {"volumeHandle": f"vol-{claim['metadata']['uid']}"},
+            "volumeSnapshotClassName": snapshot_class["metadata"]["name"],
+            "volumeSnapshotRef": {
+                "apiVersion": snapshot["apiVersion"],
+                "kind": "VolumeSnapshot",
+                "namespace": snapshot["metadata"]["namespace"],
+                "name": snapshot["metadata"]["name"],
+                "uid": snapshot["metadata"]["uid"],
+            },
+        },
+    }

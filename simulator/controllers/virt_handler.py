@@ -1,0 +1,216 @@
+"""virt-handler with the domains on its node: instances start, run, shut down, end."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from dataclasses import dataclass
+
+from simulator.client import Obj
+from simulator.controllers.launcher import grace_of
+from simulator.controllers.meta import deleting, now, without_condition
+from simulator.controllers.resources import PODS, PVCS, PVS, SECRETS, SERVICES, VMIS
+from simulator.controllers.run_strategy import final, phase_of
+from simulator.controllers.runtime import Context, Controller
+from simulator.controllers.vmi import launcher_of
+from simulator.controllers.vmi_status import in_phase
+from simulator.controllers.workqueue import Key
+from simulator.guests.disk import Disk, Disks
+from simulator.guests.hardware import Hardware
+from simulator.guests.machine import Console, Machine
+from simulator.guests.neighbours import Neighbours
+
+COMPONENT = "virt-handler"
+
+
+@dataclass
+class Domain:
+    """A running domain, and when its shutdown began (loop time)."""
+
+    key: Key
+    machine: Machine
+    stopping_since: float | None = None
+
+
+class VirtHandler(Controller):
+    """Domains of the node, one an instance.
+
+    A shutdown that the guest finishes within its grace ends Succeeded, one cut short ends Failed; with a grace of 0 the
+    domain is destroyed at once and the instance is Succeeded. (KubeVirt: pkg/virt-handler/vm.go.)
+    """
+
+    name = "virt-handler"
+
+    def __init__(self, context: Context, disks: Disks, node: str = "node-a") -> None:
+        super().__init__(context)
+        self._node = node
+        self._disks = disks
+        self._neighbours = Neighbours(lambda namespace: context.cache(SERVICES).inside(namespace))
+        self._domains: dict[str, Domain] = {}
+        self._due: dict[str, float] = {}
+
+    def watch(self) -> None:
+        self.follow(VMIS)
+        self.context.cache(PODS).subscribe(self._pod_changed)
+        self.context.cache(SERVICES).subscribe(lambda _: self._neighbours.changed.beat())
+        for gvr in (PVCS, PVS):
+            self.context.cache(gvr)
+
+    def _pod_changed(self, pod: Obj) -> None:
+        name = (pod["metadata"].get("labels") or {}).get("vm.kubevirt.io/name")
+        if name:
+            self.queue.add((pod["metadata"]["namespace"], name))
+
+    async def stop(self) -> None:
+        """Power everything off."""
+        await asyncio.gather(*(domain.machine.power_off() for domain in self._domains.values()))
+        self._domains.clear()
+
+    async def reconcile(self, key: Key) -> float | None:
+        vmi = self.context.cache(VMIS).get(*key)
+        await self._bury(key, vmi)
+        if vmi is None or final(vmi) or vmi.get("status", {}).get("nodeName") != self._node:
+            return None
+        pod = launcher_of(vmi, self.context.cache(PODS).inside(key[0]))
+        phase = phase_of(vmi)
+        if phase == "Scheduled" and not deleting(vmi) and pod is not None and not deleting(pod):
+            return await self._start(key, vmi, pod)
+        if phase == "Running":
+            return await self._watch_over(vmi, pod)
+        if phase == "Scheduled":
+            await self._end(vmi, "Succeeded" if deleting(vmi) else "Failed")
+        return None
+
+    async def _bury(self, key: Key, vmi: Obj | None) -> None:
+        """Destroy domains of instances that are gone."""
+        for uid, domain in list(self._domains.items()):
+            if domain.key == key and (vmi is None or vmi["metadata"]["uid"] != uid):
+                del self._domains[uid]
+                await domain.machine.power_off()
+
+    async def _start(self, key: Key, vmi: Obj, pod: Obj) -> float | None:
+        uid = vmi["metadata"]["uid"]
+        clock = asyncio.get_running_loop().time()
+        wait = self._due.setdefault(uid, clock + self.delays.domain_start) - clock
+        if wait > 0:
+            return wait
+        if uid not in self._domains:
+            hardware = await self._hardware(vmi, pod)
+            machine = Machine(hardware, self._disk(vmi), self.delays, self._neighbours, self._console(vmi))
+            self._domains[uid] = Domain(key, machine)
+        await self.context.update(VMIS, self._running(vmi, pod))
+        self._domains[uid].machine.power_on()
+        self._due.pop(uid, None)
+        text = "VirtualMachineInstance started."
+        self.context.events.record(vmi, "Normal", "Started", text, component=COMPONENT)
+        return None
+
+    def _console(self, vmi: Obj) -> Console:
+        def tell(wrong: bool, text: str) -> None:
+            type_, reason = ("Warning", "GuestFault") if wrong else ("Normal", "GuestConsole")
+            self.context.events.record(vmi, type_, reason, text, component="guest")
+
+        return tell
+
+    async def _hardware(self, vmi: Obj, pod: Obj) -> Hardware:
+        spec = vmi["spec"]
+        interfaces = spec.get("domain", {}).get("devices", {}).get("interfaces") or [{"bridge": {}}]
+        return Hardware(
+            namespace=vmi["metadata"]["namespace"],
+            name=vmi["metadata"]["name"],
+            uid=vmi["metadata"]["uid"],
+            address=pod["status"]["podIP"],
+            labels=pod["metadata"].get("labels") or {},
+            firmware_uuid=str((spec.get("domain", {}).get("firmware") or {}).get("uuid") or vmi["metadata"]["uid"]),
+            userdata=await self._cloud_init(vmi, "userData", "userdata", ("secretRef", "userDataSecretRef")),
+            networkdata=await self._cloud_init(vmi, "networkData", "networkdata", ("networkDataSecretRef",)),
+            mac_address=str(interfaces[0].get("macAddress") or ""),
+            masquerade="masquerade" in interfaces[0],
+        )
+
+    async def _cloud_init(self, vmi: Obj, field: str, key: str, references: tuple[str, ...]) -> str:
+        """NoCloud data, in place or from its Secret. Raises ApiError when that is missing."""
+        for volume in vmi["spec"].get("volumes") or []:
+            source = volume.get("cloudInitNoCloud") or {}
+            name = next((source[one]["name"] for one in references if one in source), None)
+            if name is not None:
+                secret = await self.client.get(SECRETS, name, vmi["metadata"]["namespace"])
+                data = secret.get("data") or {}
+                return base64.b64decode(data.get(key) or data.get(field) or "").decode()
+            if f"{field}Base64" in source:
+                return base64.b64decode(source[f"{field}Base64"]).decode()
+            if field in source:
+                return str(source[field])
+        return ""
+
+    def _disk(self, vmi: Obj) -> Disk:
+        """The content behind the first claim of the instance; an empty disk without one."""
+        for claim in self._claims(vmi):
+            volume = self.context.cache(PVS).get("", claim["spec"].get("volumeName", ""))
+            handle = ((volume or {}).get("spec") or {}).get("csi", {}).get("volumeHandle", "")
+            if handle in self._disks.volumes:
+                return self._disks.volumes[handle]
+        return Disk()
+
+    def _claims(self, vmi: Obj) -> list[Obj]:
+        names = [
+            (volume.get("dataVolume") or {}).get("name") or (volume.get("persistentVolumeClaim") or {}).get("claimName")
+            for volume in vmi["spec"].get("volumes") or []
+        ]
+        found = [self.context.cache(PVCS).get(vmi["metadata"]["namespace"], name) for name in names if name]
+        return [claim for claim in found if claim is not None]
+
+    def _running(self, vmi: Obj, pod: Obj) -> Obj:
+        address = pod["status"]["podIP"]
+        interfaces = vmi["spec"].get("domain", {}).get("devices", {}).get("interfaces") or [{"name": "default"}]
+        interface = {
+            "name": interfaces[0].get("name", "default"),
+            "ipAddress": address,
+            "ipAddresses": [address],
+            "podInterfaceName": "eth0",
+        }
+        devices = [volume["name"] for volume in vmi["spec"].get("volumes") or []]
+        volumes = [{"name": name, "target": f"vd{chr(ord('a') + index)}"} for index, name in enumerate(devices)]
+        ready = {"type": "Ready", "status": "True", "lastProbeTime": None, "lastTransitionTime": now()}
+        conditions = without_condition(vmi["status"].get("conditions"), "Ready")
+        return in_phase(vmi, "Running", interfaces=[interface], volumeStatus=volumes, conditions=[*conditions, ready])
+
+    async def _watch_over(self, vmi: Obj, pod: Obj | None) -> float | None:
+        domain = self._domains.get(vmi["metadata"]["uid"])
+        if domain is None:
+            # The domain did not survive a restart of the simulator.
+            await self._end(vmi, "Failed")
+            return None
+        if pod is None and not deleting(vmi):
+            await self._end(vmi, "Failed")
+            return None
+        if not deleting(vmi) and not (pod is not None and deleting(pod)):
+            return None
+        return await self._shut_down(vmi, domain)
+
+    async def _shut_down(self, vmi: Obj, domain: Domain) -> float | None:
+        """One look at a domain that is to end: how long until the guest is off, or the grace is over."""
+        clock = asyncio.get_running_loop().time()
+        if domain.stopping_since is None:
+            domain.stopping_since = clock
+        grace = grace_of(vmi)
+        if grace <= 0:
+            delay, phase = self.delays.kill, "Succeeded"
+        elif self.delays.shutdown * self.delays.speed <= grace:
+            delay, phase = self.delays.shutdown, "Succeeded"
+        else:
+            delay, phase = grace / self.delays.speed, "Failed"
+        left = domain.stopping_since + delay - clock
+        if left > 0:
+            return left
+        await self._end(vmi, phase)
+        return None
+
+    async def _end(self, vmi: Obj, phase: str) -> None:
+        """The domain is off, then the instance is final."""
+        domain = self._domains.get(vmi["metadata"]["uid"])
+        if domain is not None:
+            await domain.machine.power_off()
+        await self.context.update(VMIS, in_phase(vmi, phase))
+        self._domains.pop(vmi["metadata"]["uid"], None)
+        self._due.pop(vmi["metadata"]["uid"], None)

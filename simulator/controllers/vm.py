@@ -1,0 +1,212 @@
+"""virt-controller's VirtualMachine controller: volumes, the instance, the status."""
+
+from __future__ import annotations
+
+import copy
+
+from simulator.api.errors import ApiError
+from simulator.client import Obj
+from simulator.controllers.meta import (
+    age,
+    annotation,
+    controller_of,
+    deleting,
+    has_finalizer,
+    now,
+    owned_by,
+    owner,
+    with_annotations,
+    with_finalizer,
+    without_finalizer,
+)
+from simulator.controllers.resources import DATA_VOLUMES, VMIS, VMS
+from simulator.controllers.run_strategy import Wanted, final, phase_of, strategy_of, wanted
+from simulator.controllers.runtime import Controller
+from simulator.controllers.vm_status import POPULATED, VM_GENERATION, vm_status
+from simulator.controllers.vm_volumes import IMMEDIATE, NotAuthorized, ensure_data_volumes, template_names
+from simulator.controllers.workqueue import Key
+
+FINALIZER = "kubevirt.io/virtualMachineControllerFinalize"
+FOREGROUND = "kubevirt.io/foregroundDeleteVirtualMachine"
+OBSERVED = {
+    "kubevirt.io/latest-observed-api-version": "v1",
+    "kubevirt.io/storage-observed-api-version": "v1",
+}
+COMPONENT = "virtualmachine-controller"
+FIRST_BACKOFF = 10.0
+LONGEST_BACKOFF = 300.0
+
+Failure = tuple[str, str]
+
+
+class VirtualMachines(Controller):
+    name = "vm"
+
+    def watch(self) -> None:
+        self.follow(VMS)
+        self.follow(VMIS)
+        self.context.cache(DATA_VOLUMES).subscribe(self._volume_changed)
+
+    def _volume_changed(self, volume: Obj) -> None:
+        namespace = volume["metadata"]["namespace"]
+        reference = controller_of(volume)
+        if reference is not None and reference["kind"] == "VirtualMachine":
+            self.queue.add((namespace, reference["name"]))
+            return
+        for vm in self.context.cache(VMS).inside(namespace):
+            if volume["metadata"]["name"] in template_names(vm):
+                self.queue.add((namespace, vm["metadata"]["name"]))
+
+    async def reconcile(self, key: Key) -> float | None:
+        vm = self.context.cache(VMS).get(*key)
+        vmi = self.context.cache(VMIS).get(*key)
+        if vmi is not None and vm is not None and not owned_by(vmi, vm):
+            vmi = None
+        if vm is None:
+            await self._orphan(key)
+            return None
+        if annotation(vm, "kubevirt.io/latest-observed-api-version") is None:
+            vm = await self.context.update(VMS, with_annotations(vm, OBSERVED))
+        if deleting(vm):
+            return await self._terminate(vm, vmi)
+        if not has_finalizer(vm, FINALIZER):
+            vm = await self.context.update(VMS, with_finalizer(vm, FINALIZER))
+        failure, volumes, again = await self._sync(vm, vmi)
+        return await self._report(vm, volumes, failure, again)
+
+    async def _orphan(self, key: Key) -> None:
+        """An instance whose VM is gone must not be held by the VM's finalizer."""
+        vmi = self.context.cache(VMIS).get(*key)
+        if vmi is not None and deleting(vmi) and has_finalizer(vmi, FINALIZER):
+            await self.context.update(VMIS, without_finalizer(vmi, FINALIZER))
+
+    async def _terminate(self, vm: Obj, vmi: Obj | None) -> float | None:
+        if vmi is not None:
+            await self._stop(vm, vmi)
+            await self._report(vm, self._volumes(vm), None, None)
+            return None
+        if has_finalizer(vm, FINALIZER):
+            status = vm_status(vm, None, self._volumes(vm), None)
+            vm = await self.context.set_status(VMS, vm, status)
+            await self.context.update(VMS, without_finalizer(vm, FINALIZER))
+        return None
+
+    def _volumes(self, vm: Obj) -> list[Obj]:
+        found = (self.context.cache(DATA_VOLUMES).get(vm["metadata"]["namespace"], name) for name in template_names(vm))
+        return [volume for volume in found if volume is not None]
+
+    async def _sync(self, vm: Obj, vmi: Obj | None) -> tuple[Failure | None, list[Obj], float | None]:
+        """Bring volumes and instance nearer to the spec: failure if any, the DataVolumes, seconds to another pass."""
+        want = wanted(vm, vmi)
+        if vmi is not None:
+            await self._keep_generation(vm, vmi)
+            if want is Wanted.STOP or deleting(vmi):
+                await self._stop(vm, vmi)
+            return None, self._volumes(vm), None
+        if annotation(vm, IMMEDIATE) == "false" and want is not Wanted.START:
+            return None, self._volumes(vm), None
+        try:
+            volumes = await ensure_data_volumes(self.context, vm)
+        except NotAuthorized as error:
+            text = f"Error encountered while creating DataVolumes: {error}"
+            return ("FailedCreate", text), self._volumes(vm), self.delays.retry
+        except ApiError as error:
+            if error.code == 409:
+                raise
+            text = f"Error encountered while creating DataVolumes: {error}"
+            return ("FailedCreate", text), self._volumes(vm), self.delays.retry
+        ready = all(volume.get("status", {}).get("phase") in POPULATED[:-1] for volume in volumes)
+        if want is not Wanted.START or not ready:
+            return None, volumes, None
+        wait = self._backoff(vm)
+        if wait > 0:
+            return None, volumes, wait
+        await self._start(vm)
+        return None, volumes, None
+
+    def _backoff(self, vm: Obj) -> float:
+        """Seconds until a VM that failed to start may be started again."""
+        failure = vm.get("status", {}).get("startFailure")
+        return -age(failure["retryAfterTimestamp"]) if failure else 0.0
+
+    async def _keep_generation(self, vm: Obj, vmi: Obj) -> None:
+        """A change that needs no restart (run strategy) is noted on the instance. Others would need RestartRequired."""
+        generation = str(vm["metadata"]["generation"])
+        if annotation(vmi, VM_GENERATION) != generation and not final(vmi) and not deleting(vmi):
+            await self.context.update(VMIS, with_annotations(vmi, {VM_GENERATION: generation}))
+
+    async def _start(self, vm: Obj) -> None:
+        vmi = await self.context.create(VMIS, instance_of(vm))
+        text = f"Started the virtual machine by creating the new virtual machine instance {vmi['metadata']['name']}"
+        self.context.events.record(vm, "Normal", "SuccessfulCreate", text, component=COMPONENT)
+
+    async def _stop(self, vm: Obj, vmi: Obj) -> None:
+        """Delete the instance; once it has ended, let go of it."""
+        if not deleting(vmi):
+            current = self.context.cache(VMIS).get(vm["metadata"]["namespace"], vm["metadata"]["name"])
+            await self.context.delete(VMIS, current or vmi)
+            text = f"Stopped the virtual machine by deleting the virtual machine instance {vmi['metadata']['uid']}"
+            self.context.events.record(vm, "Normal", "SuccessfulDelete", text, component=COMPONENT)
+        elif final(vmi) and has_finalizer(vmi, FINALIZER):
+            await self.context.update(VMIS, without_finalizer(vmi, FINALIZER))
+
+    async def _report(self, vm: Obj, volumes: list[Obj], failure: Failure | None, again: float | None) -> float | None:
+        current = self.context.cache(VMS).get(vm["metadata"]["namespace"], vm["metadata"]["name"]) or vm
+        vmi = self.context.cache(VMIS).get(vm["metadata"]["namespace"], vm["metadata"]["name"])
+        if vmi is not None and not owned_by(vmi, vm):
+            vmi = None
+        current = with_start_failure(current, vmi, self.delays.speed)
+        status = vm_status(current, vmi, volumes, failure)
+        if status != vm.get("status"):
+            await self.context.update(VMS, {**current, "status": status}, subresource="status")
+        return again
+
+
+def with_start_failure(vm: Obj, vmi: Obj | None, speed: float) -> Obj:
+    """The VM with its count of failed starts: an instance that ended Failed before it ever ran counts, one that runs
+    clears it. (KubeVirt: 10 s x n^2, at most 300 s, between tries.)"""
+    status = vm.get("status", {})
+    if vmi is None:
+        return vm
+    if phase_of(vmi) == "Running" or str(strategy_of(vm)) == "Halted":
+        if "startFailure" not in status:
+            return vm
+        return {**vm, "status": {key: value for key, value in status.items() if key != "startFailure"}}
+    ran = any(step["phase"] == "Running" for step in vmi["status"].get("phaseTransitionTimestamps") or [])
+    known = status.get("startFailure") or {}
+    if phase_of(vmi) != "Failed" or ran or known.get("lastFailedVMIUID") == vmi["metadata"]["uid"]:
+        return vm
+    count = known.get("consecutiveFailCount", 0) + 1
+    failure = {
+        "consecutiveFailCount": count,
+        "lastFailedVMIUID": vmi["metadata"]["uid"],
+        "retryAfterTimestamp": now(min(FIRST_BACKOFF * count**2, LONGEST_BACKOFF) / speed),
+    }
+    return {**vm, "status": {**status, "startFailure": failure}}
+
+
+def instance_of(vm: Obj) -> Obj:
+    """The new instance of a VM, from its template."""
+    template = copy.deepcopy(vm["spec"]["template"])
+    meta = template.get("metadata") or {}
+    generation = vm["metadata"]["generation"]
+    return {
+        "apiVersion": "kubevirt.io/v1",
+        "kind": "VirtualMachineInstance",
+        "metadata": {
+            "name": vm["metadata"]["name"],
+            "namespace": vm["metadata"]["namespace"],
+            "labels": dict(meta.get("labels") or {}),
+            "annotations": {**(meta.get("annotations") or {}), VM_GENERATION: str(generation)},
+            "finalizers": [FINALIZER, FOREGROUND],
+            "ownerReferences": [owner(vm)],
+        },
+        "spec": template["spec"],
+        "status": {
+            "guestOSInfo": {},
+            "phase": "Pending",
+            "phaseTransitionTimestamps": [{"phase": "Pending", "phaseTransitionTimestamp": now()}],
+            "runtimeUser": 107,
+            "virtualMachineRevisionName": f"revision-start-vm-{vm['metadata']['uid']}-{generation}",
+        },
+    }

@@ -1,0 +1,104 @@
+"""An instance's status as virt-controller sees it. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from simulator.client import Obj
+from simulator.controllers.meta import condition, deleting, now, with_condition, without_condition
+from simulator.controllers.run_strategy import phase_of
+from simulator.controllers.vm_status import ready_condition
+
+DATA_VOLUMES_READY = {
+    "type": "DataVolumesReady",
+    "status": "True",
+    "reason": "AllDVsReady",
+    "message": "All of the VMI's DVs are bound and ready",
+    "lastProbeTime": None,
+    "lastTransitionTime": None,
+}
+GUEST_NOT_RUNNING = ("GuestNotRunning", "Guest VM is not reported as running")
+POD_TERMINATING = ("PodTerminating", "virt-launcher pod is terminating")
+
+
+def in_phase(vmi: Obj, phase: str, **fields: Any) -> Obj:
+    """The instance in `phase`, its transition stamped."""
+    status = vmi.get("status") or {}
+    steps = status.get("phaseTransitionTimestamps") or []
+    if status.get("phase") != phase:
+        steps = [*steps, {"phase": phase, "phaseTransitionTimestamp": now()}]
+    return {**vmi, "status": {**status, **fields, "phase": phase, "phaseTransitionTimestamps": steps}}
+
+
+def with_vmi_condition(vmi: Obj, new: Obj) -> Obj:
+    status = vmi.get("status") or {}
+    return {**vmi, "status": {**status, "conditions": with_condition(status.get("conditions"), new)}}
+
+
+def without_vmi_condition(vmi: Obj, type_: str) -> Obj:
+    status = vmi.get("status") or {}
+    return {**vmi, "status": {**status, "conditions": without_condition(status.get("conditions"), type_)}}
+
+
+def not_ready(vmi: Obj, reason: str, message: str) -> Obj:
+    return with_vmi_condition(vmi, ready_condition(reason, message))
+
+
+def claim_missing(vmi: Obj, claim: str) -> Obj:
+    """The instance waiting for a claim that does not exist."""
+    text = f"PVC {vmi['metadata']['namespace']}/{claim} does not exist, waiting for it to appear"
+    return with_vmi_condition(
+        vmi,
+        {
+            "type": "Synchronized",
+            "status": "False",
+            "reason": "FailedPvcNotFound",
+            "message": text,
+            "lastProbeTime": None,
+            "lastTransitionTime": now(),
+        },
+    )
+
+
+def followed(vmi: Obj, pod: Obj | None) -> Obj:
+    """The instance after a look at its pod: the next phase and conditions, or itself when nothing is new."""
+    phase = phase_of(vmi)
+    if pod is None:
+        if phase == "Pending" and not deleting(vmi):
+            return vmi
+        return in_phase(vmi, "Failed") if phase in ("Pending", "Scheduling", "Scheduled") else vmi
+    if phase in ("Succeeded", "Failed"):
+        return vmi
+    if deleting(pod):
+        return not_ready(vmi, *POD_TERMINATING)
+    if phase == "Pending":
+        vmi = with_vmi_condition(not_ready(vmi, *GUEST_NOT_RUNNING), DATA_VOLUMES_READY)
+        return in_phase(without_vmi_condition(vmi, "Synchronized"), "Scheduling")
+    if phase == "Scheduling":
+        return _scheduling(vmi, pod)
+    return vmi
+
+
+def _scheduling(vmi: Obj, pod: Obj) -> Obj:
+    status = pod.get("status") or {}
+    if status.get("phase") in ("Failed", "Succeeded"):
+        return in_phase(vmi, "Failed")
+    scheduled = condition(status.get("conditions"), "PodScheduled")
+    if scheduled is not None and scheduled["status"] == "False":
+        return with_vmi_condition(vmi, scheduled)
+    vmi = without_vmi_condition(vmi, "PodScheduled")
+    active = {pod["metadata"]["uid"]: pod["spec"].get("nodeName", "")}
+    if status.get("phase") != "Running":
+        return in_phase(vmi, "Scheduling", activePods=active)
+    node = pod["spec"]["nodeName"]
+    labels = {**(vmi["metadata"].get("labels") or {}), "kubevirt.io/nodeName": node}
+    vmi = {**vmi, "metadata": {**vmi["metadata"], "labels": labels}}
+    return in_phase(
+        vmi,
+        "Scheduled",
+        activePods=active,
+        nodeName=node,
+        qosClass=status.get("qosClass", "Burstable"),
+        migrationTransport="Unix",
+        interfaces=[{"name": "default", "podInterfaceName": "eth0"}],
+    )

@@ -1,0 +1,86 @@
+"""A guest's control plane: the API server on a disk's data, with the certificates found on that disk."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+
+from simulator.api.store import Store
+from simulator.client import Client
+from simulator.delays import Delays
+from simulator.guests import cluster
+from simulator.guests.disk import Disk
+from simulator.guests.guest_api import GuestApi
+from simulator.guests.kubeadm import Init
+from simulator.guests.pki import Authority, load, serving_certificate
+from simulator.guests.scheduler import NodeMonitor, Scheduler
+
+PKI = "/etc/kubernetes/pki"
+CLUSTER_NAMES = (
+    "kubernetes",
+    "kubernetes.default",
+    "kubernetes.default.svc",
+    "kubernetes.default.svc.cluster.local",
+)
+
+
+class ControlPlane:
+    """The running API server of a guest; `closed` is set when the machine is off."""
+
+    def __init__(self, api: GuestApi, authority: Authority, version: str) -> None:
+        self.authority = authority
+        self.version = version
+        self.closed = asyncio.Event()
+        self._api = api
+
+    @property
+    def client(self) -> Client:
+        """The API as the node's own components use it."""
+        return self._api.client
+
+    @classmethod
+    async def initialise(cls, disk: Disk, init: Init, authority: Authority, address: str) -> ControlPlane:
+        """kubeadm init: certificates, empty etcd, the first objects; then it serves on `address`."""
+        endpoint = init.endpoint.rpartition(":")[0] or init.endpoint
+        names = [init.node, *CLUSTER_NAMES, init.service_address, init.advertise_address, *init.cert_sans]
+        certificate, key = serving_certificate(authority, [name for name in (*names, endpoint) if name])
+        disk.files |= {f"{PKI}/apiserver.crt": certificate, f"{PKI}/apiserver.key": key}
+        disk.etcd = Store()
+        api = await GuestApi.start(disk.etcd, authority.pem, certificate, key, init.version)
+        for namespace in cluster.namespaces():
+            await api.ensure(namespace)
+        for obj in cluster.objects(init, f"{init.advertise_address}:{init.port}", authority.pem):
+            await api.ensure(obj)
+        await api.listen(address, init.port)
+        return cls(api, authority, init.version)
+
+    @classmethod
+    async def restart(cls, disk: Disk, address: str) -> ControlPlane:
+        """A later boot: everything is on the disk. Raises Refused when the CA there is none any more."""
+        files = disk.files
+        authority = load(files.get(f"{PKI}/ca.crt", ""), files.get(f"{PKI}/ca.key", ""), datetime.now(UTC))
+        version = disk.machine["version"]
+        if disk.etcd is None:
+            disk.etcd = Store()
+        certificate, key = files[f"{PKI}/apiserver.crt"], files[f"{PKI}/apiserver.key"]
+        api = await GuestApi.start(disk.etcd, authority.pem, certificate, key, version)
+        await api.listen(address, 6443)
+        return cls(api, authority, version)
+
+    def secret(self, namespace: str, name: str) -> dict[str, str]:
+        """The data (base64) of a Secret, empty when there is none."""
+        return self._api.secret(namespace, name)
+
+    async def run_controllers(self, delays: Delays) -> None:
+        """Scheduler and node lifecycle, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(Scheduler(self.client).run())
+            tasks.create_task(NodeMonitor(self.client, delays).run())
+
+    def detach(self) -> Store:
+        """The power is cut: nobody is served any more. The data as of now, which later writes do not reach."""
+        self.closed.set()
+        return Store.load(self._api.stop_serving().dump())
+
+    async def close(self) -> None:
+        await self._api.close()
