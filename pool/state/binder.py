@@ -28,6 +28,7 @@ from datetime import datetime, timedelta
 
 from pool import inputs
 from pool.bindings import Activate, Binding, GiveBack, Repair, Settle, Sync, TakeBack
+from pool.claims import unlocked
 from pool.errors import Conflict, NotHolder, UnknownCluster, UnknownSession
 from pool.lifecycle import ClusterPhase, SessionPhase
 from pool.models import PooledCluster, Session
@@ -43,13 +44,6 @@ GLANCE = timedelta(seconds=10)
 def end_of(lock_time: datetime, ttl: timedelta) -> datetime:
     """When a session that got its cluster at `lock_time` ends, in whole seconds."""
     return (lock_time + ttl).replace(microsecond=0)
-
-
-def unlocked(cluster: PooledCluster, phase: ClusterPhase) -> PooledCluster:
-    """The cluster in `phase`, held by nobody. The epoch stays: it counts handovers, not returns."""
-    return cluster.with_status(
-        phase=phase, assigned_session=None, assigned_session_uid=None, lock_time=None, expires_at=None
-    )
 
 
 def ended(session: Session, phase: SessionPhase, now: datetime, message: str) -> Session:

@@ -13,10 +13,11 @@ from datetime import datetime, timedelta
 
 from pool import inputs
 from pool.bindings import holds
+from pool.claims import unlocked
 from pool.errors import Conflict, InvalidInput, NotHolder, UnknownCluster, UnknownSession
 from pool.lifecycle import ClusterPhase, SessionPhase
 from pool.models import PooledCluster, Session
-from pool.state.binder import end_of, ended, unlocked
+from pool.state.binder import end_of, ended
 from pool.state.history import Why
 from pool.state.store import Store
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
 from pool import inputs
+from pool.claims import Claim, Wish
 from pool.errors import AlreadyExists, InvalidInput, PoolError
 from pool.kube.client import Kube
 from pool.kube.resources import POOLED_CLUSTERS
@@ -28,10 +30,12 @@ from pool.settings import Settings
 from pool.state.assigning import Assigning, spec_of
 from pool.state.binder import Binder
 from pool.state.history import History, Listener, Transition, Why
-from pool.state.leases import Extension, Leases, Released, logger
-from pool.state.operations import Claim, Operations
+from pool.state.leases import Extension, Leases, Released
+from pool.state.operations import Operations
 from pool.state.running import OperationHandle, keeping_alive
 from pool.state.store import Store
+
+logger = logging.getLogger(__name__)
 
 
 class PoolState:
@@ -175,9 +179,8 @@ class PoolState:
     ) -> OperationHandle:
         """Claim the cluster for a run; see pool.state.operations. It has no heartbeat of its own: see `operation`."""
         try:
-            claim = await self._operations.begin(
-                inputs.cluster_id(cluster_id), kind, run_id, session_id=session_id, epoch=epoch, force=force
-            )
+            wish = Wish(kind, run_id, session_id=session_id, epoch=epoch, force=force)
+            claim = await self._operations.begin(inputs.cluster_id(cluster_id), wish)
         finally:
             await self.history.drain()
         return OperationHandle(self._operations, claim)

@@ -8,10 +8,11 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
+from pool.claims import Claim
 from pool.errors import ApiUnavailable, PoolError, StaleOperation
 from pool.lifecycle import ClusterPhase
 from pool.models import ConditionType, Golden, PooledCluster
-from pool.state.operations import Claim, Operations
+from pool.state.operations import Operations
 
 logger = logging.getLogger(__name__)
 

@@ -1,0 +1,231 @@
+"""What an operation may do to a cluster: pure functions from a cluster, as read, to the cluster to write.
+
+A run claims a cluster by its `status.operation`. As long as its heartbeat is fresh nobody else gets it; once that is
+older than the grace, another run takes over, and everything the first one still tries raises `StaleOperation`. A
+locked cluster is only touched for its own session (reset in place) or when an operator forces it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from pool.errors import AttestationFailed, IllegalTransition, NotHolder, OperationInProgress, StaleOperation
+from pool.lifecycle import ClusterPhase
+from pool.models import (
+    Condition,
+    ConditionStatus,
+    ConditionType,
+    Failure,
+    Golden,
+    Operation,
+    OperationKind,
+    PooledCluster,
+)
+
+_C, _K = ClusterPhase, OperationKind
+
+BEGINS: dict[tuple[OperationKind, ClusterPhase], ClusterPhase] = {
+    (_K.BOOTSTRAP, _C.CREATING): _C.CREATING,
+    (_K.GOLDEN, _C.CREATING): _C.CREATING,
+    (_K.GOLDEN, _C.AVAILABLE): _C.RESETTING,
+    (_K.GOLDEN, _C.RESETTING): _C.RESETTING,
+    (_K.RESET, _C.RESETTING): _C.RESETTING,
+    (_K.RESET, _C.AVAILABLE): _C.RESETTING,
+    (_K.RESET, _C.ERROR): _C.RESETTING,
+    (_K.REBUILD, _C.CREATING): _C.CREATING,
+    (_K.REBUILD, _C.AVAILABLE): _C.CREATING,
+    (_K.REBUILD, _C.ERROR): _C.CREATING,
+    (_K.TEARDOWN, _C.CREATING): _C.CREATING,
+    (_K.TEARDOWN, _C.AVAILABLE): _C.RESETTING,
+    (_K.TEARDOWN, _C.RESETTING): _C.RESETTING,
+    (_K.TEARDOWN, _C.ERROR): _C.ERROR,
+}
+"""From which phase an operation may begin, and the phase it puts the cluster into: never one that is assignable.
+
+A locked cluster is not in it: it is unlocked first, or kept for its session, see `begun`.
+"""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a run holds: the cluster, the kind of operation, its run ID, the epoch at the beginning, the attempt."""
+
+    cluster_id: str
+    kind: OperationKind
+    run_id: str
+    epoch: int
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a run wants to do. `session_id` (and `epoch`, if known) asks for a reset in place; `force` takes a locked
+    cluster from its session."""
+
+    kind: OperationKind
+    run_id: str
+    session_id: str | None = None
+    epoch: int | None = None
+    force: bool = False
+
+
+def unlocked(cluster: PooledCluster, phase: ClusterPhase) -> PooledCluster:
+    """The cluster in `phase`, held by nobody. The epoch stays: it counts handovers, not returns."""
+    return cluster.with_status(
+        phase=phase, assigned_session=None, assigned_session_uid=None, lock_time=None, expires_at=None
+    )
+
+
+def begun(cluster: PooledCluster, wish: Wish, now: datetime, grace: timedelta) -> PooledCluster:
+    """The cluster claimed by the run; for the run that has it already, its claim renewed.
+
+    Raises NotHolder, OperationInProgress (another run's heartbeat is younger than `grace`), IllegalTransition.
+    """
+    if wish.session_id is not None:
+        _check_holder(cluster, wish)
+    attempt = _attempt(cluster, wish, now, grace)
+    before = cluster.status.operation
+    if cluster.phase is ClusterPhase.LOCKED:
+        cluster = _begun_locked(cluster, wish)
+    phase = BEGINS.get((wish.kind, cluster.phase))
+    if phase is None:
+        raise IllegalTransition(
+            f"{cluster.name} is not in a phase for {wish.kind}",
+            expected=" or ".join(str(begin) for kind, begin in BEGINS if kind is wish.kind),
+            actual=cluster.phase,
+        )
+    started = before.started_at if before is not None and before.run_id == wish.run_id else now
+    operation = Operation(kind=wish.kind, run_id=wish.run_id, started_at=started, heartbeat_at=now, attempt=attempt)
+    if wish.kind is OperationKind.REBUILD:
+        # The snapshots go with the VMs they were taken of, and with them all that was known.
+        cluster = cluster.with_status(golden=None, conditions=[])
+    return cluster.with_status(phase=phase, operation=operation)
+
+
+def _check_holder(cluster: PooledCluster, wish: Wish) -> None:
+    status = cluster.status
+    if status.assigned_session != wish.session_id or wish.epoch not in (None, status.epoch):
+        at = f" at epoch {wish.epoch}" if wish.epoch is not None else ""
+        raise NotHolder(
+            f"{cluster.name} is not reset in place",
+            expected=f"it to be held by session {wish.session_id}{at}",
+            actual=f"session {status.assigned_session} at epoch {status.epoch}",
+        )
+
+
+def _attempt(cluster: PooledCluster, wish: Wish, now: datetime, grace: timedelta) -> int:
+    operation, failure = cluster.status.operation, cluster.status.failure
+    if operation is None:
+        # An operator's repair of a cluster in `error` starts counting anew.
+        return failure.attempts + 1 if failure and cluster.phase is not ClusterPhase.ERROR else 1
+    if operation.run_id == wish.run_id and operation.kind is wish.kind:
+        return operation.attempt
+    silence = now - operation.heartbeat_at
+    if silence < grace:
+        raise OperationInProgress(
+            f"{cluster.name} is being worked on",
+            expected="no live operation",
+            actual=f"{operation.kind} by run {operation.run_id}, heartbeat {silence.total_seconds():.0f} s ago",
+            cure=f"wait for it; a silent run is taken over after {grace.total_seconds():g} s",
+        )
+    return operation.attempt + 1
+
+
+def _begun_locked(cluster: PooledCluster, wish: Wish) -> PooledCluster:
+    if wish.session_id is not None and wish.kind is OperationKind.RESET:
+        return cluster.with_status(phase=ClusterPhase.RESETTING)
+    if wish.force:
+        return unlocked(cluster, ClusterPhase.RESETTING)
+    raise IllegalTransition(
+        f"{cluster.name} is locked",
+        expected=f"a cluster nobody holds, for {wish.kind}",
+        actual=f"locked by session {cluster.status.assigned_session}",
+        cure="release the session, or force it",
+    )
+
+
+def owned(cluster: PooledCluster, claim: Claim) -> Operation:
+    """The operation, if it still is the claim's. Raises StaleOperation.
+
+    A session that leaves during a reset in place changes no epoch: the reset goes on.
+    """
+    operation = cluster.status.operation
+    if operation is None or operation.run_id != claim.run_id or cluster.status.epoch != claim.epoch:
+        actual = "no operation" if operation is None else f"{operation.kind} of run {operation.run_id}"
+        raise StaleOperation(
+            f"run {claim.run_id} does not own {cluster.name} any more",
+            expected=f"{claim.kind} of run {claim.run_id} at epoch {claim.epoch}",
+            actual=f"{actual} at epoch {cluster.status.epoch}",
+            cure="stop this run; the other one carries on",
+        )
+    return operation
+
+
+def finished(
+    cluster: PooledCluster, claim: Claim, attested: Mapping[ConditionType, str] | None, now: datetime
+) -> PooledCluster:
+    """The cluster after the operation's good end; with evidence of every condition it is assignable again.
+
+    Raises StaleOperation, AttestationFailed.
+    """
+    started = owned(cluster, claim).started_at
+    cluster = cluster.with_status(operation=None, failure=None)
+    if attested is None:
+        return cluster
+    missing = [str(kind) for kind in ConditionType if not attested.get(kind)]
+    missing += [] if cluster.status.golden is not None else ["golden generation"]
+    if missing:
+        raise AttestationFailed(
+            f"{cluster.name} does not become available", expected="evidence", actual=f"none of {', '.join(missing)}"
+        )
+    for kind, evidence in attested.items():
+        cluster = with_condition(cluster, true(kind, "Attested", evidence, now))
+    fields: dict[str, Any] = {"last_reset": now, "last_health_check": now}
+    if claim.kind is OperationKind.RESET:
+        fields["last_reset_seconds"] = max(0, round((now - started).total_seconds()))
+    if cluster.status.assigned_session is None:
+        return cluster.with_status(phase=ClusterPhase.AVAILABLE, **fields)
+    return cluster.with_status(phase=ClusterPhase.LOCKED, epoch=cluster.status.epoch + 1, **fields)
+
+
+def failed(
+    cluster: PooledCluster, claim: Claim, reason: str, message: str, now: datetime, *, last: int
+) -> PooledCluster:
+    """The cluster after a failed attempt: `error` and held by nobody from the `last` attempt on, else as it is.
+
+    Raises StaleOperation.
+    """
+    operation, before = owned(cluster, claim), cluster.status.failure
+    attempts = max(operation.attempt, (before.attempts if before else 0) + 1)
+    text = " ".join(message.split())[:4096]
+    failure = Failure(reason=reason, message=text, since=before.since if before else now, attempts=attempts)
+    cluster = cluster.with_status(operation=None, failure=failure)
+    return cluster if attempts < last else unlocked(cluster, ClusterPhase.ERROR)
+
+
+def with_golden(cluster: PooledCluster, golden: Golden, message: str, now: datetime) -> PooledCluster:
+    """The cluster with a verified golden generation. Raises IllegalTransition for one older than it has."""
+    held = cluster.status.golden
+    if held is not None and golden.generation < held.generation:
+        raise IllegalTransition(
+            f"golden generation of {cluster.name}", expected=f"at least {held.generation}", actual=golden.generation
+        )
+    condition = true(ConditionType.GOLDEN_READY, "Verified", message, now)
+    return with_condition(cluster.with_status(golden=golden), condition)
+
+
+def with_condition(cluster: PooledCluster, condition: Condition) -> PooledCluster:
+    """The cluster with this condition; its time stays when its status did not change."""
+    before = cluster.status.condition(condition.type)
+    if before is not None and before.status is condition.status:
+        condition = condition.changed(last_transition_time=before.last_transition_time)
+    others = [other for other in cluster.status.conditions if other.type is not condition.type]
+    return cluster.with_status(conditions=sorted([*others, condition], key=lambda one: one.type))
+
+
+def true(kind: ConditionType, reason: str, message: str, now: datetime) -> Condition:
+    """The condition, True, with its evidence."""
+    return Condition(type=kind, status=ConditionStatus.TRUE, reason=reason, message=message, last_transition_time=now)
