@@ -34,6 +34,10 @@ def rfc3339(value: datetime) -> str:
     return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
+def _absent(value: object) -> bool:
+    return value is None
+
+
 Time = Annotated[AwareDatetime, AfterValidator(_utc), PlainSerializer(rfc3339, when_used="json")]
 
 ClusterId = Annotated[
@@ -283,8 +287,8 @@ class ClusterPool(Model):
     cluster_id: str
     namespace: str
     status: ClusterPhase
-    assigned_session: str | None = None
-    lock_time: Time | None = None
+    assigned_session: str | None = Field(default=None, exclude_if=_absent)
+    lock_time: Time | None = Field(default=None, exclude_if=_absent)
     last_reset: Time | None
     control_plane_vm: str | None = Field(alias="controlPlaneVM")
     worker_node_vm: str | None = Field(alias="workerNodeVM")
@@ -378,10 +382,10 @@ class SessionLease(Model):
 
     session_id: str
     status: SessionPhase
-    assigned_cluster: str | None = None
-    cluster_lock_time: Time | None = None
-    expires_at: Time | None = None
-    epoch: int | None = None
+    assigned_cluster: str | None = Field(default=None, exclude_if=_absent)
+    cluster_lock_time: Time | None = Field(default=None, exclude_if=_absent)
+    expires_at: Time | None = Field(default=None, exclude_if=_absent)
+    epoch: int | None = Field(default=None, exclude_if=_absent)
     message: str = ""
 
 

@@ -215,7 +215,7 @@ def _stuck(clusters: Sequence[PooledCluster], config: PlanConfig, now: datetime)
 
 def _needed(clusters: Sequence[PooledCluster], config: PlanConfig) -> Iterator[Start]:
     """Clusters that are of no use until something is done: to be reset, to be made, broken while idle."""
-    idle = [cluster for cluster in clusters if cluster.status.operation is None]
+    idle = [cluster for cluster in clusters if cluster.status.operation is None and not _surplus(cluster, config)]
     for cluster in idle:
         if cluster.phase is ClusterPhase.RESETTING:
             yield StartReset(cluster.name, cluster.status.epoch, "waits for its reset")
@@ -236,11 +236,10 @@ def _optional(
     clusters: Sequence[PooledCluster], config: PlanConfig, now: datetime
 ) -> Iterator[StartRebuild | RemoveSurplus]:
     """What can wait: clusters above the size, then outdated ones, oldest first, never while the pool is short."""
-    surplus = {cluster.name for cluster in clusters if _surplus(cluster.name, config)}
     for cluster in clusters:
-        if cluster.name in surplus and cluster.phase in (ClusterPhase.AVAILABLE, ClusterPhase.ERROR):
+        if _surplus(cluster, config) and not cluster.status.operation and not cluster.status.assigned_session:
             yield RemoveSurplus(cluster.name)
-    healthy = [c for c in free(clusters) if not _broken(c) and c.name not in surplus]
+    healthy = [cluster for cluster in free(clusters) if not _broken(cluster) and not _surplus(cluster, config)]
     spare = len(healthy) - config.min_standby
     outdated = [(cluster, reason) for cluster in healthy if (reason := _outdated(cluster, config, now))]
     outdated.sort(key=lambda pair: (pair[0].status.golden.taken_at if pair[0].status.golden else now, pair[0].name))
@@ -248,8 +247,8 @@ def _optional(
         yield StartRebuild(cluster.name, reason)
 
 
-def _surplus(name: str, config: PlanConfig) -> bool:
-    number = re.fullmatch(rf"{re.escape(config.cluster_prefix)}([1-9][0-9]*)", name)
+def _surplus(cluster: PooledCluster, config: PlanConfig) -> bool:
+    number = re.fullmatch(rf"{re.escape(config.cluster_prefix)}([1-9][0-9]*)", cluster.name)
     return config.size is not None and number is not None and int(number[1]) > config.size
 
 

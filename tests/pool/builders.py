@@ -1,0 +1,79 @@
+"""Clusters and sessions for tests, in a line each; times are seconds after T0."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pool.lifecycle import ClusterPhase, SessionPhase
+from pool.models import (
+    ClusterSpec,
+    ClusterStatus,
+    Condition,
+    ConditionStatus,
+    ConditionType,
+    Golden,
+    GoldenSnapshot,
+    Metadata,
+    Operation,
+    OperationKind,
+    PooledCluster,
+    Session,
+    SessionSpec,
+    SessionStatus,
+)
+
+T0 = datetime(2026, 5, 4, 12, 0, 0, tzinfo=UTC)
+
+
+def at(seconds: float) -> datetime:
+    return T0 + timedelta(seconds=seconds)
+
+
+def golden(generation: int = 1, **fields: Any) -> Golden:
+    half = {"control_plane": "cp-snap", "worker": "wk-snap"}
+    snapshots = {role: GoldenSnapshot(name=name, uid=f"{name}-{generation}") for role, name in half.items()}
+    return Golden.model_validate({"generation": generation, "taken_at": T0} | snapshots | fields)
+
+
+def cluster(name: str, phase: str = "available", *, cordoned: bool = False, **status: Any) -> PooledCluster:
+    wanted = ClusterPhase(phase)
+    if wanted is ClusterPhase.AVAILABLE:
+        status = {"golden": golden(), "last_health_check": T0} | status
+    if wanted is ClusterPhase.LOCKED:
+        held = status.setdefault("assigned_session", "someone")
+        defaults = {"assigned_session_uid": f"uid-{held}", "lock_time": T0, "expires_at": at(3600), "epoch": 1}
+        status = defaults | {"golden": golden(), "last_health_check": T0} | status
+    return PooledCluster(
+        metadata=Metadata(name=name, namespace="cks-pool", uid=f"uid-{name}", resource_version="1"),
+        spec=ClusterSpec(namespace=name, cordoned=cordoned),
+        status=ClusterStatus.model_validate({"phase": wanted} | status),
+    )
+
+
+def session(name: str, phase: str = "Pending", *, created: float = 0, spec: Any = None, **status: Any) -> Session:
+    return Session(
+        metadata=Metadata(
+            name=name, namespace="cks-pool", uid=f"uid-{name}", resource_version="1", creation_timestamp=at(created)
+        ),
+        spec=SessionSpec.model_validate(spec or {}),
+        status=SessionStatus.model_validate({"phase": SessionPhase(phase)} | status),
+    )
+
+
+def active(name: str, on: str, *, epoch: int = 1, expires: float = 3600) -> Session:
+    return session(name, "Active", assigned_cluster=on, epoch=epoch, expires_at=at(expires), cluster_lock_time=T0)
+
+
+def operation(kind: str = "reset", run: str = "run1", *, beat: float = 0, attempt: int = 1) -> Operation:
+    return Operation(kind=OperationKind(kind), run_id=run, started_at=T0, heartbeat_at=at(beat), attempt=attempt)
+
+
+def unhealthy(message: str = "node wk NotReady") -> Condition:
+    return Condition(
+        type=ConditionType.GUEST_HEALTHY,
+        status=ConditionStatus.FALSE,
+        reason="NodeNotReady",
+        message=message,
+        last_transition_time=T0,
+    )

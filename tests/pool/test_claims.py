@@ -1,0 +1,158 @@
+"""Operations: from which phase they begin, who owns a cluster, how they end."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from pool.claims import BEGINS, Claim, Wish, begun, failed, finished, owned, with_condition, with_golden
+from pool.errors import (
+    AttestationFailed,
+    IllegalTransition,
+    NotHolder,
+    OperationInProgress,
+    StaleOperation,
+)
+from pool.lifecycle import TRANSITIONS, ClusterPhase
+from pool.models import ConditionType, OperationKind, PooledCluster
+from tests.pool.builders import T0, at, cluster, golden, operation, unhealthy
+
+GRACE = timedelta(seconds=60)
+ALL = {kind: f"{kind} seen" for kind in ConditionType}
+KINDS_AND_PHASES = [(kind, phase) for kind in OperationKind for phase in ClusterPhase]
+
+
+def begin(
+    there: PooledCluster, kind: str = "reset", run: str = "run2", *, now: float = 0, **wish: Any
+) -> PooledCluster:
+    return begun(there, Wish(OperationKind(kind), run, **wish), at(now), GRACE)
+
+
+def claim(there: PooledCluster) -> Claim:
+    works = there.status.operation
+    assert works is not None
+    return Claim(there.name, works.kind, works.run_id, there.status.epoch, works.attempt)
+
+
+@pytest.mark.parametrize(("kind", "phase"), KINDS_AND_PHASES)
+def test_operations_begin_in_their_phases_only_and_never_leave_a_cluster_assignable(
+    kind: OperationKind, phase: ClusterPhase
+) -> None:
+    there = cluster("c1", phase)
+    if (kind, phase) in BEGINS:
+        after = begin(there, kind)
+        assert after.phase is BEGINS[kind, phase]
+        assert after.phase not in ("available", "locked")
+        assert after.phase is phase or (phase, after.phase) in TRANSITIONS
+    else:
+        with pytest.raises(IllegalTransition):
+            begin(there, kind)
+
+
+@pytest.mark.parametrize("kind", OperationKind)
+def test_a_locked_cluster_is_taken_by_force_only(kind: OperationKind) -> None:
+    held = cluster("c1", "locked", assigned_session="s")
+    with pytest.raises(IllegalTransition, match="locked by session s"):
+        begin(held, kind)
+
+
+def test_force_takes_the_cluster_from_its_session() -> None:
+    after = begin(cluster("c1", "locked", assigned_session="s"), force=True)
+    assert (after.phase, after.status.assigned_session) == ("resetting", None)
+
+
+def test_a_reset_in_place_keeps_the_session_and_gives_it_a_new_epoch() -> None:
+    held = cluster("c1", "locked", assigned_session="s", epoch=4)
+    during = begin(held, session_id="s", epoch=4)
+    assert (during.phase, during.status.assigned_session, during.status.epoch) == ("resetting", "s", 4)
+    after = finished(during, claim(during), ALL, at(30))
+    assert (after.phase, after.status.assigned_session, after.status.epoch) == ("locked", "s", 5)
+
+
+@pytest.mark.parametrize(("session_id", "epoch"), [("t", None), ("t", 4), ("s", 3)])
+def test_only_the_holder_resets_in_place(session_id: str, epoch: int | None) -> None:
+    with pytest.raises(NotHolder):
+        begin(cluster("c1", "locked", assigned_session="s", epoch=4), session_id=session_id, epoch=epoch)
+
+
+@pytest.mark.parametrize(("now", "taken"), [(59, False), (60, True)])
+def test_a_live_operation_is_not_stolen_a_silent_one_is_taken_over(now: float, taken: bool) -> None:
+    busy = cluster("c1", "resetting", operation=operation(run="run1"))
+    if not taken:
+        with pytest.raises(OperationInProgress, match="run1"):
+            begin(busy, now=now)
+        return
+    after = begin(busy, now=now)
+    assert after.status.operation is not None
+    assert (after.status.operation.run_id, after.status.operation.attempt) == ("run2", 2)
+    with pytest.raises(StaleOperation, match="run1 does not own c1"):
+        owned(after, claim(busy))
+
+
+def test_the_same_run_begins_again_without_a_new_attempt() -> None:
+    busy = cluster("c1", "resetting", operation=operation(run="run2", attempt=2))
+    after = begin(busy, now=5)
+    assert after.status.operation == operation(run="run2", attempt=2, beat=5)
+
+
+def test_an_epoch_that_moved_on_makes_the_run_stale() -> None:
+    busy = cluster("c1", "resetting", operation=operation())
+    with pytest.raises(StaleOperation):
+        owned(busy.with_status(epoch=1), claim(busy))
+
+
+def test_a_cluster_becomes_available_only_with_all_the_evidence() -> None:
+    busy = cluster("c1", "resetting", operation=operation(), golden=golden())
+    after = finished(busy, claim(busy), ALL, at(42))
+    assert after.phase is ClusterPhase.AVAILABLE
+    assert after.status.last_reset == after.status.last_health_check == at(42)
+    assert after.status.last_reset_seconds == 42
+    assert {c.type: c.message for c in after.status.conditions} == ALL
+    for kind in ConditionType:
+        with pytest.raises(AttestationFailed, match=kind):
+            finished(busy, claim(busy), {k: v for k, v in ALL.items() if k is not kind}, at(42))
+    with pytest.raises(AttestationFailed, match="golden generation"):
+        finished(busy.with_status(golden=None), claim(busy), ALL, at(42))
+
+
+def test_without_evidence_a_finished_cluster_stays_in_its_phase() -> None:
+    busy = cluster("c1", "creating", operation=operation("bootstrap"))
+    after = finished(busy, claim(busy), None, at(42))
+    assert (after.phase, after.status.operation) == ("creating", None)
+
+
+def test_failed_attempts_add_up_to_an_error_and_success_forgets_them() -> None:
+    there = begin(cluster("c1", "resetting", golden=golden()))
+    once = failed(there, claim(there), "RestoreFailed", "no space\nleft", at(1), last=2)
+    assert (once.phase, once.status.operation) == ("resetting", None)
+    again = begin(once, run="run3", now=2)
+    assert again.status.operation is not None
+    assert again.status.operation.attempt == 2
+    over = failed(again, claim(again), "RestoreFailed", "still no space", at(3), last=2)
+    assert over.phase is ClusterPhase.ERROR
+    assert over.status.failure is not None
+    assert (over.status.failure.attempts, over.status.failure.since) == (2, at(1))
+    repaired = begin(over, run="run4", now=4)
+    assert repaired.status.operation is not None
+    assert repaired.status.operation.attempt == 1
+    assert finished(repaired, claim(repaired), ALL, at(5)).status.failure is None
+
+
+def test_a_rebuild_forgets_the_golden_generation() -> None:
+    assert begin(cluster("c1"), "rebuild").status.golden is None
+
+
+def test_golden_generations_only_go_forward() -> None:
+    after = with_golden(cluster("c1", golden=golden(2)), golden(3), "both ready", T0)
+    assert after.status.golden == golden(3)
+    with pytest.raises(IllegalTransition):
+        with_golden(after, golden(1), "", T0)
+
+
+def test_a_conditions_time_is_that_of_its_last_change() -> None:
+    once = with_condition(cluster("c1"), unhealthy("first"))
+    again = with_condition(once, unhealthy("second").changed(last_transition_time=at(9)))
+    (condition,) = again.status.conditions
+    assert (condition.message, condition.last_transition_time) == ("second", T0)
