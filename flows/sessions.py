@@ -9,15 +9,13 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from prefect import flow, get_run_logger, task
-from prefect.deployments import arun_deployment
 from prefect.states import Completed
 from pydantic import Field
 
+from flows.dispatch import start_reset
 from flows.retries import EFFECT
 from flows.runtime import connected
 from pool.models import Session, SessionId, TtlSeconds
-
-RESET_DEPLOYMENT = "reset-cluster/reset-cluster"
 
 Wait = Annotated[
     float, Field(ge=0, le=3600, description="Seconds to wait in the queue; 0 fails at once if none is free.")
@@ -31,23 +29,6 @@ async def assign(session_id: str, ttl_seconds: int | None, priority: int, wait_s
         return await pool.state.assign(
             session_id, ttl_seconds=ttl_seconds, priority=priority, wait_seconds=wait_seconds or None
         )
-
-
-@task(**EFFECT, task_run_name="reset-{cluster_id}-epoch-{epoch}")
-async def start_reset(cluster_id: str, epoch: int) -> str:
-    """Start the reset of a cluster as a flow run of its own; once an epoch, however often it is asked for.
-
-    Returns the flow run's name. Should the Prefect API not answer, maintenance finds the cluster `resetting` with
-    nobody on it and starts the reset.
-    """
-    run = await arun_deployment(
-        RESET_DEPLOYMENT,
-        parameters={"cluster_id": cluster_id},
-        timeout=0,
-        as_subflow=False,
-        idempotency_key=f"reset-{cluster_id}-{epoch}",
-    )
-    return run.name
 
 
 @flow(name="assign-session", flow_run_name="assign-{session_id}")

@@ -1,0 +1,35 @@
+"""Work that is a flow run of its own: started through the Prefect API, at most once for the same reason."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import task
+from prefect.deployments import arun_deployment
+
+from flows.retries import EFFECT
+
+
+@task(**EFFECT, task_run_name="start-{deployment}")
+async def start_run(deployment: str, parameters: dict[str, Any], reason: str) -> str:
+    """Start a flow run of `deployment` (flow and deployment share the name). Returns the flow run's name.
+
+    `reason` tells one wish from another: asked again for the same reason, the first run is returned, whatever became
+    of it (Prefect: `idempotency_key`).
+    """
+    run = await arun_deployment(
+        f"{deployment}/{deployment}",
+        parameters=parameters,
+        timeout=0,
+        as_subflow=False,
+        idempotency_key=f"{deployment}:{reason}",
+    )
+    return run.name
+
+
+async def start_reset(cluster_id: str, epoch: int, reason: str = "released") -> str:
+    """Start the reset of a cluster that was given back at `epoch`. Returns the flow run's name.
+
+    Should the Prefect API not answer, maintenance finds the cluster `resetting` with nobody on it and starts it.
+    """
+    return await start_run("reset-cluster", {"cluster_id": cluster_id}, f"{cluster_id}:{epoch}:{reason}")

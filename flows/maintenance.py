@@ -1,0 +1,151 @@
+"""Every five minutes: observe the pool, plan, act. The plan is `pool.planner.plan`; here it is only carried out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from prefect import flow, get_run_logger, runtime, task
+from prefect.artifacts import acreate_table_artifact
+from prefect.states import Completed
+
+from flows.dispatch import start_reset, start_run
+from flows.health import check_health
+from flows.retries import EFFECT
+from flows.runtime import connected, utcnow
+from pool.errors import IllegalTransition, OperationInProgress
+from pool.models import OperationKind
+from pool.planner import (
+    Action,
+    BindPending,
+    CheckHealth,
+    CreateMissing,
+    Expire,
+    MarkError,
+    Observed,
+    PlanConfig,
+    RemoveEndedSession,
+    RemoveSurplus,
+    ReportBroken,
+    StartBootstrap,
+    StartGolden,
+    StartRebuild,
+    StartReset,
+    TakeOver,
+    plan,
+)
+
+ROUNDS = 3
+"""Plans made in one run at most: what a round did shows in the next, and anything later is the next run's."""
+
+OF_KIND = {
+    OperationKind.BOOTSTRAP: "bootstrap-pool",
+    OperationKind.GOLDEN: "create-golden-snapshots",
+    OperationKind.RESET: "reset-cluster",
+    OperationKind.REBUILD: "rebuild-cluster",
+    OperationKind.TEARDOWN: "teardown-pool",
+}
+"""The deployment that does (again) what an operation of that kind does."""
+
+
+@flow(name="pool-maintenance")
+async def pool_maintenance() -> Any:
+    """Health, expiry, stuck operations, leftovers, the queue: whatever the plan says, a few rounds at most."""
+    done: list[Action] = []
+    for _ in range(ROUNDS):
+        actions = [action for action in await make_plan() if action not in done]
+        if not actions:
+            break
+        await settle_sessions([action for action in actions if isinstance(action, SESSION_ACTIONS)])
+        await check_health([action.cluster_id for action in actions if isinstance(action, CheckHealth)])
+        await start_work([action for action in actions if not isinstance(action, (*SESSION_ACTIONS, CheckHealth))])
+        done += actions
+    counts = Counter(type(action).__name__ for action in done)
+    message = ", ".join(f"{count} {name}" for name, count in sorted(counts.items())) or "nothing to do"
+    return Completed(message=message)
+
+
+SESSION_ACTIONS = (Expire, BindPending, RemoveEndedSession)
+
+
+@task(**EFFECT)
+async def make_plan() -> list[Action]:
+    """Read sessions, then clusters, and plan. An outage fails this task; it is never an empty pool."""
+    async with connected() as pool:
+        sessions = await pool.state.sessions()
+        clusters = await pool.state.clusters()
+        config = PlanConfig.of(pool.settings, size=None)
+    actions = plan(Observed(sessions, clusters), config, utcnow())
+    get_run_logger().info("%d clusters, %d sessions, %d actions", len(clusters), len(sessions), len(actions))
+    if actions:
+        rows = [{"action": type(action).__name__, "what": str(action)} for action in actions]
+        await acreate_table_artifact(rows, key="pool-maintenance", description="What maintenance found to do")
+    return actions
+
+
+@task(**EFFECT)
+async def settle_sessions(actions: Sequence[Action]) -> None:
+    """End what is over, bind who waits, forget what ended long ago."""
+    logger = get_run_logger()
+    async with connected() as pool:
+        for action in actions:
+            logger.info("%s", action)
+            if isinstance(action, Expire):
+                released = await pool.state.expire(action.session_id)
+                if released.cluster_id is not None:
+                    await start_reset(released.cluster_id, released.epoch)
+            elif isinstance(action, BindPending):
+                await pool.state.serve_queue()
+            elif isinstance(action, RemoveEndedSession):
+                await pool.state.remove_ended_session(action.session)
+
+
+async def start_work(actions: Sequence[Action]) -> None:
+    """Start a flow run for each cluster that needs one; fail for good what is stuck for good."""
+    logger = get_run_logger()
+    this_run = str(runtime.flow_run.id)
+    for action in actions:
+        logger.info("%s", action)
+        match action:
+            case MarkError():
+                await mark_error(action.cluster_id, action.kind, action.reason)
+            case TakeOver():
+                parameters = _parameters(action.kind, action.cluster_id)
+                await start_run(OF_KIND[action.kind], parameters, f"takeover:{action.stale_run}")
+            case StartReset():
+                await start_reset(action.cluster_id, action.epoch, f"maintenance:{this_run}")
+            case StartBootstrap() | CreateMissing():
+                parameters = _parameters(OperationKind.BOOTSTRAP, action.cluster_id)
+                await start_run("bootstrap-pool", parameters, f"{action.cluster_id}:{this_run}")
+            case StartGolden():
+                parameters = _parameters(OperationKind.GOLDEN, action.cluster_id)
+                await start_run("create-golden-snapshots", parameters, f"{action.cluster_id}:{this_run}")
+            case StartRebuild():
+                parameters = _parameters(OperationKind.REBUILD, action.cluster_id)
+                await start_run("rebuild-cluster", parameters, f"{action.cluster_id}:{this_run}")
+            case RemoveSurplus():
+                parameters = _parameters(OperationKind.TEARDOWN, action.cluster_id)
+                await start_run("teardown-pool", parameters, f"{action.cluster_id}:{this_run}")
+            case ReportBroken():
+                logger.warning("%s, held by %s, is unhealthy: %s", action.cluster_id, action.session_id, action.message)
+
+
+@task(**EFFECT, task_run_name="mark-error-{cluster_id}")
+async def mark_error(cluster_id: str, kind: OperationKind, reason: str) -> None:
+    """Take over an operation whose attempts are used up, and fail it for good."""
+    async with connected() as pool:
+        try:
+            handle = await pool.state.begin(cluster_id, kind, str(runtime.flow_run.id))
+        except (OperationInProgress, IllegalTransition) as error:
+            get_run_logger().info("%s moved on meanwhile: %s", cluster_id, error)
+            return
+        await handle.fail("Stuck", reason, final=True)
+
+
+def _parameters(kind: OperationKind, cluster_id: str) -> dict[str, Any]:
+    if kind in (OperationKind.RESET, OperationKind.REBUILD):
+        return {"cluster_id": cluster_id}
+    if kind is OperationKind.TEARDOWN:
+        return {"cluster_ids": [cluster_id], "confirm": "teardown"}
+    return {"cluster_ids": [cluster_id]}
