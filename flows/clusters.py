@@ -1,0 +1,61 @@
+"""Which clusters a flow is about, as parameters of its form."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Annotated, TypeVar
+
+from pydantic import Field
+
+from pool import inputs
+from pool.errors import UnknownCluster
+from pool.kubevirt.cluster import Cluster
+from pool.models import ClusterId, PooledCluster, PoolSize
+from pool.settings import Settings
+
+T = TypeVar("T")
+
+Size = Annotated[
+    PoolSize | None, Field(description="How many clusters the pool has, 1 to 500; the pool's setting if left out.")
+]
+ClusterIds = Annotated[
+    list[ClusterId] | None,
+    Field(max_length=500, description="Only these clusters, by name; all of the pool if left out."),
+]
+OneCluster = Annotated[ClusterId, Field(description="The cluster's name, for example cluster1.")]
+
+
+def named(settings: Settings, size: int | None, cluster_ids: Sequence[str] | None) -> list[Cluster]:
+    """The clusters that are wanted: those named, else cluster1 .. clusterN. A cluster's namespace has its name."""
+    count = size or settings.size
+    names = cluster_ids or [f"{settings.cluster_prefix}{number}" for number in range(1, count + 1)]
+    return [Cluster(inputs.cluster_id(name), name) for name in dict.fromkeys(names)]
+
+
+def existing(clusters: Sequence[PooledCluster], cluster_ids: Sequence[str] | None) -> list[PooledCluster]:
+    """The pool's clusters of these names, all of them if none are named. Raises UnknownCluster."""
+    by_name = {cluster.name: cluster for cluster in clusters}
+    missing = [name for name in cluster_ids or () if name not in by_name]
+    if missing:
+        raise UnknownCluster(
+            f"no cluster {', '.join(missing)}",
+            expected=f"one of {', '.join(by_name) or 'none; the pool is empty'}",
+            cure="see pool-status for the pool's clusters; bootstrap-pool makes missing ones",
+        )
+    return [by_name[name] for name in cluster_ids or by_name]
+
+
+async def at_most(limit: int, work: Callable[[str], Awaitable[T]], names: Sequence[str]) -> list[T]:
+    """`work` for every name, at most `limit` at once. All are brought to their end, then the first failure is raised."""
+    gate = asyncio.Semaphore(limit)
+
+    async def one(name: str) -> T:
+        async with gate:
+            return await work(name)
+
+    results = await asyncio.gather(*(one(name) for name in names), return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return [result for result in results if not isinstance(result, BaseException)]

@@ -1,0 +1,57 @@
+"""Health checks of clusters that nobody works on; what is found goes to their conditions."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from prefect import get_run_logger, task
+
+from flows.retries import EFFECT
+from flows.runtime import Connection, connected, utcnow
+from pool.errors import PoolError, UnknownCluster
+from pool.guest.health import check_healthy
+from pool.kubevirt.cluster import Cluster
+from pool.models import Condition, ConditionStatus, ConditionType
+
+AT_ONCE = 10
+"""Guests that are looked at side by side; each look is a TLS connection and a few small requests."""
+
+
+@task(**EFFECT)
+async def check_health(cluster_ids: Sequence[str]) -> None:
+    """Look at each guest and note on its cluster what was seen; an unhealthy one is a result, no failure."""
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def look(pool: Connection, cluster_id: str) -> None:
+        async with gate:
+            await _look(pool, cluster_id)
+
+    async with connected() as pool:
+        await asyncio.gather(*(look(pool, cluster_id) for cluster_id in cluster_ids))
+
+
+async def _look(pool: Connection, cluster_id: str) -> None:
+    try:
+        found = await pool.state.cluster(cluster_id)
+    except UnknownCluster:
+        get_run_logger().info("%s is gone", cluster_id)
+        return
+    try:
+        nodes = await check_healthy(pool.kube, Cluster(cluster_id, found.spec.namespace), utcnow())
+    except PoolError as error:
+        await pool.state.set_condition(cluster_id, _condition(ConditionStatus.FALSE, type(error).__name__, str(error)))
+        get_run_logger().warning("%s is unhealthy: %s", cluster_id, error)
+    else:
+        evidence = ", ".join(f"{node.name} renewed {node.renewed:%H:%M:%S}" for node in nodes)
+        await pool.state.set_condition(cluster_id, _condition(ConditionStatus.TRUE, "Healthy", evidence))
+
+
+def _condition(status: ConditionStatus, reason: str, message: str) -> Condition:
+    return Condition(
+        type=ConditionType.GUEST_HEALTHY,
+        status=status,
+        reason=reason,
+        message=message,
+        last_transition_time=utcnow(),
+    )

@@ -1,0 +1,68 @@
+"""Everything that must be there before a cluster can be made. What exists is adopted, what is missing is added."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from prefect import flow, get_run_logger, task
+from prefect.states import Completed
+
+from flows.clusters import ClusterIds, Size, named
+from flows.retries import EFFECT
+from flows.runtime import connected
+from pool import namespaces
+
+
+@flow(name="create-namespaces")
+async def create_namespaces(size: Size = None, cluster_ids: ClusterIds = None) -> Any:
+    """Ensure the CRDs, `vm-templates` with the golden image, and every cluster's namespace with its rights.
+
+    Args:
+        size: How many clusters the pool has, 1 to 500; the pool's setting if left out.
+        cluster_ids: Only these clusters, by name; all of the pool if left out.
+    """
+    await check_ownership(size, cluster_ids)
+    await ensure_pool_resources()
+    names, _ = await asyncio.gather(ensure_cluster_namespaces(size, cluster_ids), ensure_golden_image())
+    return Completed(message=f"{len(names)} cluster namespaces: {', '.join(names[:10])}", data=names)
+
+
+@task(**EFFECT)
+async def check_ownership(size: int | None, cluster_ids: Sequence[str] | None) -> None:
+    """Fail before anything is made if a namespace of a cluster's name is somebody else's."""
+    async with connected() as pool:
+        await namespaces.check_cluster_namespaces(pool.kube, named(pool.settings, size, cluster_ids))
+
+
+@task(**EFFECT)
+async def ensure_pool_resources() -> None:
+    """The pool's own namespace, its kinds, and the namespace of the golden image."""
+    async with connected() as pool:
+        await namespaces.ensure_pool_namespace(pool.kube, pool.settings)
+        await namespaces.ensure_crds(pool.kube, pool.watching)
+        await namespaces.ensure_templates_namespace(pool.kube, pool.settings)
+
+
+@task(**EFFECT)
+async def ensure_cluster_namespaces(size: int | None, cluster_ids: Sequence[str] | None) -> list[str]:
+    """Each cluster's namespace with its labels, right to clone, isolation and quota. Returns the namespaces."""
+    async with connected() as pool:
+        clusters = named(pool.settings, size, cluster_ids)
+        gate = asyncio.Semaphore(16)
+
+        async def ensure(cluster: Any) -> None:
+            async with gate:
+                await namespaces.ensure_cluster_namespace(pool.kube, cluster, pool.settings)
+
+        await asyncio.gather(*(ensure(cluster) for cluster in clusters))
+    get_run_logger().info("%d cluster namespaces ensured", len(clusters))
+    return [cluster.namespace for cluster in clusters]
+
+
+@task(**EFFECT)
+async def ensure_golden_image() -> None:
+    """The disk that clusters are cloned from, imported."""
+    async with connected() as pool:
+        await namespaces.ensure_golden_image(pool.kube, pool.watching, pool.settings)
