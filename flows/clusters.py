@@ -47,7 +47,7 @@ def existing(clusters: Sequence[PooledCluster], cluster_ids: Sequence[str] | Non
 
 
 async def at_most(limit: int, work: Callable[[str], Awaitable[T]], names: Sequence[str]) -> list[T]:
-    """`work` for every name, at most `limit` at once. All are brought to their end, then the first failure is raised."""
+    """`work` for every name, at most `limit` at once. All come to their end, then the first failure is raised."""
     gate = asyncio.Semaphore(limit)
 
     async def one(name: str) -> T:

@@ -9,7 +9,7 @@ from prefect import get_run_logger, task
 
 from flows.retries import EFFECT
 from flows.runtime import Connection, connected, utcnow
-from pool.errors import PoolError, UnknownCluster
+from pool.errors import GuestUnhealthy, NotFound, UnknownCluster
 from pool.guest.health import check_healthy
 from pool.kubevirt.cluster import Cluster
 from pool.models import Condition, ConditionStatus, ConditionType
@@ -39,7 +39,8 @@ async def _look(pool: Connection, cluster_id: str) -> None:
         return
     try:
         nodes = await check_healthy(pool.kube, Cluster(cluster_id, found.spec.namespace), utcnow())
-    except PoolError as error:
+    except (GuestUnhealthy, NotFound) as error:
+        # Only what is said of the guest counts: an outage of the host's API says nothing about it, and is raised.
         await pool.state.set_condition(cluster_id, _condition(ConditionStatus.FALSE, type(error).__name__, str(error)))
         get_run_logger().warning("%s is unhealthy: %s", cluster_id, error)
     else:

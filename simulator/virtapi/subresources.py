@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from simulator.api.admission import Aggregated, Reply
+from simulator.api.aggregation import Aggregated, Reply
 from simulator.api.errors import ApiError
 from simulator.client import Client, Obj
 from simulator.controllers.launcher import CREATED_BY
