@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Sequence
 from contextlib import suppress
@@ -33,6 +32,7 @@ from pool.kube.watching import Watching
 from pool.kubevirt.cluster import CLUSTER_LABEL, POOL_LABEL, Cluster
 from pool.kubevirt.manifests import GOLDEN_IMAGE, golden_image
 from pool.settings import Settings
+from pool.together import together
 
 PART_OF = {"app.kubernetes.io/part-of": "cks-pool"}
 CLONE_ROLE = "cks-pool-clone-golden-image"
@@ -61,7 +61,7 @@ async def ensure_crds(kube: Kube, watching: Watching, *, timeout: float = 30.0) 
         name = crd["metadata"]["name"]
         await watching.until(CRDS, name, None, _established, timeout=timeout, what=f"CRD {name} to be served")
 
-    await asyncio.gather(*(ensure(crd) for crd in definitions()))
+    await together(ensure(crd) for crd in definitions())
 
 
 async def ensure_templates_namespace(kube: Kube, settings: Settings) -> None:
@@ -77,7 +77,7 @@ async def check_cluster_namespaces(kube: Kube, clusters: Sequence[Cluster]) -> N
 
     Ask this of all clusters before making any: so a pool is not made by half.
     """
-    await asyncio.gather(*(_check(kube, cluster) for cluster in clusters))
+    await together(_check(kube, cluster) for cluster in clusters)
 
 
 async def ensure_cluster_namespace(kube: Kube, cluster: Cluster, settings: Settings) -> None:
@@ -87,12 +87,13 @@ async def ensure_cluster_namespace(kube: Kube, cluster: Cluster, settings: Setti
     """
     await _check(kube, cluster)
     await _ensure_namespace(kube, cluster.namespace, {POOL_LABEL: "true"} | cluster.labels)
-    await asyncio.gather(
-        kube.apply(ROLE_BINDINGS, clone_binding(cluster, settings), force=True),
-        kube.apply(ROLE_BINDINGS, pool_binding(cluster, settings), force=True),
-        kube.apply(NETWORK_POLICIES, isolation(cluster, settings), force=True),
-        kube.apply(RESOURCE_QUOTAS, quota(cluster, settings), force=True),
+    wanted = (
+        (ROLE_BINDINGS, clone_binding(cluster, settings)),
+        (ROLE_BINDINGS, pool_binding(cluster, settings)),
+        (NETWORK_POLICIES, isolation(cluster, settings)),
+        (RESOURCE_QUOTAS, quota(cluster, settings)),
     )
+    await together(kube.apply(resource, obj, force=True) for resource, obj in wanted)
 
 
 async def ensure_golden_image(kube: Kube, watching: Watching, settings: Settings) -> None:
@@ -210,7 +211,7 @@ async def _check(kube: Kube, cluster: Cluster) -> None:
         raise NamespaceNotOurs(cluster.namespace, f"the namespace of cluster {owner}")
     if found["metadata"].get("deletionTimestamp"):
         raise NamespaceNotOurs(cluster.namespace, "a namespace that is being deleted")
-    lists = await asyncio.gather(*(kube.list(resource, cluster.namespace) for resource in WORKLOADS))
+    lists = await together(kube.list(resource, cluster.namespace) for resource in WORKLOADS)
     workloads = {
         resource.kind: [obj["metadata"]["name"] for obj in objects]
         for resource, objects in zip(WORKLOADS, lists, strict=True)

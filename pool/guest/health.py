@@ -17,6 +17,7 @@ from pool.kube.client import Kube, Object
 from pool.kube.resources import LEASES, NODES
 from pool.kube.watching import Watching
 from pool.kubevirt.cluster import Cluster
+from pool.together import together
 
 LEASE_NAMESPACE = "kube-node-lease"
 
@@ -64,9 +65,8 @@ async def wait_healthy(
         watching = await stack.enter_async_context(Watching(guest))
         left = max(0.0, deadline - asyncio.get_running_loop().time())
         try:
-            return tuple(
-                await asyncio.gather(*(_node(watching, name, boot, left) for name, boot in sorted(boots.items())))
-            )
+            nodes = await together(_node(watching, name, boot, left) for name, boot in sorted(boots.items()))
+            return tuple(nodes)
         except WaitTimeout as error:
             raise unhealthy(cluster, f"{error.what}; last seen: {error.last_seen}") from error
         except ApiError as error:

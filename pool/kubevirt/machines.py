@@ -19,9 +19,10 @@ from pool.kubevirt.cluster import CLUSTER_LABEL, Machine
 from pool.kubevirt.failures import failure_of
 from pool.kubevirt.manifests import virtual_machine
 from pool.settings import Settings
+from pool.together import together
 
 STOPPED_ANNOTATION = "cks.io/stopped-cleanly"
-"""On a VM: UID of the VMI that was seen to shut down cleanly; every start removes it, so it speaks of the disk as is."""
+"""On a VM: UID of the VMI that was seen to shut down cleanly. Every start removes it: it is about the disk as it is."""
 
 PATIENCE = 30.0
 """Seconds a recognised trouble may last before the wait is given up: schedulers, quotas, rights settle in seconds."""
@@ -68,14 +69,34 @@ async def kill(kube: Kube, machine: Machine) -> None:
         await stop(kube, machine)
 
 
-async def wait_stopped(watching: Watching, machine: Machine, *, timeout: float) -> Object | None:
-    """Wait until the VMI is gone; returns its last sight, None if there was none.
+async def stop_and_wait(kube: Kube, watching: Watching, machine: Machine, *, timeout: float) -> Object | None:
+    """Have the VM shut down within its own grace; returns the last sight of its VMI, None if there was none.
+
+    KubeVirt: the VMI's last phase is Succeeded after a clean shutdown, Failed if the grace ran out.
+    """
+    watched = asyncio.Event()
+
+    async def stop_when_watched() -> None:
+        # The last phase is to be seen for a moment only.
+        await watched.wait()
+        await stop(kube, machine)
+
+    _, last = await together([stop_when_watched(), wait_stopped(watching, machine, timeout=timeout, watched=watched)])
+    return last
+
+
+async def wait_stopped(
+    watching: Watching, machine: Machine, *, timeout: float, watched: asyncio.Event | None = None
+) -> Object | None:
+    """Wait until the VMI is gone; returns its last sight, None if there was none. Sets `watched` once it looks.
 
     KubeVirt: `printableStatus: Stopped` comes earlier, while the VMI still counts for snapshots and restores.
     """
     last: list[Object] = []
 
     def gone(vmi: Object | None) -> bool | None:
+        if watched is not None:
+            watched.set()
         if vmi is None:
             return True
         last[:] = [vmi]

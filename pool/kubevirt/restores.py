@@ -18,6 +18,7 @@ from pool.kubevirt.cluster import CLUSTER_LABEL, ROOT_VOLUME, RUN_LABEL, Cluster
 from pool.kubevirt.failures import quota_exceeded
 from pool.kubevirt.machines import PATIENCE
 from pool.kubevirt.manifests import restore, run_key
+from pool.together import together
 
 LAST_RESTORE = "restore.kubevirt.io/lastRestoreUID"
 
@@ -64,7 +65,7 @@ async def delete_restores(kube: Kube, watching: Watching, restores: Iterable[Obj
             labels=CLUSTER_LABEL if CLUSTER_LABEL in (meta.get("labels") or {}) else "",
         )
 
-    await asyncio.gather(*(remove(one) for one in restores))
+    await together(remove(one) for one in restores)
 
 
 async def run_restore(
