@@ -17,6 +17,7 @@ class Delays:
     | clone          | DataVolume from a PVC, bound with the copy on it                 |
     | snapshot_create| VolumeSnapshot created, point in time taken (creationTime)       |
     | snapshot_ready | point in time taken, readyToUse                                  |
+    | snapshot_unlock| VirtualMachineSnapshot Succeeded, its VM unlocked                |
     | restore_pvc    | PVC with a VolumeSnapshot source, bound with the content on it   |
     | pod_schedule   | pod created, bound to a node                                     |
     | pod_start      | pod bound, Running                                               |
@@ -39,6 +40,7 @@ class Delays:
     clone: float = 5.0
     snapshot_create: float = 1.0
     snapshot_ready: float = 2.0
+    snapshot_unlock: float = 2.5
     restore_pvc: float = 4.0
     pod_schedule: float = 1.0
     pod_start: float = 2.0

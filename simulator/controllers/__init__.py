@@ -1,1 +1,19 @@
 """Level-triggered controllers that play KubeVirt, CDI, a CSI driver and a node, through the API alone."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from simulator.api.server import ApiServer
+    from simulator.client import Client
+    from simulator.delays import Delays
+
+
+def running(client: Client, api: ApiServer, delays: Delays) -> AbstractAsyncContextManager[None]:
+    """All controllers, and KubeVirt's webhooks and subresources in `api`, for as long as the context lasts."""
+    # Guests import from this package too, so what imports them must not be imported with it.
+    from simulator.controllers.playing import playing
+
+    return playing(client, api, delays)

@@ -48,13 +48,24 @@ class Informer:
 
     async def run(self) -> None:
         """Follow the resource until cancelled."""
-        for obj in await self._client.list(self.gvr):
+        listed = {obj["metadata"]["uid"]: obj for obj in await self._client.list(self.gvr)}
+        for obj in self:
+            if obj["metadata"]["uid"] not in listed:
+                self.gone(obj)
+        for obj in listed.values():
             self.saw(obj)
         self.synced.set()
         async for event in self._client.watch(self.gvr):
+            if event.type == "BOOKMARK":
+                # Now the watch has told all there is: what it did not tell went away since the list.
+                for obj in listed.values():
+                    self.gone(obj)
+                listed.clear()
+                continue
+            listed.pop(event.object["metadata"]["uid"], None)
             if event.type == "DELETED":
                 self.gone(event.object)
-            elif event.type in ("ADDED", "MODIFIED"):
+            else:
                 self.saw(event.object)
 
     def saw(self, obj: Obj) -> None:

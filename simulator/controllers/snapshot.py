@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from simulator.client import Obj
 from simulator.controllers.meta import deleting, has_finalizer, with_finalizer, without_finalizer
 from simulator.controllers.resources import (
@@ -16,7 +18,7 @@ from simulator.controllers.resources import (
     VMS,
     VOLUME_SNAPSHOT_CLASSES,
 )
-from simulator.controllers.runtime import Controller
+from simulator.controllers.runtime import Context, Controller
 from simulator.controllers.snapshot_classes import Ambiguous
 from simulator.controllers.snapshot_source import SnapshotSource, SourceVolume
 from simulator.controllers.snapshot_status import conditioned, deadline, phase_of, status_of, with_volumes
@@ -32,6 +34,10 @@ COMPONENT = "snapshot-controller"
 class VirtualMachineSnapshots(Controller):
     name = "snapshot"
     workers = 6
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._due: dict[str, float] = {}
 
     def watch(self) -> None:
         self.follow(VM_SNAPSHOTS)
@@ -106,9 +112,11 @@ class VirtualMachineSnapshots(Controller):
                 claims = [volume.name for volume in source.volumes()]
                 status = with_volumes(status, source.volume_names(), content, claims)
         snapshot = await self._save(snapshot, status)
-        if status["phase"] in ("Succeeded", "Failed"):
+        if status["phase"] == "Succeeded":
+            return await self._unlock_later(snapshot, vm)
+        if status["phase"] == "Failed":
             await self._unlock(snapshot, vm)
-            if status["phase"] == "Failed" and content is not None and not deleting(content):
+            if content is not None and not deleting(content):
                 await self.context.delete(VM_SNAPSHOT_CONTENTS, content)
             return None
         left = deadline(snapshot)
@@ -127,6 +135,19 @@ class VirtualMachineSnapshots(Controller):
         if not has_finalizer(vm, SOURCE_FINALIZER):
             vm = await self.context.update(VMS, with_finalizer(vm, SOURCE_FINALIZER))
         return vm
+
+    async def _unlock_later(self, snapshot: Obj, vm: Obj | None) -> float | None:
+        """The VM is freed in a later pass than the one that reports: with fast storage the snapshot is ready by then,
+        and a VM that is started in between is refused."""
+        if vm is None or vm.get("status", {}).get("snapshotInProgress") != snapshot["metadata"]["name"]:
+            return None
+        uid, clock = snapshot["metadata"]["uid"], asyncio.get_running_loop().time()
+        wait = self._due.setdefault(uid, clock + self.delays.snapshot_unlock) - clock
+        if wait > 0:
+            return wait
+        await self._unlock(snapshot, vm)
+        self._due.pop(uid, None)
+        return None
 
     async def _unlock(self, snapshot: Obj, vm: Obj | None) -> None:
         if vm is None or vm.get("status", {}).get("snapshotInProgress") != snapshot["metadata"]["name"]:

@@ -46,7 +46,7 @@ class ControlPlane:
         certificate, key = serving_certificate(authority, [name for name in (*names, endpoint) if name])
         disk.files |= {f"{PKI}/apiserver.crt": certificate, f"{PKI}/apiserver.key": key}
         disk.etcd = Store()
-        api = await GuestApi.start(disk.etcd, authority.pem, certificate, key, init.version)
+        api = await GuestApi.start(disk.etcd, authority.pem, certificate, key)
         for namespace in cluster.namespaces():
             await api.ensure(namespace)
         for obj in cluster.objects(init, f"{init.advertise_address}:{init.port}", authority.pem):
@@ -63,7 +63,7 @@ class ControlPlane:
         if disk.etcd is None:
             disk.etcd = Store()
         certificate, key = files[f"{PKI}/apiserver.crt"], files[f"{PKI}/apiserver.key"]
-        api = await GuestApi.start(disk.etcd, authority.pem, certificate, key, version)
+        api = await GuestApi.start(disk.etcd, authority.pem, certificate, key)
         await api.listen(address, 6443)
         return cls(api, authority, version)
 
@@ -80,7 +80,7 @@ class ControlPlane:
     def detach(self) -> Store:
         """The power is cut: nobody is served any more. The data as of now, which later writes do not reach."""
         self.closed.set()
-        return Store.load(self._api.stop_serving().dump())
+        return self._api.captured()
 
     async def close(self) -> None:
         await self._api.close()

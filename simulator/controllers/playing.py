@@ -1,0 +1,24 @@
+"""The simulated infrastructure beside an API server of this process."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from simulator.api.server import ApiServer
+from simulator.client import Client
+from simulator.controllers.parts import Controllers
+from simulator.delays import Delays
+from simulator.virtapi.install import install
+
+
+@asynccontextmanager
+async def playing(client: Client, api: ApiServer, delays: Delays) -> AsyncIterator[None]:
+    """Webhooks and subresources in `api`, all controllers over `client`."""
+    install(api, client)
+    controllers = Controllers(client, delays)
+    await controllers.start()
+    try:
+        yield
+    finally:
+        await controllers.stop()

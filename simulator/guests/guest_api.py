@@ -1,0 +1,77 @@
+"""The API server inside a guest: the same library as the host's, with fewer kinds and client certificates."""
+
+from __future__ import annotations
+
+import ssl
+import tempfile
+from pathlib import Path
+
+from simulator.api import builtin
+from simulator.api.errors import ApiError
+from simulator.api.listening import Listener
+from simulator.api.local import LocalClient
+from simulator.api.server import ApiServer
+from simulator.api.store import Store
+from simulator.client import GVR, Client, Obj
+
+SECRETS = ("", "secrets")
+
+
+class GuestApi:
+    """An API server over a disk's data; `client` is what the node's own components use."""
+
+    def __init__(self, api: ApiServer, listener: Listener) -> None:
+        self._api = api
+        self._listener = listener
+        self.client: Client = LocalClient(api, manager="kubelet")
+
+    @classmethod
+    async def start(cls, store: Store, ca: str, certificate: str, key: str) -> GuestApi:
+        """Begin, but serve nobody yet. PEM texts: the CA of clients, the server's own certificate and key."""
+        api = ApiServer(store, kinds=builtin.guest(), service_cidr="10.96.0.0/16")
+        await api.__aenter__()
+        return cls(api, Listener(api, server_context(ca, certificate, key)))
+
+    async def listen(self, address: str, port: int) -> None:
+        """Raises OSError when the address is taken."""
+        await self._listener.open(address, port)
+
+    async def ensure(self, obj: Obj) -> None:
+        """Create an object unless it is there."""
+        kind = self._api.registry.of_object(obj["apiVersion"], obj["kind"])
+        if kind is None:
+            raise RuntimeError(f"a guest has no {obj['apiVersion']} {obj['kind']}")
+        try:
+            await self.client.create(GVR(kind.group, kind.storage, kind.plural), obj)
+        except ApiError as error:
+            if error.reason != "AlreadyExists":
+                raise
+
+    def secret(self, namespace: str, name: str) -> dict[str, str]:
+        """Data (base64) of a Secret, empty when there is none."""
+        stored = self._api.store.get(SECRETS, (namespace, name))
+        return dict(stored.obj.get("data") or {}) if stored is not None else {}
+
+    def captured(self) -> Store:
+        """The data as of now, in a store of its own."""
+        return Store.load(self._api.store.dump())
+
+    async def close(self) -> None:
+        """Drop all connections and end."""
+        await self._listener.close()
+        await self._api.__aexit__(None, None, None)
+
+
+def server_context(ca: str, certificate: str, key: str) -> ssl.SSLContext:
+    """TLS for the guest's API; clients may show a certificate of its CA."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.verify_mode = ssl.CERT_OPTIONAL
+    context.load_verify_locations(cadata=ca)
+    # The ssl module reads chains from files only.
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory, "server.pem")
+        path.touch(mode=0o600)
+        path.write_text(certificate + key)
+        context.load_cert_chain(path)
+    return context

@@ -1,0 +1,159 @@
+"""VirtualMachineSnapshots: sequence, volumes, indications, failure, deletion."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from tests.simulator.http_api import Obj
+from tests.simulator.lab import Lab, core, kubevirt, snapshots
+
+CONTENTS = "virtualmachinesnapshotcontents"
+
+
+def spec(vm: str, **more: Any) -> Obj:
+    return {
+        "apiVersion": "snapshot.kubevirt.io/v1beta1",
+        "kind": "VirtualMachineSnapshot",
+        "metadata": {"name": f"{vm}-snap"},
+        "spec": {"source": {"apiGroup": "kubevirt.io", "kind": "VirtualMachine", "name": vm}, **more},
+    }
+
+
+def reasons(snapshot: Obj) -> dict[str, tuple[str, str]]:
+    conditions = (snapshot.get("status") or {}).get("conditions") or []
+    return {one["type"]: (one["status"], one["reason"]) for one in conditions}
+
+
+async def watched(lab: Lab, name: str) -> list[Obj]:
+    """Every version of a snapshot until it is ready."""
+    seen = []
+    async for _, snapshot in lab.api.events(snapshots(lab.namespace)):
+        if snapshot["metadata"]["name"] == name:
+            seen.append(snapshot)
+            if (snapshot.get("status") or {}).get("readyToUse"):
+                break
+    return seen
+
+
+async def halted(lab: Lab) -> None:
+    await lab.create(strategy="Halted")
+    for name in ("cp", "wk"):
+        claim = core(lab.namespace, "persistentvolumeclaims", f"{name}-rootdisk")
+        await lab.api.until(claim, lambda one: one and one["status"]["phase"] == "Bound")
+        volume = f"/apis/cdi.kubevirt.io/v1beta1/namespaces/{lab.namespace}/datavolumes/{name}-rootdisk"
+        await lab.api.until(volume, lambda one: one and one["status"]["phase"] == "Succeeded")
+
+
+async def test_an_offline_snapshot_succeeds_before_it_is_ready(lab: Lab) -> None:
+    await halted(lab)
+    watch = asyncio.create_task(watched(lab, "cp-snap"))
+    created = await lab.api.create(snapshots(lab.namespace), spec("cp"))
+    seen = await watch
+    phases = [((one.get("status") or {}).get("phase"), (one.get("status") or {}).get("readyToUse")) for one in seen]
+    assert phases.index(("Succeeded", False)) < phases.index(("Succeeded", True))
+    progress = [reasons(one).get("Progressing") for one in seen]
+    order = [
+        ("False", "Source not locked"),
+        ("True", "Source locked and operation in progress"),
+        ("False", "Operation complete"),
+    ]
+    assert [one for one in dict.fromkeys(progress) if one] == order
+    last = seen[-1]["status"]
+    assert last["snapshotVolumes"] == {"includedVolumes": ["rootdisk"], "excludedVolumes": ["cloudinit"]}
+    assert "indications" not in last
+    assert last["virtualMachineSnapshotContentName"] == f"vmsnapshot-content-{created['metadata']['uid']}"
+    vm = await lab.api.until(
+        kubevirt(lab.namespace, "virtualmachines", "cp"),
+        lambda vm: vm if not vm["status"].get("snapshotInProgress") else None,
+    )
+    assert "snapshot.kubevirt.io/snapshot-source-protection" not in vm["metadata"]["finalizers"]
+
+
+async def test_a_snapshot_is_online_while_the_instance_exists(lab: Lab) -> None:
+    await lab.create()
+    await lab.running("cp")
+    await lab.snapshot("cp")
+    snapshot = await lab.api.get(snapshots(lab.namespace, name="cp-snap"))
+    assert snapshot["status"]["indications"] == ["Online", "NoGuestAgent"]
+    messages = {one["indication"]: one["message"] for one in snapshot["status"]["sourceIndications"]}
+    assert messages["Online"].startswith("Snapshot taken while the VM was running.")
+
+
+async def test_without_its_vm_a_snapshot_waits_and_fails_at_its_deadline(lab: Lab) -> None:
+    await lab.api.create(snapshots(lab.namespace), spec("nope", failureDeadline="1s"))
+    path = snapshots(lab.namespace, name="nope-snap")
+    waiting = await lab.api.until(path, lambda one: one if reasons(one or {}) else None)
+    assert reasons(waiting)["Progressing"] == ("False", "Source does not exist")
+    failed = await lab.api.until(path, lambda one: one if one["status"]["phase"] == "Failed" else None)
+    assert reasons(failed) == {
+        "Progressing": ("False", "Operation failed"),
+        "Failure": ("True", "snapshot deadline exceeded"),
+        "Ready": ("False", "Not ready"),
+    }
+
+
+async def test_a_pod_on_the_claim_keeps_an_offline_vm_unlocked(lab: Lab) -> None:
+    await halted(lab)
+    pod = {
+        "metadata": {"name": "reader"},
+        "spec": {
+            "containers": [{"name": "c", "image": "x"}],
+            "volumes": [{"name": "d", "persistentVolumeClaim": {"claimName": "cp-rootdisk"}}],
+        },
+    }
+    await lab.api.create(core(lab.namespace, "pods"), pod)
+    await lab.api.until(core(lab.namespace, "pods", "reader"), lambda one: one["status"]["phase"] == "Running")
+    await lab.api.create(snapshots(lab.namespace), spec("cp"))
+    path = snapshots(lab.namespace, name="cp-snap")
+    text = "Source not locked source is offline but 1 pods using PVCs [cp-rootdisk]"
+    await lab.api.until(path, lambda one: reasons(one or {}).get("Progressing") == ("False", text))
+    await lab.api.delete(core(lab.namespace, "pods", "reader"))
+    await lab.api.until(path, lambda one: (one.get("status") or {}).get("readyToUse"))
+
+
+async def test_nothing_to_snapshot_is_still_a_success(lab: Lab) -> None:
+    await lab.api.delete("/apis/snapshot.storage.k8s.io/v1/volumesnapshotclasses/standard")
+    await halted(lab)
+    await lab.snapshot("cp")
+    snapshot = await lab.api.get(snapshots(lab.namespace, name="cp-snap"))
+    assert snapshot["status"]["snapshotVolumes"] == {"excludedVolumes": ["rootdisk", "cloudinit"]}
+    assert snapshot["status"]["indications"] == ["PartialSnapshot"]
+
+
+async def test_a_lost_volume_snapshot_leaves_the_phase_but_not_the_readiness(lab: Lab) -> None:
+    await halted(lab)
+    await lab.snapshot("cp")
+    [volume] = await lab.api.items(f"/apis/snapshot.storage.k8s.io/v1/namespaces/{lab.namespace}/volumesnapshots")
+    name = volume["metadata"]["name"]
+    await lab.api.delete(f"/apis/snapshot.storage.k8s.io/v1/namespaces/{lab.namespace}/volumesnapshots/{name}")
+    path = snapshots(lab.namespace, name="cp-snap")
+    lost = await lab.api.until(path, lambda one: one if not one["status"]["readyToUse"] else None)
+    assert lost["status"]["phase"] == "Succeeded"
+    assert lost["status"]["error"]["message"] == f"VolumeSnapshots ({name}) missing"
+    assert reasons(lost)["Progressing"] == ("False", "In error state")
+
+
+async def test_a_deleted_snapshot_takes_its_content_with_it(lab: Lab) -> None:
+    await halted(lab)
+    await lab.snapshot("cp")
+    await lab.api.delete(snapshots(lab.namespace, name="cp-snap"))
+    await lab.api.until(snapshots(lab.namespace, name="cp-snap"), lambda one: one is None)
+    storage = f"/apis/snapshot.storage.k8s.io/v1/namespaces/{lab.namespace}/volumesnapshots"
+    for path in (snapshots(lab.namespace, CONTENTS), storage):
+        for one in await lab.api.items(path):
+            await lab.api.until(f"{path}/{one['metadata']['name']}", lambda obj: obj is None)
+
+
+async def test_a_snapshot_outlives_its_vm_and_knows_the_next_one_of_that_name(lab: Lab) -> None:
+    await halted(lab)
+    await lab.snapshot("cp")
+    vm = kubevirt(lab.namespace, "virtualmachines", "cp")
+    await lab.api.delete(vm)
+    await lab.api.until(vm, lambda one: one is None)
+    await lab.api.until(core(lab.namespace, "persistentvolumeclaims", "cp-rootdisk"), lambda one: one is None)
+    new = await lab.api.create(kubevirt(lab.namespace), lab.vm("cp", strategy="Halted"))
+    await lab.api.until(
+        snapshots(lab.namespace, name="cp-snap"),
+        lambda one: one["status"]["sourceUID"] == new["metadata"]["uid"] and one["status"]["readyToUse"],
+    )
