@@ -36,6 +36,7 @@ class Operations:
 
         who = f"session {wish.session_id}" if wish.session_id else ""
         cluster = await self.store.change_cluster(cluster_id, change, Why(f"{wish.kind} begins", who, wish.run_id))
+        await self.store.history.drain()
         for name in taken:
             await self._end_session(name, cluster_id, "taken back by an operator")
         attempt = cluster.status.operation.attempt if cluster.status.operation else 1
@@ -52,7 +53,9 @@ class Operations:
             operation = owned(cluster, claim).changed(heartbeat_at=self.store.now())
             return change(cluster.with_status(operation=operation))
 
-        return await self.store.change_cluster(claim.cluster_id, guarded, why)
+        after = await self.store.change_cluster(claim.cluster_id, guarded, why)
+        await self.store.history.drain()
+        return after
 
     async def transition(self, claim: Claim, to: ClusterPhase, reason: str, **fields: Any) -> PooledCluster:
         """Move the cluster to another phase that is not `available` or `locked`: those need `finish` and its proof."""

@@ -104,7 +104,12 @@ class PoolState:
                 return cluster
             return cluster.with_status(created_at=self._store.now())
 
-        return await self._store.change_cluster(name, joined, Why("joined the pool"))
+        why = Why("joined the pool")
+        cluster = await self._store.change_cluster(name, joined, why)
+        if found.status.created_at is None:
+            self.history.record(Transition(cluster, None, cluster.phase, why, self._store.now()))
+            await self.history.drain()
+        return cluster
 
     async def assign(
         self, session_id: str, *, ttl_seconds: int | None = None, priority: int = 0, wait_seconds: float | None = None
@@ -178,11 +183,8 @@ class PoolState:
         force: bool = False,
     ) -> OperationHandle:
         """Claim the cluster for a run; see pool.state.operations. It has no heartbeat of its own: see `operation`."""
-        try:
-            wish = Wish(kind, run_id, session_id=session_id, epoch=epoch, force=force)
-            claim = await self._operations.begin(inputs.cluster_id(cluster_id), wish)
-        finally:
-            await self.history.drain()
+        wish = Wish(kind, run_id, session_id=session_id, epoch=epoch, force=force)
+        claim = await self._operations.begin(inputs.cluster_id(cluster_id), wish)
         return OperationHandle(self._operations, claim)
 
     @asynccontextmanager
@@ -241,11 +243,7 @@ class PoolState:
         self, cluster_id: str, run_id: str, reason: str, message: str, *, final: bool = False
     ) -> PooledCluster:
         """End the run's operation badly. Raises StaleOperation."""
-        try:
-            claim = await self._claim(cluster_id, run_id)
-            return await self._operations.fail(claim, reason, message, final=final)
-        finally:
-            await self.history.drain()
+        return await self._operations.fail(await self._claim(cluster_id, run_id), reason, message, final=final)
 
     async def _after(self, cluster: PooledCluster) -> None:
         """Hand a cluster that became available to whoever waits. The operation is done whatever comes of it."""

@@ -53,7 +53,8 @@ class Store:
 
     async def cluster(self, name: str) -> PooledCluster:
         """One cluster. Raises UnknownCluster."""
-        found = await self.kube.find(POOLED_CLUSTERS, name, self.namespace)
+        # No name (a session without a cluster) would read the whole list.
+        found = await self.kube.find(POOLED_CLUSTERS, name, self.namespace) if name else None
         if found is None:
             raise UnknownCluster(
                 f"no cluster {name}", expected=f"a PooledCluster in {self.namespace}", cure="kubectl get pc lists them"
@@ -66,7 +67,7 @@ class Store:
 
     async def find_session(self, name: str) -> Session | None:
         """One session, or None."""
-        found = await self.kube.find(SESSIONS, name, self.namespace)
+        found = await self.kube.find(SESSIONS, name, self.namespace) if name else None
         return Session.from_object(found) if found else None
 
     async def session(self, name: str) -> Session:

@@ -38,7 +38,7 @@ def golden(generation: int = 1, **fields: Any) -> Golden:
 
 def cluster(name: str, phase: str = "available", *, cordoned: bool = False, **status: Any) -> PooledCluster:
     wanted = ClusterPhase(phase)
-    if wanted is ClusterPhase.AVAILABLE:
+    if wanted in (ClusterPhase.AVAILABLE, ClusterPhase.RESETTING):
         status = {"golden": golden(), "last_health_check": T0} | status
     if wanted is ClusterPhase.LOCKED:
         held = status.setdefault("assigned_session", "someone")

@@ -1,0 +1,20 @@
+"""A pool's state on a bare API server: the kinds installed, the pool's namespace made, a clock that tests set."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.pool.lab import Lab
+
+if TYPE_CHECKING:
+    from simulator.app import Simulator
+
+
+@pytest.fixture
+async def lab(api_server: Simulator) -> AsyncIterator[Lab]:
+    """An empty pool over HTTP."""
+    async with Lab.open(api_server.kubeconfig_path) as opened:
+        yield opened

@@ -1,0 +1,138 @@
+"""What the tests of the pool's state work with: the state over HTTP, a clock, clusters in any phase, counted calls."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from pool.crds import definitions
+from pool.kube.client import Kube, Object
+from pool.kube.resources import CRDS, EVENTS, NAMESPACES, POOLED_CLUSTERS
+from pool.kube.watching import Watching
+from pool.models import ConditionType, Metadata, OperationKind, PooledCluster, Session
+from pool.settings import Settings
+from pool.state import PoolState
+from tests.pool.builders import cluster
+
+ATTESTED = {kind: f"{kind} seen by the test" for kind in ConditionType}
+
+
+class Clock:
+    """A clock that stands still until a test moves it; it starts at the present, as the server's does."""
+
+    def __init__(self) -> None:
+        self.time = datetime.now(UTC).replace(microsecond=0)
+
+    def __call__(self) -> datetime:
+        return self.time
+
+    def forward(self, seconds: float) -> None:
+        self.time += timedelta(seconds=seconds)
+
+
+class CountingKube(Kube):
+    """The real client; it keeps a list of the calls it sent."""
+
+    calls: list[tuple[str, str]]
+
+    async def request(self, method: str, path: str, *args: Any, **kwargs: Any) -> Object:
+        self.calls = [*getattr(self, "calls", []), (method, path)]
+        return await super().request(method, path, *args, **kwargs)
+
+    def counted(self) -> list[str]:
+        """Methods and kinds of the calls since the last time, history's events left out."""
+        calls, self.calls = getattr(self, "calls", []), []
+        return [f"{method} {path.split('/cks-pool/')[-1]}" for method, path in calls if "/events" not in path]
+
+
+class Lab:
+    """One pool."""
+
+    def __init__(self, kube: CountingKube, watching: Watching, settings: Settings) -> None:
+        self.kube = kube
+        self.settings = settings
+        self.clock = Clock()
+        self.watching = watching
+        self.state = PoolState(kube, settings, now=self.clock, watching=watching)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, kubeconfig: Path, settings: Settings | None = None, *, install: bool = True
+    ) -> AsyncIterator[Lab]:
+        async with CountingKube.connect(kubeconfig) as kube, Watching(kube) as watching:
+            assert isinstance(kube, CountingKube)
+            lab = cls(kube, watching, settings or Settings())
+            if install:
+                await lab._install()
+            kube.counted()
+            yield lab
+
+    async def _install(self) -> None:
+        await self.kube.create(NAMESPACES, NAMESPACES.manifest(self.settings.namespace))
+        for crd in definitions():
+            await self.kube.create(CRDS, crd)
+            await self.watching.until(CRDS, crd["metadata"]["name"], None, _established, timeout=10, what="CRD served")
+
+    async def add(self, name: str, phase: str = "available", *, cordoned: bool = False, **status: Any) -> PooledCluster:
+        """A cluster in that phase, written directly: how it got there is not the test's matter."""
+        wanted = cluster(name, phase, cordoned=cordoned, **status)
+        bare = wanted.changed(metadata=Metadata(name=name, namespace=self.settings.namespace))
+        made = PooledCluster.from_object(await self.kube.create(POOLED_CLUSTERS, bare.to_object()))
+        full = made.changed(status=wanted.status)
+        return PooledCluster.from_object(
+            await self.kube.replace(POOLED_CLUSTERS, full.to_object(), subresource="status")
+        )
+
+    async def pool(self, size: int, phase: str = "available") -> None:
+        """cluster1 .. clusterN, rested long and one after the other."""
+        for number in range(1, size + 1):
+            rested = self.clock() - timedelta(seconds=1000 - number)
+            await self.add(f"cluster{number}", phase, last_reset=rested)
+
+    async def reset(self, cluster_id: str, run: str = "reset-run") -> PooledCluster:
+        """What the reset flow writes."""
+        await self.state.begin(cluster_id, OperationKind.RESET, run)
+        return await self.state.finish(cluster_id, run, attested=ATTESTED)
+
+    async def events(self, cluster_id: str) -> list[str]:
+        """The messages of the cluster's events, oldest first."""
+        await self.state.history.drain()
+        found = await self.kube.list(EVENTS, self.settings.namespace)
+        return [e["message"] for e in sorted(found, key=_version) if e["involvedObject"]["name"] == cluster_id]
+
+    async def check(self) -> None:
+        """The invariants of who holds what, as they stand at rest (nothing in flight)."""
+        check_holdings(await self.state.sessions(), await self.state.clusters())
+
+
+def check_holdings(sessions: list[Session], clusters: list[PooledCluster]) -> None:
+    """No cluster is held twice, no session holds two, both sides agree, and available means attested."""
+    active = {session.name: session for session in sessions if session.phase == "Active"}
+    on = [session.status.assigned_cluster for session in active.values()]
+    assert len(on) == len(set(on)), f"a cluster is held twice: {on}"
+    for one in clusters:
+        status = one.status
+        if status.phase == "locked":
+            assert status.assigned_session in active, f"{one.name} is locked for nobody"
+            assert active[status.assigned_session].status.assigned_cluster == one.name
+            assert active[status.assigned_session].metadata.uid == status.assigned_session_uid
+            assert active[status.assigned_session].status.epoch == status.epoch
+        if status.phase == "available":
+            assert status.golden is not None
+            assert status.operation is None
+            assert status.assigned_session is None
+    held = {one.name for one in clusters if one.status.assigned_session}
+    assert set(on) == held, f"sessions say {on}, clusters say {held}"
+
+
+def _established(obj: Object | None) -> bool | None:
+    conditions = ((obj or {}).get("status") or {}).get("conditions") or []
+    return True if any(c["type"] == "Established" and c["status"] == "True" for c in conditions) else None
+
+
+def _version(obj: Object) -> int:
+    return int(obj["metadata"]["resourceVersion"])

@@ -1,0 +1,419 @@
+"""Sessions get, keep, extend and give back clusters; what was promised holds whatever goes wrong in between.
+
+session      cluster           assign again gives       release does
+(none)       available         a cluster                UnknownSession
+Pending      locked for it     that cluster             session ends, lock back to available
+Pending      none free         waits or fails           session ends
+Active       locked by it      the same cluster         cluster resetting, session ends
+Active       somebody else's   a new one                session ends, that cluster is left alone
+ended        any               begins anew              nothing
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from pool.bindings import Binding
+from pool.errors import (
+    InvalidInput,
+    NoClusterAvailable,
+    NotHolder,
+    UnknownCluster,
+    UnknownPool,
+    UnknownSession,
+)
+from pool.kube.resources import POOLED_CLUSTERS, SESSIONS
+from pool.lifecycle import SessionPhase
+from pool.models import Metadata, OperationKind, Session
+from pool.state.binder import Binder
+from tests.pool.builders import operation
+from tests.pool.lab import Lab
+
+
+async def test_a_session_gets_the_longest_rested_cluster_with_its_end_and_epoch(lab: Lab) -> None:
+    await lab.add("c1", last_reset=lab.clock() - timedelta(seconds=60), epoch=4)
+    await lab.add("c2", last_reset=lab.clock() - timedelta(seconds=90), epoch=7)
+    session = await lab.state.assign("alice", ttl_seconds=600)
+    cluster = await lab.state.cluster("c2")
+    assert session.status.assigned_cluster == "c2"
+    assert session.status.epoch == cluster.status.epoch == 8
+    assert session.status.cluster_lock_time == cluster.status.lock_time == lab.clock()
+    assert session.status.expires_at == cluster.status.expires_at == lab.clock() + timedelta(seconds=600)
+    await lab.check()
+
+
+async def test_assigning_takes_four_calls_when_a_cluster_is_free(lab: Lab) -> None:
+    await lab.pool(3)
+    lab.kube.counted()
+    await lab.state.assign("alice")
+    assert lab.kube.counted() == [
+        "GET pooledclusters",
+        "POST sessions",
+        "PUT pooledclusters/cluster1/status",
+        "PUT sessions/alice/status",
+    ]
+
+
+async def test_assigning_again_gives_the_same_cluster(lab: Lab) -> None:
+    await lab.pool(3)
+    first = await lab.state.assign("alice")
+    assert await lab.state.assign("alice") == first
+    assert await asyncio.gather(*(lab.state.assign("alice") for _ in range(5))) == [first] * 5
+    assert (await lab.state.stats()).locked_clusters == 1
+
+
+async def test_no_cluster_free_and_no_pool_are_different_errors_and_change_nothing(lab: Lab) -> None:
+    with pytest.raises(UnknownPool, match="bootstrap-pool"):
+        await lab.state.assign("alice")
+    await lab.add("c1", "locked", assigned_session="bob")
+    await lab.add("c2", "resetting")
+    before = await lab.state.clusters()
+    with pytest.raises(NoClusterAvailable) as caught:
+        await lab.state.assign("alice")
+    assert caught.value.counts == {"creating": 0, "available": 0, "locked": 1, "resetting": 1, "error": 0}
+    assert await lab.state.clusters() == before
+    assert await lab.state.sessions() == []
+
+
+async def test_the_error_says_when_a_cluster_is_expected(lab: Lab) -> None:
+    began = operation().changed(started_at=lab.clock() - timedelta(seconds=30))
+    await lab.add("c1", "resetting", operation=began, last_reset_seconds=100)
+    with pytest.raises(NoClusterAvailable) as caught:
+        await lab.state.assign("alice")
+    assert caught.value.expected_at == lab.clock() + timedelta(seconds=70)
+
+
+@pytest.mark.parametrize("phase", ["creating", "resetting", "error"])
+async def test_a_cluster_that_is_not_attested_is_never_assigned(lab: Lab, phase: str) -> None:
+    await lab.add("c1", phase)
+    await lab.add("c2", cordoned=True)
+    with pytest.raises(NoClusterAvailable):
+        await lab.state.assign("alice")
+
+
+async def test_two_clusters_three_sessions_the_oldest_two_are_served_the_third_waits_its_turn(lab: Lab) -> None:
+    await lab.pool(2)
+    await lab.state.assign("first")
+    await lab.state.assign("second")
+    third = asyncio.create_task(lab.state.assign("third", wait_seconds=20))
+    place = await lab.watching.until(
+        SESSIONS, "third", "cks-pool", lambda s: (s or {}).get("status", {}).get("message"), timeout=10, what="a place"
+    )
+    assert place == "place 1 of 1 in the queue"
+    await lab.state.release("first")
+    await lab.reset("cluster1")
+    assert (await third).status.assigned_cluster == "cluster1"
+    await lab.check()
+
+
+async def test_a_wait_that_ends_in_vain_leaves_no_trace(lab: Lab) -> None:
+    await lab.add("c1", "resetting")
+    with pytest.raises(NoClusterAvailable):
+        await lab.state.assign("alice", wait_seconds=0.3)
+    assert await lab.state.sessions() == []
+
+
+async def test_the_queue_is_first_come_first_served_but_for_priority(lab: Lab) -> None:
+    await lab.add("c1", "resetting")
+    waiting = {}
+    for name, priority in (("slow", 0), ("late", 0), ("exam", 50)):
+        waiting[name] = asyncio.create_task(lab.state.assign(name, priority=priority, wait_seconds=30))
+        await lab.watching.until(
+            SESSIONS, name, "cks-pool", lambda s: (s or {}).get("status", {}).get("message"), timeout=10, what="a place"
+        )
+        await _until_next_second(lab)
+    order = []
+    for turn in range(3):
+        await lab.reset("c1", f"run{turn}")
+        done, _ = await asyncio.wait(waiting.values(), return_when=asyncio.FIRST_COMPLETED, timeout=10)
+        (name,) = (n for n, task in waiting.items() if task in done)
+        order.append(name)
+        waiting.pop(name)
+        await lab.state.release(name)
+    assert order == ["exam", "slow", "late"]
+
+
+async def _until_next_second(lab: Lab) -> None:
+    """Creation times have whole seconds; the queue's order within one is by name."""
+    probe = 0
+    first = last = ""
+    while first == last:
+        probe += 1
+        made = await lab.kube.create(
+            SESSIONS, SESSIONS.manifest(f"probe{probe}", "cks-pool", spec={"waitSeconds": 0}), "cks-pool"
+        )
+        await lab.kube.delete(SESSIONS, f"probe{probe}", "cks-pool")
+        last = made["metadata"]["creationTimestamp"]
+        first = first or last
+
+
+async def test_released_and_assigned_four_times_all_four_clusters_get_their_turn(lab: Lab) -> None:
+    await lab.pool(4)
+    served = []
+    for turn in range(4):
+        lab.clock.forward(60)
+        session = await lab.state.assign(f"s{turn}")
+        served.append(session.status.assigned_cluster)
+        released = await lab.state.release(f"s{turn}")
+        assert released.cluster_id is not None
+        await lab.reset(released.cluster_id, f"run{turn}")
+    assert sorted(map(str, served)) == ["cluster1", "cluster2", "cluster3", "cluster4"]
+
+
+async def test_a_crash_between_lock_and_session_is_finished_by_the_retry(lab: Lab) -> None:
+    await lab.pool(3)
+    session = await _pending(lab, "alice")
+    locked = await Binder(lab.state._store).lock(await lab.state.cluster("cluster2"), session)
+    served = await lab.state.assign("alice")
+    assert (served.status.assigned_cluster, served.status.epoch) == ("cluster2", locked.status.epoch)
+    await lab.check()
+
+
+async def test_a_crash_between_lock_and_session_is_finished_by_anybody(lab: Lab) -> None:
+    await lab.pool(1)
+    await Binder(lab.state._store).lock(await lab.state.cluster("cluster1"), await _pending(lab, "alice"))
+    assert await lab.state.serve_queue() == 1
+    assert (await lab.state.session("alice")).status.assigned_cluster == "cluster1"
+    await lab.check()
+
+
+async def test_two_helpers_lock_two_clusters_for_one_session_and_one_is_given_back(lab: Lab) -> None:
+    await lab.pool(2)
+    session, binder = await _pending(lab, "alice"), Binder(lab.state._store)
+    one = await binder.lock(await lab.state.cluster("cluster1"), session)
+    two = await binder.lock(await lab.state.cluster("cluster2"), session)
+    first, second = await asyncio.gather(binder.activate(session, one), binder.activate(session, two))
+    assert first.status == second.status
+    stats = await lab.state.stats()
+    assert (stats.locked_clusters, stats.available_clusters) == (1, 1)
+    await lab.check()
+
+
+async def test_a_surplus_lock_left_by_a_crash_is_given_back(lab: Lab) -> None:
+    await lab.pool(2)
+    session, binder = await _pending(lab, "alice"), Binder(lab.state._store)
+    one = await binder.lock(await lab.state.cluster("cluster1"), session)
+    await binder.lock(await lab.state.cluster("cluster2"), session)
+    await binder.activate(session, one)
+    await lab.state.serve_queue()
+    assert (await lab.state.cluster("cluster2")).phase == "available"
+    await lab.check()
+
+
+async def test_a_lock_of_a_session_that_is_gone_is_reset_never_handed_on(lab: Lab) -> None:
+    await lab.pool(1)
+    await lab.state.assign("alice")
+    await lab.kube.delete(SESSIONS, "alice", "cks-pool")
+    with pytest.raises(NoClusterAvailable):
+        await lab.state.assign("alice")
+    assert (await lab.state.cluster("cluster1")).phase == "locked"
+    await lab.state.serve_queue()
+    assert (await lab.state.cluster("cluster1")).phase == "resetting"
+
+
+async def test_release_gives_the_cluster_to_its_reset_and_says_so_again_until_that_begins(lab: Lab) -> None:
+    await lab.pool(1)
+    session = await lab.state.assign("alice")
+    released = await lab.state.release("alice", epoch=session.status.epoch)
+    assert (released.cluster_id, released.epoch) == ("cluster1", session.status.epoch)
+    assert (await lab.state.cluster("cluster1")).phase == "resetting"
+    assert await lab.state.release("alice") == released
+    await lab.state.begin("cluster1", OperationKind.RESET, "run")
+    assert (await lab.state.release("alice")).cluster_id is None
+    await lab.check()
+
+
+@pytest.mark.parametrize("epoch", [0, 2])
+async def test_releasing_with_an_old_epoch_is_refused_and_changes_nothing(lab: Lab, epoch: int) -> None:
+    await lab.pool(1)
+    await lab.state.assign("alice")
+    before = await lab.state.clusters(), await lab.state.sessions()
+    with pytest.raises(NotHolder, match="epoch 1"):
+        await lab.state.release("alice", epoch=epoch)
+    assert (await lab.state.clusters(), await lab.state.sessions()) == before
+
+
+async def test_the_wrong_session_neither_releases_nor_extends(lab: Lab) -> None:
+    await lab.pool(1)
+    await lab.state.assign("alice")
+    before = await lab.state.clusters()
+    for attempt in (lab.state.release("bob"), lab.state.extend("bob", 60), lab.state.heartbeat_session("bob")):
+        with pytest.raises(UnknownSession):
+            await attempt
+    assert await lab.state.clusters() == before
+
+
+async def test_a_session_whose_cluster_belongs_to_another_is_cleared_and_that_cluster_left_alone(lab: Lab) -> None:
+    await lab.pool(1)
+    await lab.state.assign("alice")
+    stale = await lab.state.session("alice")
+    await lab.state.release("alice")
+    await lab.reset("cluster1")
+    await lab.state.assign("bob")
+    # As a crash between the two writes of a release would have left it.
+    await lab.kube.delete(SESSIONS, "alice", "cks-pool")
+    again = await lab.state._store.create_session(Session(metadata=Metadata(name="alice", namespace="cks-pool")))
+    await lab.state._store.write_session(again.changed(status=stale.status))
+    await lab.state.serve_queue()
+    alice = await lab.state.session("alice")
+    assert (alice.phase, alice.status.assigned_cluster) == ("Released", None)
+    assert (await lab.state.release("alice")).cluster_id is None
+    assert (await lab.state.cluster("cluster1")).status.assigned_session == "bob"
+    await lab.check()
+
+
+async def test_a_crash_in_a_release_is_finished_by_releasing_again(lab: Lab) -> None:
+    await lab.pool(1)
+    session = await lab.state.assign("alice")
+    await Binder(lab.state._store).take_back(await lab.state.cluster("cluster1"), "released")
+    await lab.state.release("alice", epoch=session.status.epoch)
+    assert (await lab.state.session("alice")).phase == "Released"
+    await lab.check()
+
+
+async def test_releasing_a_pending_session_takes_it_out_of_the_queue(lab: Lab) -> None:
+    await lab.add("c1", "resetting")
+    waiting = asyncio.create_task(lab.state.assign("alice", wait_seconds=20))
+    await lab.watching.until(SESSIONS, "alice", "cks-pool", lambda s: s, timeout=10, what="the claim")
+    assert (await lab.state.release("alice")).cluster_id is None
+    with pytest.raises(NotHolder, match="ended while it waited"):
+        await waiting
+
+
+@pytest.mark.parametrize("end", ["release", "expire"])
+async def test_an_ended_sessions_id_is_used_again_as_a_new_session(lab: Lab, end: str) -> None:
+    await lab.pool(2)
+    first = await lab.state.assign("alice", ttl_seconds=60)
+    lab.clock.forward(60)
+    await (lab.state.release("alice") if end == "release" else lab.state.expire("alice"))
+    second = await lab.state.assign("alice", ttl_seconds=600)
+    assert second.metadata.uid != first.metadata.uid
+    assert second.status.assigned_cluster == "cluster2"
+    assert second.status.expires_at == lab.clock() + timedelta(seconds=600)
+    await lab.check()
+
+
+async def test_time_to_live_starts_at_the_assignment_and_is_cut_to_the_maximum(lab: Lab) -> None:
+    await lab.add("c1", "resetting")
+    waiting = asyncio.create_task(lab.state.assign("alice", ttl_seconds=100_000, wait_seconds=20))
+    await lab.watching.until(SESSIONS, "alice", "cks-pool", lambda s: s, timeout=10, what="the claim")
+    lab.clock.forward(15)
+    await lab.reset("c1")
+    session = await waiting
+    assert session.status.expires_at == lab.clock() + timedelta(seconds=lab.settings.max_ttl_seconds)
+
+
+async def test_an_extension_is_added_to_what_is_agreed(lab: Lab) -> None:
+    await lab.pool(1)
+    session = await lab.state.assign("alice", ttl_seconds=600)
+    assert session.status.expires_at is not None
+    extension = await lab.state.extend("alice", 300)
+    assert (extension.expires_at, extension.cut) == (session.status.expires_at + timedelta(seconds=300), False)
+    assert (await lab.state.session("alice")).status.expires_at == extension.expires_at
+    await lab.check()
+
+
+async def test_an_extension_past_the_maximum_is_cut_and_says_so(lab: Lab) -> None:
+    await lab.pool(1)
+    await lab.state.assign("alice")
+    extension = await lab.state.extend("alice", 100_000)
+    assert extension.expires_at == lab.clock() + timedelta(seconds=28800)
+    assert extension.cut
+    assert "cut to the pool's maximum of 28800 s" in extension.message
+
+
+async def test_what_is_over_is_not_extended(lab: Lab) -> None:
+    await lab.pool(1)
+    await lab.state.assign("alice", ttl_seconds=60)
+    lab.clock.forward(60)
+    with pytest.raises(NotHolder, match="is over"):
+        await lab.state.extend("alice", 60)
+    await lab.state.release("alice")
+    with pytest.raises(NotHolder, match="expected Active, got Released"):
+        await lab.state.extend("alice", 60)
+
+
+async def test_only_what_is_due_expires_and_its_cluster_waits_for_its_reset(lab: Lab) -> None:
+    await lab.pool(2)
+    await lab.state.assign("short", ttl_seconds=60)
+    await lab.state.assign("long", ttl_seconds=6000)
+    lab.clock.forward(60)
+    assert [released.cluster_id for released in await lab.state.expire_due()] == ["cluster1"]
+    assert (await lab.state.session("short")).phase == "Expired"
+    assert (await lab.state.session("long")).phase == "Active"
+    assert (await lab.state.cluster("cluster1")).phase == "resetting"
+    await lab.check()
+
+
+async def test_an_expiry_that_meets_an_extension_gives_up(lab: Lab) -> None:
+    await lab.pool(1)
+    await lab.state.assign("alice", ttl_seconds=60)
+    seen_before_the_extension = await lab.state.session("alice")
+    await lab.state.extend("alice", 600)
+    lab.clock.forward(60)
+    leases = lab.state._leases
+    assert (await leases.end(seen_before_the_extension, SessionPhase.EXPIRED, "its time was over")).cluster_id is None
+    assert (await lab.state.session("alice")).phase == "Active"
+    await lab.check()
+
+
+async def test_heartbeats_are_noted_while_the_session_lives(lab: Lab) -> None:
+    await lab.pool(1)
+    await lab.state.assign("alice")
+    lab.clock.forward(5)
+    assert (await lab.state.heartbeat_session("alice")).status.last_heartbeat == lab.clock()
+    await lab.state.release("alice")
+    with pytest.raises(NotHolder):
+        await lab.state.heartbeat_session("alice")
+
+
+async def test_an_ended_session_is_removed_as_it_was_read_not_one_in_use_again(lab: Lab) -> None:
+    await lab.pool(2)
+    await lab.state.assign("alice")
+    await lab.state.release("alice")
+    ended = await lab.state.session("alice")
+    await lab.state.assign("alice")
+    assert await lab.state.remove_ended_session(ended) is False
+    assert (await lab.state.session("alice")).phase == "Active"
+    await lab.state.release("alice")
+    assert await lab.state.remove_ended_session(await lab.state.session("alice")) is True
+
+
+async def test_bad_input_is_refused_before_anything_is_called(lab: Lab) -> None:
+    for attempt in (
+        lab.state.assign("Not A Name"),
+        lab.state.assign("alice", ttl_seconds=5),
+        lab.state.assign("alice", priority=1000),
+        lab.state.extend("alice", 0),
+        lab.state.cluster("NO"),
+        lab.state.ensure_cluster("a.b", "x"),
+    ):
+        with pytest.raises(InvalidInput):
+            await attempt
+    assert lab.kube.counted() == []
+    with pytest.raises(UnknownCluster):
+        await lab.state.cluster("cluster9")
+
+
+async def test_an_abandoned_pending_session_found_by_a_retry_is_served(lab: Lab) -> None:
+    await lab.pool(1)
+    await lab.kube.create(SESSIONS, SESSIONS.manifest("alice", "cks-pool", spec={"waitSeconds": 0}), "cks-pool")
+    lab.clock.forward(3600)
+    session = await lab.state.assign("alice")
+    assert session.status.assigned_cluster == "cluster1"
+
+
+async def test_a_cluster_cordoned_in_the_last_moment_is_not_locked(lab: Lab) -> None:
+    await lab.pool(1)
+    seen = await lab.state.cluster("cluster1")
+    await lab.kube.patch(POOLED_CLUSTERS, "cluster1", {"spec": {"cordoned": True}}, "cks-pool")
+    assert await Binder(lab.state._store).bind(Binding(await _pending(lab, "alice"), seen)) is None
+    assert (await lab.state.cluster("cluster1")).phase == "available"
+
+
+async def _pending(lab: Lab, name: str) -> Session:
+    """A session whose caller got no further than the claim."""
+    return await lab.state._store.create_session(Session(metadata=Metadata(name=name, namespace="cks-pool")))

@@ -1,0 +1,298 @@
+"""Operations over HTTP: claims, heartbeats, takeovers, resets in place, failures, and the story they leave behind."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+
+from pool.errors import (
+    ApiUnavailable,
+    AttestationFailed,
+    IllegalTransition,
+    InvalidInput,
+    NotHolder,
+    OperationInProgress,
+    StaleOperation,
+    UnknownCluster,
+)
+from pool.kube.client import Object
+from pool.kube.resources import EVENTS, POOLED_CLUSTERS
+from pool.lifecycle import ClusterPhase
+from pool.models import Condition, ConditionStatus, ConditionType, OperationKind
+from pool.settings import Settings
+from pool.state import PoolState, Transition
+from tests.pool.builders import golden
+from tests.pool.lab import ATTESTED, CountingKube, Lab
+
+RESET, BOOTSTRAP, GOLDEN = OperationKind.RESET, OperationKind.BOOTSTRAP, OperationKind.GOLDEN
+
+
+async def test_a_clusters_whole_life_is_told_by_its_events(lab: Lab) -> None:
+    state = lab.state
+    await state.ensure_cluster("c1", "ns-c1")
+    async with state.operation("c1", BOOTSTRAP, "boot-run"):
+        pass
+    async with state.operation("c1", GOLDEN, "golden-run") as work:
+        await work.record_golden(golden(), "both snapshots verified")
+        await work.finish(attested=ATTESTED, reason="golden snapshots taken")
+    await state.assign("alice")
+    await state.release("alice")
+    async with state.operation("c1", RESET, "reset-run") as work:
+        await work.finish(attested=ATTESTED)
+    assert await lab.events("c1") == [
+        "creating: joined the pool, epoch 0",
+        "creating -> available: golden snapshots taken (run golden-run), epoch 0",
+        "available -> locked: assigned, session alice, epoch 1",
+        "locked -> resetting: released by its owner, session alice, epoch 1",
+        "resetting -> available: reset done (run reset-run), epoch 1",
+    ]
+    await lab.check()
+
+
+async def test_whoever_listens_is_told_every_transition(lab: Lab) -> None:
+    told: list[Transition] = []
+
+    async def listen(transition: Transition) -> None:
+        told.append(transition)
+
+    state = PoolState(lab.kube, lab.settings, now=lab.clock, events=listen)
+    await lab.add("c1")
+    await state.assign("alice")
+    assert [(t.cluster.name, t.before, t.to, t.at) for t in told] == [("c1", "available", "locked", lab.clock())]
+
+
+async def test_an_event_that_cannot_be_written_is_logged_and_fails_nothing(
+    lab: Lab, caplog: pytest.LogCaptureFixture
+) -> None:
+    class NoEvents(CountingKube):
+        async def create(self, resource: object, obj: Object, namespace: str | None = None) -> Object:
+            if resource is EVENTS:
+                raise ApiUnavailable(503, "ServiceUnavailable", "etcd is full")
+            return await super().create(resource, obj, namespace)  # type: ignore[arg-type]
+
+    lab.kube.__class__ = NoEvents
+    await lab.add("c1")
+    with caplog.at_level(logging.WARNING, "pool.state"):
+        assert (await lab.state.assign("alice")).phase == "Active"
+    assert "no event for c1 available -> locked" in caplog.text
+
+
+async def test_ensuring_a_cluster_twice_adopts_it_and_another_namespace_is_refused(lab: Lab) -> None:
+    first = await lab.state.ensure_cluster("c1", "ns-c1")
+    assert first.phase == "creating"
+    lab.clock.forward(9)
+    assert await lab.state.ensure_cluster("c1", "ns-c1") == first
+    with pytest.raises(InvalidInput, match="namespace ns-c1"):
+        await lab.state.ensure_cluster("c1", "elsewhere")
+
+
+async def test_two_runs_that_begin_at_once_one_gets_it(lab: Lab) -> None:
+    await lab.add("c1", "resetting")
+    begun = await asyncio.gather(*(lab.state.begin("c1", RESET, f"run{n}") for n in range(8)), return_exceptions=True)
+    assert sum(not isinstance(one, BaseException) for one in begun) == 1
+    assert sum(isinstance(one, OperationInProgress) for one in begun) == 7
+
+
+async def test_a_silent_run_is_taken_over_and_its_next_write_is_stale_and_changes_nothing(lab: Lab) -> None:
+    await lab.add("c1", "resetting")
+    old = await lab.state.begin("c1", RESET, "old")
+    lab.clock.forward(lab.settings.operation_grace)
+    new = await lab.state.begin("c1", RESET, "new")
+    assert new.attempt == 2
+    before = await lab.state.cluster("c1")
+    for write in (
+        old.heartbeat(),
+        old.finish(attested=ATTESTED),
+        old.fail("Late", "too late"),
+        old.record_golden(golden(2)),
+        old.transition(ClusterPhase.ERROR, reason="late"),
+        old.update(control_plane_vm="other"),
+        lab.state.finish("c1", "old", attested=ATTESTED),
+    ):
+        with pytest.raises(StaleOperation):
+            await write
+    assert await lab.state.cluster("c1") == before
+    assert (await new.finish(attested=ATTESTED)).phase == "available"
+
+
+async def test_heartbeats_keep_a_run_alive(lab: Lab) -> None:
+    await lab.add("c1", "resetting")
+    work = await lab.state.begin("c1", RESET, "old")
+    for _ in range(5):
+        lab.clock.forward(lab.settings.operation_grace - 1)
+        await work.heartbeat()
+    with pytest.raises(OperationInProgress):
+        await lab.state.begin("c1", RESET, "new")
+
+
+async def test_a_running_operation_beats_by_itself(lab: Lab) -> None:
+    state = PoolState(lab.kube, Settings(operation_heartbeat=0.02), now=lab.clock)
+    await lab.add("c1", "resetting")
+    async with state.operation("c1", RESET, "run"):
+        lab.clock.forward(30)
+        assert await lab.watching.until(POOLED_CLUSTERS, "c1", "cks-pool", _beaten, timeout=10, what="a beat")
+
+
+def _beaten(obj: Object | None) -> bool | None:
+    operation = (obj or {}).get("status", {}).get("operation") or {}
+    return True if operation.get("heartbeatAt") != operation.get("startedAt") else None
+
+
+async def test_an_overtaken_run_is_stopped_loudly_while_it_works(lab: Lab) -> None:
+    settings = Settings(operation_heartbeat=0.02)
+    state = PoolState(lab.kube, settings, now=lab.clock)
+    await lab.add("c1", "resetting")
+
+    async def work() -> None:
+        async with state.operation("c1", RESET, "old"):
+            await asyncio.Event().wait()
+
+    running = asyncio.create_task(work())
+    await lab.watching.until(POOLED_CLUSTERS, "c1", "cks-pool", _operation, timeout=10, what="the claim")
+    # Beats go by the same clock: the takeover needs a moment in which it has just moved on.
+    for _ in range(100):
+        lab.clock.forward(settings.operation_grace)
+        try:
+            await lab.state.begin("c1", RESET, "new")
+            break
+        except OperationInProgress:
+            continue
+    with pytest.raises(StaleOperation, match="run old does not own c1"):
+        async with asyncio.timeout(10):
+            await running
+
+
+def _operation(obj: Object | None) -> bool | None:
+    return True if (obj or {}).get("status", {}).get("operation") else None
+
+
+async def test_a_body_that_raises_fails_the_operation_with_its_words(lab: Lab) -> None:
+    await lab.add("c1", "resetting")
+    with pytest.raises(RuntimeError):
+        async with lab.state.operation("c1", RESET, "run"):
+            raise RuntimeError("disk full")
+    failure = (await lab.state.cluster("c1")).status.failure
+    assert failure is not None
+    assert (failure.reason, failure.message, failure.attempts) == ("RuntimeError", "disk full", 1)
+
+
+async def test_a_body_that_is_cancelled_leaves_the_operation_to_be_taken_over(lab: Lab) -> None:
+    await lab.add("c1", "resetting")
+
+    async def work() -> None:
+        async with lab.state.operation("c1", RESET, "old"):
+            await asyncio.Event().wait()
+
+    running = asyncio.create_task(work())
+    await lab.watching.until(POOLED_CLUSTERS, "c1", "cks-pool", _operation, timeout=10, what="the claim")
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    lab.clock.forward(lab.settings.operation_grace)
+    assert (await lab.state.begin("c1", RESET, "new")).attempt == 2
+
+
+async def test_attempts_used_up_end_in_error_with_the_cause_and_a_repair_brings_it_back(lab: Lab) -> None:
+    await lab.add("c1", "resetting")
+    for attempt in (1, 2):
+        work = await lab.state.begin("c1", RESET, f"run{attempt}")
+        assert work.attempt == attempt
+        await work.fail("RestoreFailed", "PVC never bound")
+    assert (await lab.state.cluster("c1")).phase == "error"
+    assert (await lab.events("c1"))[-1].startswith("resetting -> error: reset failed, RestoreFailed: PVC never bound")
+    assert (await lab.reset("c1", "repair")).phase == "available"
+
+
+async def test_a_reset_in_place_keeps_the_session_with_a_new_epoch(lab: Lab) -> None:
+    await lab.pool(1)
+    session = await lab.state.assign("alice")
+    with pytest.raises(NotHolder):
+        await lab.state.begin("cluster1", RESET, "run", session_id="bob")
+    async with lab.state.operation("cluster1", RESET, "run", session_id="alice", epoch=1) as work:
+        assert (await lab.state.cluster("cluster1")).phase == "resetting"
+        await lab.check()
+        await work.finish(attested=ATTESTED)
+    after = await lab.state.session("alice")
+    assert (after.status.assigned_cluster, after.status.epoch) == ("cluster1", 2)
+    assert after.status.expires_at == session.status.expires_at
+    with pytest.raises(NotHolder):
+        await lab.state.release("alice", epoch=1)
+    await lab.check()
+
+
+async def test_a_session_that_leaves_during_its_reset_in_place_leaves_an_available_cluster(lab: Lab) -> None:
+    await lab.pool(1)
+    await lab.state.assign("alice")
+    async with lab.state.operation("cluster1", RESET, "run", session_id="alice") as work:
+        assert (await lab.state.release("alice")).cluster_id is None
+        assert (await work.finish(attested=ATTESTED)).phase == "available"
+    await lab.check()
+
+
+async def test_a_reset_in_place_that_fails_for_good_ends_the_session(lab: Lab) -> None:
+    await lab.pool(1)
+    await lab.state.assign("alice")
+    work = await lab.state.begin("cluster1", RESET, "run", session_id="alice")
+    assert (await work.fail("RestoreFailed", "no", final=True)).phase == "error"
+    session = await lab.state.session("alice")
+    assert (session.phase, session.status.message) == ("Released", "its cluster failed: RestoreFailed")
+    await lab.check()
+
+
+async def test_a_locked_cluster_is_left_alone_unless_forced(lab: Lab) -> None:
+    await lab.pool(1)
+    await lab.state.assign("alice")
+    for kind in OperationKind:
+        with pytest.raises(IllegalTransition, match="locked by session alice"):
+            await lab.state.begin("cluster1", kind, "run")
+    await lab.state.begin("cluster1", RESET, "run", force=True)
+    session = await lab.state.session("alice")
+    assert (session.phase, session.status.message) == ("Released", "taken back by an operator")
+    await lab.check()
+
+
+async def test_nothing_becomes_available_without_its_proof(lab: Lab) -> None:
+    await lab.add("c1", "resetting")
+    work = await lab.state.begin("c1", RESET, "run")
+    with pytest.raises(IllegalTransition):
+        await work.transition(ClusterPhase.AVAILABLE, reason="hope")
+    with pytest.raises(AttestationFailed):
+        await work.finish(attested={ConditionType.GUEST_HEALTHY: "readyz"})
+    with pytest.raises(TypeError):
+        await work.update(phase=ClusterPhase.AVAILABLE)
+    assert (await lab.state.cluster("c1")).phase == "resetting"
+
+
+async def test_a_cluster_that_becomes_available_goes_to_who_waits(lab: Lab) -> None:
+    await lab.add("c1", "resetting")
+    waiting = asyncio.create_task(lab.state.assign("alice", wait_seconds=20))
+    async with lab.state.operation("c1", RESET, "run") as work:
+        await work.finish(attested=ATTESTED)
+    assert (await waiting).status.assigned_cluster == "c1"
+
+
+async def test_a_teardown_ends_with_the_cluster_gone(lab: Lab) -> None:
+    await lab.add("c1")
+    async with lab.state.operation("c1", OperationKind.TEARDOWN, "run") as work:
+        await work.remove()
+    with pytest.raises(UnknownCluster):
+        await lab.state.cluster("c1")
+
+
+async def test_a_health_check_is_noted_whoever_holds_the_cluster(lab: Lab) -> None:
+    await lab.pool(1)
+    await lab.state.assign("alice")
+    lab.clock.forward(9)
+    condition = Condition(
+        type=ConditionType.GUEST_HEALTHY,
+        status=ConditionStatus.FALSE,
+        reason="NodeNotReady",
+        message="wk is not Ready",
+        last_transition_time=lab.clock(),
+    )
+    after = await lab.state.set_condition("cluster1", condition)
+    assert after.status.last_health_check == lab.clock()
+    assert after.status.condition(ConditionType.GUEST_HEALTHY) == condition
+    await lab.check()
