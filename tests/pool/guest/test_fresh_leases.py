@@ -1,0 +1,32 @@
+"""When a lease proves a kubelet alive since this boot: host timestamps are whole seconds, golden ones are near."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from pool.guest.health import Boot, fresh
+from tests.pool.guest.conftest import NOW
+
+UNKNOWN, NEW_DISK, GOLDEN = None, frozenset[str](), frozenset({"golden-boot"})
+
+
+@pytest.mark.parametrize("earlier", [UNKNOWN, NEW_DISK, GOLDEN])
+@pytest.mark.parametrize(
+    ("after", "first", "unknown_boot", "known_boot"),
+    [
+        pytest.param(-60.0, -60.0, False, False, id="from golden time"),
+        pytest.param(0.0, 0.0, False, False, id="in the very moment"),
+        pytest.param(0.4, 0.4, False, True, id="in the boot's second: perhaps before it"),
+        pytest.param(0.4, 0.1, True, True, id="in that second, but renewed while we look"),
+        pytest.param(1.0, 1.0, True, True, id="a second later"),
+        pytest.param(300.0, 300.0, True, True, id="long after"),
+    ],
+)
+def test_fresh(
+    earlier: frozenset[str] | None, after: float, first: float, unknown_boot: bool, known_boot: bool
+) -> None:
+    boot = Boot(NOW, earlier)
+    found = fresh(NOW + timedelta(seconds=after), boot, NOW + timedelta(seconds=first))
+    assert found == (unknown_boot if earlier is UNKNOWN else known_boot)
