@@ -1,0 +1,80 @@
+"""`python -m simulator --kubeconfig FILE`: serve the simulated cluster until stopped."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from simulator.app import Simulator
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> None:  # type: ignore[override]
+        """One line, without the usage above it."""
+        self.exit(2, f"simulator: {message}\n")
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return value
+
+
+def _port(text: str) -> int:
+    value = int(text)
+    if not 0 <= value <= 65535:
+        raise argparse.ArgumentTypeError(f"{text} is no port")
+    return value
+
+
+def arguments(given: Sequence[str]) -> argparse.Namespace:
+    """Read the command line; one line on stderr and exit status 2 for what cannot be."""
+    parser = _Parser(prog="python -m simulator", description=__doc__)
+    parser.add_argument("--kubeconfig", type=Path, required=True, metavar="FILE", help="where to write the kubeconfig")
+    parser.add_argument("--port", type=_port, default=0, help="port on 127.0.0.1 (default: a free one)")
+    parser.add_argument("--speed", type=_positive, default=1.0, help="how many times faster than life (default: 1)")
+    parser.add_argument("--seed", type=int, default=None, help="makes what is random repeatable")
+    parser.add_argument("--no-controllers", action="store_true", help="only the Kubernetes API")
+    parser.add_argument("--verbose", action="store_true", help="log what the controllers do")
+    return parser.parse_args(given)
+
+
+async def serve(options: argparse.Namespace) -> None:
+    """Serve until SIGTERM or SIGINT. Raises OSError for a port that is taken, a file that cannot be written."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    simulator = Simulator(
+        port=options.port,
+        speed=options.speed,
+        kubeconfig=options.kubeconfig,
+        controllers=not options.no_controllers,
+        seed=options.seed,
+    )
+    async with simulator:
+        print(f"ready {simulator.url} kubeconfig {options.kubeconfig}", flush=True)  # noqa: T201
+        await stop.wait()
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    """The exit status: 0, or 2 for flags and files that cannot be used."""
+    options = arguments(sys.argv[1:] if given is None else given)
+    logging.basicConfig(level=logging.DEBUG if options.verbose else logging.WARNING, format="%(name)s: %(message)s")
+    logging.getLogger("asyncio").setLevel(logging.WARNING)
+    try:
+        asyncio.run(serve(options))
+    except OSError as error:
+        print(f"simulator: {error}", file=sys.stderr)  # noqa: T201
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

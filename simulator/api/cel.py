@@ -1,0 +1,141 @@
+"""Validation rules in CEL (`x-kubernetes-validations`), evaluated by Google's CEL runtime.
+
+Variables are dynamically typed here: an error that Kubernetes finds when the CRD is created shows when a rule runs.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cache
+from typing import Any
+from urllib.parse import urlsplit
+
+from cel_expr_python import cel
+from cel_expr_python.ext import ext_math, ext_optional, ext_strings
+
+from simulator.api.quantities import seconds_of
+
+Obj = dict[str, Any]
+KEYWORDS = frozenset(
+    "true false null in as break const continue else for function if import let loop package namespace return var void"
+    " while".split()
+)
+_ESCAPES = (("__", "__underscores__"), (".", "__dot__"), ("-", "__dash__"), ("/", "__slash__"))
+
+
+def escaped(name: str) -> str:
+    """A property's name as rules have to write it."""
+    if name in KEYWORDS:
+        return f"__{name}__"
+    for plain, written in _ESCAPES:
+        name = name.replace(plain, written)
+    return name
+
+
+def _is_sorted(items: Any) -> bool:
+    values = list(items)
+    return all(left <= right for left, right in zip(values, values[1:], strict=False))
+
+
+def _is_url(text: str) -> bool:
+    parts = urlsplit(text)
+    return bool(parts.scheme and (parts.netloc or parts.path.startswith("/")))
+
+
+def _function(name: str, parameter: Any, result: Any, call: Callable[[Any], Any], *, member: bool = True) -> Any:
+    overload = cel.Overload(f"{name}_{'member' if member else 'global'}", result, [parameter], member, call)
+    return cel.FunctionDecl(name, [overload])
+
+
+@cache
+def _environment() -> Any:
+    kinds = cel.Type
+    functions = [
+        _function("isSorted", kinds.LIST, kinds.BOOL, _is_sorted),
+        _function("sum", kinds.LIST, kinds.DYN, lambda items: sum(list(items))),
+        _function("min", kinds.LIST, kinds.DYN, lambda items: min(list(items))),
+        _function("max", kinds.LIST, kinds.DYN, lambda items: max(list(items))),
+        _function("isURL", kinds.STRING, kinds.BOOL, _is_url, member=False),
+    ]
+    return cel.NewEnv(
+        variables={"self": kinds.DYN, "oldSelf": kinds.DYN},
+        extensions=[ext_strings.ExtStrings(), ext_math.ExtMath(), ext_optional.ExtOptional()],
+        functions=functions,
+    )
+
+
+@cache
+def _compiled(expression: str) -> Any:
+    try:
+        return _environment().compile(expression)
+    except RuntimeError as error:
+        raise ValueError(f"compilation failed: {error}") from error
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule; `transition`: it speaks of oldSelf, so it holds on updates only."""
+
+    text: str
+    message: str
+    message_expression: str
+    reason: str
+    path: str
+    transition: bool
+    optional_old: bool
+
+    @classmethod
+    def read(cls, source: Obj) -> Rule:
+        """Raises ValueError when the rule or its message does not compile."""
+        text = source["rule"]
+        rule = cls(
+            text=text,
+            message=source.get("message", "").strip(),
+            message_expression=source.get("messageExpression", ""),
+            reason=source.get("reason", "FieldValueInvalid"),
+            path=source.get("fieldPath", ""),
+            transition="oldSelf" in text,
+            optional_old=bool(source.get("optionalOldSelf")),
+        )
+        _compiled(text)
+        if rule.message_expression:
+            _compiled(rule.message_expression)
+        return rule
+
+    def broken(self, data: Obj) -> str | None:
+        """What to say when the rule does not hold for `data` (self, oldSelf); None when it holds."""
+        result = _compiled(self.text).eval(data=data)
+        if result.type() == cel.Type.BOOL:
+            return None if result.value() else self._said(data)
+        return f"{_error(str(result.value()))} evaluating rule: {self.message or self.text}"
+
+    def _said(self, data: Obj) -> str:
+        if self.message_expression:
+            text = _compiled(self.message_expression).eval(data=data)
+            if text.type() == cel.Type.STRING and str(text.value()).strip():
+                return str(text.value())
+        return self.message or f"failed rule: {self.text}"
+
+
+def _error(text: str) -> str:
+    missing = text.partition('Key not found in map : "')[2]
+    if missing:
+        return f"no such key: {missing.rstrip(chr(34))}"
+    return "no such overload" if "No matching overloads" in text else text
+
+
+def scalar(value: Any, type_: str, format_: str) -> Any:
+    """A value of a schema's type as CEL has it: date-times are timestamps, numbers are doubles."""
+    if type_ == "number" and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if type_ == "string" and isinstance(value, str):
+        if format_ in ("date-time", "date"):
+            return datetime.fromisoformat(value)
+        if format_ == "duration":
+            return timedelta(seconds=seconds_of(value))
+        if format_ == "byte":
+            return base64.b64decode(value)
+    return value

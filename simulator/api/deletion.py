@@ -1,0 +1,122 @@
+"""Deleting: finalizers hold an object, owners' dependents go after, with or before it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+
+from simulator.api.errors import bad_request, conflict
+from simulator.api.kinds import Kind
+from simulator.api.requests import Request
+from simulator.api.store import Store, Stored
+
+Obj = dict[str, Any]
+ORPHAN = "orphan"
+FOREGROUND = "foregroundDeletion"
+DEFAULT_GRACE = 30
+"""Seconds a pod gets to end when it says nothing else."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """DeleteOptions: how the dependents go (None: the kind's default), the grace in seconds, what must still hold."""
+
+    propagation: str | None = None
+    grace: int | None = None
+    uid: str = ""
+    version: str = ""
+    dry_run: bool = False
+
+
+def options(request: Request) -> Options:
+    """From the body, where kubectl puts them, or the query. Raises ApiError 400."""
+    try:
+        body = orjson.loads(request.body) if request.body.strip() else {}
+    except orjson.JSONDecodeError as error:
+        raise bad_request(f"couldn't get version/kind; json parse error: {error}") from error
+    preconditions = body.get("preconditions") or {}
+    query = request.query
+    propagation = body.get("propagationPolicy") or query.get("propagationPolicy")
+    if body.get("orphanDependents") or query.get("orphanDependents") == "true":
+        propagation = "Orphan"
+    if propagation not in (None, "Background", "Foreground", "Orphan"):
+        raise bad_request(f'invalid propagationPolicy "{propagation}"')
+    grace = body.get("gracePeriodSeconds", query.get("gracePeriodSeconds"))
+    return Options(
+        propagation,
+        None if grace is None else int(grace),
+        preconditions.get("uid") or "",
+        preconditions.get("resourceVersion") or "",
+        bool(body.get("dryRun") or query.get("dryRun")),
+    )
+
+
+def check(kind: Kind, obj: Obj, wanted: Options) -> None:
+    """Raises ApiError 409 when a precondition does not hold."""
+    meta = obj["metadata"]
+    if wanted.uid and wanted.uid != meta["uid"]:
+        why = (
+            f"the UID in the precondition ({wanted.uid}) does not match the UID in record ({meta['uid']})."
+            " The object might have been deleted and then recreated"
+        )
+        raise conflict(kind.group, kind.plural, meta["name"], why)
+    if wanted.version and wanted.version != meta["resourceVersion"]:
+        why = (
+            f"the ResourceVersion in the precondition ({wanted.version}) does not match the ResourceVersion in record"
+            f" ({meta['resourceVersion']}). The object might have been modified"
+        )
+        raise conflict(kind.group, kind.plural, meta["name"], why)
+
+
+def delete(store: Store, kind: Kind, stored: Stored, wanted: Options) -> tuple[Stored, bool]:
+    """Delete an object, or mark it while finalizers or its grace hold it. Returns it, and whether it is gone."""
+    obj = stored.obj
+    meta = obj["metadata"]
+    key = (meta.get("namespace", ""), meta["name"])
+    finalizers = _finalizers(list(meta.get("finalizers") or []), wanted.propagation)
+    grace = _grace(kind, obj, wanted)
+    held = bool(finalizers) or bool((obj.get("spec") or {}).get("finalizers") if kind.plural == "namespaces" else None)
+    if not held and not grace:
+        return store.remove(kind.collection, key, obj, expected=stored.version), True
+    marked = _marked(obj, finalizers, grace, kind)
+    if marked == obj:
+        return stored, False
+    return store.put(kind.collection, key, marked, expected=stored.version), False
+
+
+def _finalizers(finalizers: list[str], propagation: str | None) -> list[str]:
+    if propagation is None:
+        return finalizers
+    kept = [one for one in finalizers if one not in (ORPHAN, FOREGROUND)]
+    wanted = {"Orphan": [ORPHAN], "Foreground": [FOREGROUND]}.get(propagation, [])
+    return [*kept, *wanted]
+
+
+def _grace(kind: Kind, obj: Obj, wanted: Options) -> int:
+    if not kind.graceful:
+        return 0
+    spec, status = obj.get("spec") or {}, obj.get("status") or {}
+    if not spec.get("nodeName") or status.get("phase") in ("Succeeded", "Failed"):
+        return 0
+    grace = spec.get("terminationGracePeriodSeconds", DEFAULT_GRACE) if wanted.grace is None else wanted.grace
+    before = obj["metadata"].get("deletionGracePeriodSeconds")
+    return int(grace if before is None else min(before, grace))
+
+
+def _marked(obj: Obj, finalizers: list[str], grace: int, kind: Kind) -> Obj:
+    meta: Obj = {**obj["metadata"], "finalizers": finalizers}
+    if not finalizers:
+        del meta["finalizers"]
+    if not meta.get("deletionTimestamp") or grace < meta.get("deletionGracePeriodSeconds", 0):
+        ends = datetime.now(UTC) + timedelta(seconds=grace)
+        meta["deletionTimestamp"] = ends.strftime("%Y-%m-%dT%H:%M:%SZ")
+        meta["deletionGracePeriodSeconds"] = grace
+        if "generation" in meta:
+            meta["generation"] += 1
+    marked = {**obj, "metadata": meta}
+    if kind.plural == "namespaces" and not kind.group:
+        marked["status"] = {**(obj.get("status") or {}), "phase": "Terminating"}
+    return marked

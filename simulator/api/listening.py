@@ -1,0 +1,89 @@
+"""The HTTP edge: aiohttp's server, TLS, and nothing that decides."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any
+
+from aiohttp import web
+
+from simulator.api.requests import Request
+from simulator.api.server import WARNED, ApiServer
+
+BODY_LIMIT = 3 * 1024 * 1024
+"""Bytes a request's body may have, as the real server."""
+
+
+class Listener:
+    """Serves an ApiServer at an address until closed."""
+
+    def __init__(self, api: ApiServer, context: ssl.SSLContext | None) -> None:
+        self._api = api
+        self._context = context
+        self._runner: web.ServerRunner | None = None
+        self.port = 0
+
+    async def open(self, host: str, port: int = 0) -> int:
+        """Listen, and return the port. Raises OSError when the address is taken."""
+        server = web.Server(self._handle, access_log=None, keepalive_timeout=120.0)
+        self._runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=0.1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, host, port, ssl_context=self._context, backlog=1024)
+        await site.start()
+        self.port = int(self._runner.addresses[0][1])
+        return self.port
+
+    async def close(self) -> None:
+        """Stop listening and drop all connections."""
+        for watch in list(self._api.watches):
+            watch.close()
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def _handle(self, http: web.BaseRequest) -> web.StreamResponse:
+        if http.content_length is not None and http.content_length > BODY_LIMIT:
+            return web.Response(status=413, text="Request entity too large: limit is 3145728")
+        body = await http.content.read() if http.body_exists else b""
+        headers = {name.lower(): value for name, value in http.headers.items()}
+        request = Request(http.method, http.path, http.query, headers, body, None, _certificate(http))
+        answer = await self._api.handle(request)
+        extra = dict(answer.headers)
+        response: web.StreamResponse
+        if answer.stream is None:
+            response = web.Response(status=answer.status, body=answer.body)
+            if answer.body or answer.status != 202:
+                response.headers["Content-Type"] = answer.content_type
+        else:
+            response = web.StreamResponse(status=answer.status)
+            response.headers["Content-Type"] = answer.content_type
+        response.headers["Cache-Control"] = "no-cache, private"
+        response.headers.update(extra)
+        for warning in answer.warnings:
+            response.headers.add("Warning", f'{WARNED}"{_quoted(warning)}"')
+        if answer.stream is not None:
+            await _send(http, response, answer.stream)
+        return response
+
+
+async def _send(http: web.BaseRequest, response: web.StreamResponse, stream: Any) -> None:
+    try:
+        await response.prepare(http)
+        async for chunk in stream:
+            await response.write(chunk)
+        await response.write_eof()
+    except ConnectionError:
+        return  # the client has gone; its watch ends below
+    finally:
+        await stream.aclose()
+
+
+def _quoted(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
+
+
+def _certificate(http: web.BaseRequest) -> bytes | None:
+    transport = http.transport
+    channel = transport.get_extra_info("ssl_object") if transport is not None else None
+    found: bytes | None = channel.getpeercert(binary_form=True) if channel is not None else None
+    return found

@@ -1,0 +1,75 @@
+"""Where the rules of a schema apply, and to which old value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from simulator.api import cel
+from simulator.api.errors import Cause
+from simulator.api.schema import MISSING, Schema
+from simulator.api.values import child_of, correlate, join, list_key, shown, type_name
+
+Obj = dict[str, Any]
+
+
+def broken(value: Any, old: Any, schema: Schema, path: str) -> Iterator[Cause]:
+    """Every rule at or below `value` that does not hold."""
+    if not schema.deep_rules or value is None:
+        return
+    for rule in schema.rules:
+        yield from _rule(rule, value, old, schema, path)
+    if isinstance(value, dict):
+        before = old if isinstance(old, dict) else {}
+        for name, item in value.items():
+            child = child_of(name, schema)
+            if child is not None:
+                yield from broken(item, before.get(name, MISSING), child, join(path, name))
+    elif isinstance(value, list) and schema.items is not None:
+        correlated = correlate(old, schema)
+        for index, item in enumerate(value):
+            former = correlated.get(list_key(item, schema), MISSING)
+            yield from broken(item, former, schema.items, f"{path}[{index}]")
+
+
+def _rule(rule: cel.Rule, value: Any, old: Any, schema: Schema, path: str) -> Iterator[Cause]:
+    unknown_old = old is MISSING or old is None
+    if rule.transition and unknown_old and not rule.optional_old:
+        return
+    if not rule.transition and old is not MISSING and value == old:
+        return
+    data: Obj = {"self": for_cel(value, schema)}
+    if rule.transition and not unknown_old:
+        data["oldSelf"] = for_cel(old, schema)
+    said = rule.broken(data)
+    if said is not None:
+        where = f"{path}{rule.path}" if path else rule.path.lstrip(".")
+        yield Cause(where or "<nil>", _rule_message(rule, value, said), rule.reason)
+
+
+def _rule_message(rule: cel.Rule, value: Any, said: str) -> str:
+    if rule.reason == "FieldValueForbidden":
+        return f"Forbidden: {said}"
+    if rule.reason == "FieldValueRequired":
+        return f"Required value: {said}"
+    if rule.reason == "FieldValueDuplicate":
+        return f"Duplicate value: {shown(type_name(value))}"
+    return f'Invalid value: "{type_name(value)}": {said}'
+
+
+def for_cel(value: Any, schema: Schema) -> Any:
+    """A value as rules see it: property names escaped, date-times as timestamps, unknown fields hidden."""
+    if isinstance(value, dict):
+        visible: Obj = {}
+        for name, item in value.items():
+            child = schema.properties.get(name)
+            if child is not None:
+                visible[cel.escaped(name)] = for_cel(item, child)
+            elif isinstance(schema.additional, Schema):
+                visible[name] = for_cel(item, schema.additional)
+            elif schema.additional or schema.preserve or schema.type == "":
+                visible[name] = item
+        return visible
+    if isinstance(value, list):
+        return [for_cel(item, schema.items) for item in value] if schema.items is not None else value
+    return cel.scalar(value, schema.type, schema.format)

@@ -1,0 +1,236 @@
+"""An API server: authenticates, authorizes, routes, and answers. No sockets here."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from types import TracebackType
+from typing import Any, Self
+
+from simulator.api import builtin, deletion, reading
+from simulator.api.addresses import Addresses
+from simulator.api.admission import Hook
+from simulator.api.aggregation import Handler, ask
+from simulator.api.auth import Authenticator
+from simulator.api.definitions import Definitions
+from simulator.api.documents import Documents
+from simulator.api.errors import ApiError, method_not_allowed, no_such_path
+from simulator.api.housekeeping import Housekeeping
+from simulator.api.kinds import Kind
+from simulator.api.negotiation import Wanted, wanted
+from simulator.api.rbac import Authorizer, denied
+from simulator.api.registry import Registry
+from simulator.api.requests import Request, Response, Target, User, answer, failure, target
+from simulator.api.seeds import seed
+from simulator.api.store import Store, Stored
+from simulator.api.virtual import Virtual
+from simulator.api.watching import Watch, encoder
+from simulator.api.writing import Call, Writer
+
+Obj = dict[str, Any]
+Next = Callable[[], Awaitable[Response]]
+Middleware = Callable[[Request, Target, Next], Awaitable[Response]]
+"""Sees every resource request; may delay it, answer in its place, or change the answer."""
+
+log = logging.getLogger("simulator.api")
+NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
+WARNED = "299 - "
+
+
+class ApiServer:
+    """One Kubernetes API server over one store.
+
+    `kinds`: the built-in kinds it serves; `tokens`: bearer tokens and who they stand for; `service_cidr`: where
+    Services get their addresses.
+    """
+
+    def __init__(
+        self,
+        store: Store | None = None,
+        *,
+        kinds: Iterable[Kind] | None = None,
+        tokens: dict[str, User] | None = None,
+        service_cidr: str = "127.96.0.0/16",
+        token_key: bytes | None = None,
+        root_ca: str = "",
+    ) -> None:
+        self.store = store or Store()
+        self.registry = Registry(builtin.host() if kinds is None else kinds)
+        self.admission: list[Hook] = [Addresses(self.store, service_cidr)]
+        self.middlewares: list[Middleware] = []
+        self.authenticator = Authenticator(self.store, tokens, token_key)
+        self.authorizer = Authorizer(self.store)
+        self.writer = Writer(self.store, self.registry, self.admission)
+        self.watches: set[Watch] = set()
+        self.watch_pause = 0.0
+        self._aggregated: dict[tuple[str, str, str], Handler] = {}
+        self._documents = Documents(self.registry)
+        self._virtual = Virtual(self.store, self.authenticator, self.authorizer)
+        self._definitions = Definitions(self.store, self.registry)
+        self._root_ca = root_ca
+        self._housekeeping: tuple[Housekeeping, asyncio.Task[None]] | None = None
+        seed(self.store, NAMESPACES)
+        self._definitions.begin()
+
+    async def __aenter__(self) -> Self:
+        """Start what looks after the store: garbage collection, namespaces, definitions."""
+        housekeeping = Housekeeping(self.store, self.registry, self._root_ca)
+        self._housekeeping = housekeeping, asyncio.create_task(housekeeping.run(), name="housekeeping")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for watch in list(self.watches):
+            watch.close()
+        if self._housekeeping is not None:
+            housekeeping, task = self._housekeeping
+            housekeeping.stop()
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            self._housekeeping = None
+
+    def aggregate(self, group: str, version: str, plural: str, handler: Handler, subresources: Obj | None = None) -> None:
+        """Let `handler` answer for a resource that is not stored; `subresources`: names and verbs, for discovery."""
+        self._aggregated[group, version, plural] = handler
+        self._documents.announce(group, version, plural, subresources or {})
+
+    def allowed(self, user: User, verb: str, group: str, plural: str, **more: str) -> bool:
+        """Whether `user` may; `more`: namespace, name, subresource."""
+        return self.authorizer.decide(user, Target(verb, group, "", plural, **more)).allowed
+
+    async def handle(self, request: Request) -> Response:
+        """Answer a request; errors are answers too."""
+        try:
+            user = request.user or self.authenticator.user(request)
+            where = target(request)
+            if not where.is_resource:
+                return self._plain(request, where, user)
+            self._authorize(user, where)
+            return await self._through(request, where, user)
+        except ApiError as error:
+            return failure(error)
+        except Exception:
+            log.exception("%s %s failed", request.method, request.path)
+            return failure(ApiError(500, "InternalError", "Internal error occurred: see the simulator's log"))
+
+    def _authorize(self, user: User, where: Target) -> None:
+        if not self.authorizer.decide(user, where).allowed:
+            raise denied(user, where)
+
+    async def _through(self, request: Request, where: Target, user: User) -> Response:
+        async def inner() -> Response:
+            return await self._resource(request, where, user)
+
+        call: Next = inner
+        for middleware in reversed(self.middlewares):
+            call = _wrapped(middleware, request, where, call)
+        return await call()
+
+    def _plain(self, request: Request, where: Target, user: User) -> Response:
+        if not self._documents.public(where.rest):
+            self._authorize(user, where)
+        return self._documents.respond(request, where.rest)
+
+    async def _resource(self, request: Request, where: Target, user: User) -> Response:
+        handler = self._aggregated.get((where.group, where.version, where.plural))
+        if handler is not None:
+            return await ask(handler, request, where, user)
+        if self._virtual.serves(where):
+            return self._virtual.respond(request, where, user)
+        kind = self.registry.served(where.group, where.version, where.plural)
+        if kind is None or (kind.namespaced and where.name and not where.namespace):
+            raise no_such_path()
+        call = Call(request, where, kind, kind.versions[where.version], user)
+        response = await self._stored(call)
+        if call.version.warning:
+            response.warnings.append(call.version.warning)
+        response.warnings += call.warnings
+        return response
+
+    async def _stored(self, call: Call) -> Response:
+        subresource = call.target.subresource
+        if subresource == "scale" and call.version.scale is not None:
+            return await self._virtual.scale(self.writer, call)
+        if subresource and subresource != "finalize" and not (subresource == "status" and call.version.status):
+            raise no_such_path()
+        verb = call.target.verb
+        if verb not in call.kind.verbs:
+            raise method_not_allowed()
+        form = wanted(call.request.headers.get("accept", ""))
+        if verb == "get":
+            return self._get(call, form)
+        if verb == "list":
+            return answer_bytes(form.page(call, reading.page(self.store, call)), form)
+        if verb == "watch":
+            return self._watch(call, form)
+        return await self._write(call, verb, form)
+
+    def _get(self, call: Call, form: Wanted) -> Response:
+        stored = reading.get(self.store, call)
+        return answer_bytes(form.one(call, stored), form)
+
+    def _watch(self, call: Call, form: Wanted) -> Response:
+        watch = Watch(self.store, call, form.events(call) or encoder(call.kind, call.target.version))
+        watch.pause = self.watch_pause
+        self.watches.add(watch)
+
+        async def stream() -> AsyncIterator[bytes]:
+            try:
+                async for chunk in watch.chunks():
+                    yield chunk
+            finally:
+                self.watches.discard(watch)
+
+        return Response(content_type=form.content_type, stream=stream())
+
+    async def _write(self, call: Call, verb: str, form: Wanted) -> Response:
+        if verb == "create":
+            return self._written(call, await self.writer.create(call), form, 201)
+        if verb == "update":
+            obj, new = await self.writer.update(call)
+            return self._written(call, obj, form, 201 if new else 200)
+        if verb == "patch":
+            obj, new = await self.writer.patch(call)
+            return self._written(call, obj, form, 201 if new else 200)
+        if verb == "delete":
+            obj, gone = await self.writer.delete(call)
+            if gone and not call.kind.returns_deleted:
+                return answer(_deleted(call.kind, obj))
+            return self._written(call, obj, form, 200)
+        return await self._delete_all(call)
+
+    async def _delete_all(self, call: Call) -> Response:
+        options = deletion.options(call.request)
+        found = reading.page(self.store, call)
+        body = reading.list_bytes(call.kind, call.target.version, found)
+        for stored in found.items:
+            try:
+                await self.writer.delete_stored(call, stored, options)
+            except ApiError as error:
+                if error.code != 404:
+                    raise
+        return Response(body=body)
+
+    def _written(self, call: Call, obj: Obj, form: Wanted, status: int) -> Response:
+        stored = self.store.get(call.kind.collection, (obj["metadata"].get("namespace", ""), obj["metadata"]["name"]))
+        if stored is None or stored.obj is not obj:
+            stored = Stored(obj, 0)
+        response = answer_bytes(form.one(call, stored), form)
+        response.status = status
+        return response
+
+def answer_bytes(body: bytes, form: Wanted) -> Response:
+    return Response(body=body, content_type=form.content_type)
+
+
+def _wrapped(middleware: Middleware, request: Request, where: Target, inner: Next) -> Next:
+    return lambda: middleware(request, where, inner)
+
+
+def _deleted(kind: Kind, obj: Obj) -> Obj:
+    details = {"name": obj["metadata"]["name"], "group": kind.group, "kind": kind.plural, "uid": obj["metadata"]["uid"]}
+    details = {key: value for key, value in details.items() if value}
+    return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
+

@@ -1,0 +1,183 @@
+"""What the API server fills into built-in kinds, and what it refuses there."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable
+from typing import Any
+
+from simulator.api import crds
+from simulator.api.errors import Cause
+from simulator.api.store import Collection
+from simulator.api.values import shown
+
+Obj = dict[str, Any]
+
+
+def _namespace(obj: Obj, old: Obj | None) -> None:
+    meta = obj["metadata"]
+    meta["labels"] = {**(meta.get("labels") or {}), "kubernetes.io/metadata.name": meta["name"]}
+    if old is None:
+        obj["spec"] = {"finalizers": ["kubernetes"]}
+        obj["status"] = {"phase": "Active"}
+
+
+def _pod(obj: Obj, old: Obj | None) -> None:
+    spec = obj.setdefault("spec", {})
+    spec.setdefault("restartPolicy", "Always")
+    spec.setdefault("dnsPolicy", "ClusterFirst")
+    spec.setdefault("schedulerName", "default-scheduler")
+    spec.setdefault("securityContext", {})
+    spec.setdefault("enableServiceLinks", True)
+    spec.setdefault("serviceAccountName", "default")
+    spec.setdefault("terminationGracePeriodSeconds", 30)
+    for container in spec.get("containers") or []:
+        container.setdefault("imagePullPolicy", "IfNotPresent")
+        container.setdefault("resources", {})
+        container.setdefault("terminationMessagePath", "/dev/termination-log")
+        container.setdefault("terminationMessagePolicy", "File")
+    if old is None:
+        obj["status"] = {"phase": "Pending", "qosClass": "BestEffort"}
+
+
+def _secret(obj: Obj, old: Obj | None) -> None:
+    obj.setdefault("type", "Opaque")
+    plain = obj.pop("stringData", None)
+    if plain:
+        encoded = {key: base64.b64encode(str(value).encode()).decode() for key, value in plain.items()}
+        obj["data"] = {**(obj.get("data") or {}), **encoded}
+
+
+def _claim(obj: Obj, old: Obj | None) -> None:
+    spec = obj.setdefault("spec", {})
+    spec.setdefault("volumeMode", "Filesystem")
+    if old is None:
+        obj["status"] = {"phase": "Pending"}
+    source, reference = spec.get("dataSource"), spec.get("dataSourceRef")
+    if source and not reference:
+        spec["dataSourceRef"] = source
+    elif reference and not source and not reference.get("namespace"):
+        spec["dataSource"] = reference
+
+
+def _volume(obj: Obj, old: Obj | None) -> None:
+    spec = obj.setdefault("spec", {})
+    spec.setdefault("volumeMode", "Filesystem")
+    spec.setdefault("persistentVolumeReclaimPolicy", "Retain")
+    if old is None:
+        obj["status"] = {"phase": "Available"}
+
+
+def _service(obj: Obj, old: Obj | None) -> None:
+    spec = obj.setdefault("spec", {})
+    spec.setdefault("type", "ClusterIP")
+    spec.setdefault("sessionAffinity", "None")
+    spec.setdefault("internalTrafficPolicy", "Cluster")
+    spec.setdefault("ipFamilies", ["IPv4"])
+    spec.setdefault("ipFamilyPolicy", "SingleStack")
+    for port in spec.get("ports") or []:
+        port.setdefault("protocol", "TCP")
+        port.setdefault("targetPort", port.get("port"))
+    if old is None:
+        obj["status"] = {"loadBalancer": {}}
+    elif old.get("spec", {}).get("clusterIP") and not spec.get("clusterIP"):
+        spec["clusterIP"] = old["spec"]["clusterIP"]
+        spec["clusterIPs"] = old["spec"].get("clusterIPs", [spec["clusterIP"]])
+
+
+def _storage_class(obj: Obj, old: Obj | None) -> None:
+    obj.setdefault("reclaimPolicy", "Delete")
+    obj.setdefault("volumeBindingMode", "Immediate")
+
+
+def _deployment(obj: Obj, old: Obj | None) -> None:
+    spec = obj.setdefault("spec", {})
+    spec.setdefault("replicas", 1)
+    if old is None:
+        obj["status"] = {}
+
+
+def _network_policy(obj: Obj, old: Obj | None) -> None:
+    spec = obj.setdefault("spec", {})
+    spec.setdefault("policyTypes", ["Ingress", *(["Egress"] if spec.get("egress") else [])])
+
+
+def _binding(obj: Obj, old: Obj | None) -> None:
+    obj.get("roleRef", {}).setdefault("apiGroup", "rbac.authorization.k8s.io")
+    for subject in obj.get("subjects") or []:
+        if subject.get("kind") in ("User", "Group"):
+            subject.setdefault("apiGroup", "rbac.authorization.k8s.io")
+
+
+PREPARE: dict[Collection, Callable[[Obj, Obj | None], None]] = {
+    ("", "namespaces"): _namespace,
+    ("", "pods"): _pod,
+    ("", "secrets"): _secret,
+    ("", "persistentvolumeclaims"): _claim,
+    ("", "persistentvolumes"): _volume,
+    ("", "services"): _service,
+    ("storage.k8s.io", "storageclasses"): _storage_class,
+    ("apps", "deployments"): _deployment,
+    ("networking.k8s.io", "networkpolicies"): _network_policy,
+    ("rbac.authorization.k8s.io", "rolebindings"): _binding,
+    ("rbac.authorization.k8s.io", "clusterrolebindings"): _binding,
+    crds.CRDS: crds.prepare,
+}
+
+
+def _secret_faults(obj: Obj, old: Obj | None) -> list[Cause]:
+    causes = []
+    for key, value in (obj.get("data") or {}).items():
+        try:
+            base64.b64decode(value, validate=True)
+        except (binascii.Error, TypeError, ValueError):
+            causes.append(Cause(f"data[{key}]", f"Invalid value: {shown(value)}: must be base64"))
+    return [*causes, *_immutable(obj, old, "type")]
+
+
+def _immutable(obj: Obj, old: Obj | None, *path: str) -> list[Cause]:
+    if old is None:
+        return []
+    now, before = _at(obj, path), _at(old, path)
+    if now == before:
+        return []
+    return [Cause(".".join(path), f"Invalid value: {shown(now)}: field is immutable")]
+
+
+def _at(obj: Any, path: tuple[str, ...]) -> Any:
+    for part in path:
+        obj = obj.get(part) if isinstance(obj, dict) else None
+    return obj
+
+
+def _service_faults(obj: Obj, old: Obj | None) -> list[Cause]:
+    spec = obj["spec"]
+    if not spec.get("ports") and spec.get("clusterIP") != "None" and spec["type"] != "ExternalName":
+        return [Cause("spec.ports", "Required value", "FieldValueRequired")]
+    if old is not None and spec["type"] == old["spec"].get("type"):
+        return _immutable(obj, old, "spec", "clusterIP")
+    return []
+
+
+def _role_ref_faults(obj: Obj, old: Obj | None) -> list[Cause]:
+    if old is not None and obj.get("roleRef") != old.get("roleRef"):
+        said = f"Invalid value: {shown(obj.get('roleRef'))}: cannot change roleRef"
+        return [Cause("roleRef", said)]
+    return []
+
+
+def _pod_faults(obj: Obj, old: Obj | None) -> list[Cause]:
+    if not obj["spec"].get("containers"):
+        return [Cause("spec.containers", "Required value", "FieldValueRequired")]
+    return []
+
+
+VALIDATE: dict[Collection, Callable[[Obj, Obj | None], list[Cause]]] = {
+    ("", "secrets"): _secret_faults,
+    ("", "services"): _service_faults,
+    ("", "pods"): _pod_faults,
+    ("rbac.authorization.k8s.io", "rolebindings"): _role_ref_faults,
+    ("rbac.authorization.k8s.io", "clusterrolebindings"): _role_ref_faults,
+    crds.CRDS: crds.faults,
+}

@@ -1,0 +1,130 @@
+"""Resources that are questions: access reviews, token requests, scale."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from simulator.api import bodies
+from simulator.api.auth import ACCOUNTS, ISSUER, Authenticator
+from simulator.api.errors import bad_request, method_not_allowed, no_such_path, not_found
+from simulator.api.rbac import Authorizer
+from simulator.api.requests import Request, Response, Target, User, answer
+from simulator.api.store import Store
+from simulator.api.writing import Call, Writer
+
+Obj = dict[str, Any]
+AUTHORIZATION, AUTHENTICATION = "authorization.k8s.io", "authentication.k8s.io"
+REVIEWS = {
+    (AUTHORIZATION, "selfsubjectaccessreviews"): "SelfSubjectAccessReview",
+    (AUTHORIZATION, "subjectaccessreviews"): "SubjectAccessReview",
+    (AUTHORIZATION, "localsubjectaccessreviews"): "LocalSubjectAccessReview",
+    (AUTHORIZATION, "selfsubjectrulesreviews"): "SelfSubjectRulesReview",
+    (AUTHENTICATION, "selfsubjectreviews"): "SelfSubjectReview",
+    (AUTHENTICATION, "tokenreviews"): "TokenReview",
+}
+
+
+class Virtual:
+    """Answers them from the authenticator and the authorizer."""
+
+    def __init__(self, store: Store, authenticator: Authenticator, authorizer: Authorizer) -> None:
+        self._store = store
+        self._authenticator = authenticator
+        self._authorizer = authorizer
+
+    def serves(self, where: Target) -> bool:
+        return (where.group, where.plural) in REVIEWS or (where.plural, where.subresource) == ("serviceaccounts", "token")
+
+    def respond(self, request: Request, where: Target, user: User) -> Response:
+        """Raises ApiError 400, 404, 405."""
+        if where.version != "v1":
+            raise no_such_path()
+        if where.verb != "create":
+            raise method_not_allowed()
+        body = bodies.read_object(request.body, request.headers.get("content-type", ""))
+        if not isinstance(body, dict):
+            raise bad_request("the body is no object")
+        if where.plural == "serviceaccounts":
+            return answer(self._token(body, where), 201)
+        review = {
+            "apiVersion": f"{where.group}/v1",
+            "kind": REVIEWS[where.group, where.plural],
+            "metadata": {"creationTimestamp": None},
+            "spec": body.get("spec") or {},
+            "status": self._status(where.plural, body.get("spec") or {}, user),
+        }
+        return answer(review, 201)
+
+    def _status(self, plural: str, spec: Obj, user: User) -> Obj:
+        if plural == "selfsubjectreviews":
+            return {"userInfo": _info(user)}
+        if plural == "tokenreviews":
+            found = self._authenticator.by_token(spec.get("token", ""))
+            if found is None:
+                return {"authenticated": False, "error": "invalid bearer token"}
+            return {"authenticated": True, "user": _info(found)}
+        if plural == "selfsubjectrulesreviews":
+            return self._rules(user, spec.get("namespace", ""))
+        if plural != "selfsubjectaccessreviews":
+            user = User(spec.get("user", ""), tuple(spec.get("groups") or ()), spec.get("uid", ""))
+        decision = self._authorizer.decide(user, _asked(spec))
+        status: Obj = {"allowed": decision.allowed}
+        if decision.reason:
+            status["reason"] = decision.reason
+        return status
+
+    def _rules(self, user: User, namespace: str) -> Obj:
+        resource, other = [], []
+        rules = [rule for rule, _ in self._authorizer.rules(user, namespace)]
+        for rule in rules:
+            if rule.get("nonResourceURLs"):
+                other.append({"verbs": rule["verbs"], "nonResourceURLs": rule["nonResourceURLs"]})
+            else:
+                fields = ("verbs", "apiGroups", "resources", "resourceNames")
+                resource.append({field: rule[field] for field in fields if rule.get(field)})
+        return {"resourceRules": resource, "nonResourceRules": other, "incomplete": False}
+
+    def _token(self, body: Obj, where: Target) -> Obj:
+        stored = self._store.get(ACCOUNTS, (where.namespace, where.name))
+        if stored is None:
+            raise not_found("", "serviceaccounts", where.name)
+        spec = body.get("spec") or {}
+        audiences, seconds = spec.get("audiences") or [ISSUER], spec.get("expirationSeconds") or 3600
+        if seconds < 600:
+            raise bad_request("may not specify a duration less than 10 minutes")
+        token, ends = self._authenticator.issue(stored.obj, audiences, seconds)
+        stamp = datetime.fromtimestamp(ends, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return {
+            "kind": "TokenRequest",
+            "apiVersion": f"{AUTHENTICATION}/v1",
+            "metadata": {"name": where.name, "namespace": where.namespace, "creationTimestamp": None},
+            "spec": {"audiences": audiences, "expirationSeconds": seconds, "boundObjectRef": None},
+            "status": {"token": token, "expirationTimestamp": stamp},
+        }
+
+    async def scale(self, writer: Writer, call: Call) -> Response:
+        raise no_such_path()
+
+
+def _info(user: User) -> Obj:
+    info: Obj = {"username": user.name, "groups": list(user.groups)}
+    if user.uid:
+        info["uid"] = user.uid
+    return info
+
+
+def _asked(spec: Obj) -> Target:
+    of = spec.get("resourceAttributes")
+    if of:
+        return Target(
+            of.get("verb", ""),
+            of.get("group", ""),
+            of.get("version", ""),
+            of.get("resource", ""),
+            of.get("namespace", ""),
+            of.get("name", ""),
+            of.get("subresource", ""),
+        )
+    path = spec.get("nonResourceAttributes") or {}
+    return Target(path.get("verb", ""), rest=path.get("path", ""))

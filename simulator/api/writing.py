@@ -1,0 +1,325 @@
+"""Create, update, patch, delete: one path for every kind, from the body to the store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from simulator.api import bodies, defaulting, deletion, managed, objects, strategic, validation
+from simulator.api.admission import AdmissionRequest, Hook, admit
+from simulator.api.apply import apply
+from simulator.api.errors import (
+    ApiError,
+    already_exists,
+    bad_request,
+    conflict,
+    forbidden,
+    method_not_allowed,
+    not_found,
+    unsupported_media_type,
+)
+from simulator.api.kinds import Kind, Version
+from simulator.api.patching import json_patch, merge
+from simulator.api.registry import Registry
+from simulator.api.requests import Request, Target, User
+from simulator.api.store import Conflict, Key, Store, Stored
+from simulator.client import GVR
+
+Obj = dict[str, Any]
+NAMESPACES = ("", "namespaces")
+PATCH_TRIES = 5
+"""How often a patch without a resourceVersion is tried again on the newest object, as the real server does."""
+
+
+@dataclass(slots=True)
+class Call:
+    """A request to a stored kind."""
+
+    request: Request
+    target: Target
+    kind: Kind
+    version: Version
+    user: User
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def key(self) -> Key:
+        return (self.target.namespace if self.kind.namespaced else "", self.target.name)
+
+    @property
+    def dry_run(self) -> bool:
+        wanted = self.request.query.get("dryRun", "")
+        if wanted not in ("", "All"):
+            raise bad_request(f'Invalid value: "{wanted}": supported values: "All"')
+        return bool(wanted)
+
+    @property
+    def manager(self) -> str:
+        """Whom changed fields are booked on: `fieldManager`, else the start of the user agent."""
+        given = self.request.query.get("fieldManager")
+        return given or self.request.headers.get("user-agent", "unknown").partition("/")[0] or "unknown"
+
+
+class Writer:
+    """All writes of one API server; objects it returns are stored ones, not to be changed."""
+
+    def __init__(self, store: Store, registry: Registry, hooks: list[Hook]) -> None:
+        self._store = store
+        self._registry = registry
+        self._hooks = hooks
+
+    async def create(self, call: Call) -> Obj:
+        """Raises ApiError 400, 403, 404 (namespace), 409, 422."""
+        body = bodies.read_object(call.request.body, call.request.headers.get("content-type", ""))
+        obj = objects.check_identity(body, call.kind, call.target)
+        return await self._create(call, obj, managed.update)
+
+    async def _create(self, call: Call, obj: Obj, book: managed.Booking) -> Obj:
+        kind = call.kind
+        self._decoded(call, obj)
+        self._check_namespace(call, obj)
+        objects.begin(obj, kind, call.version)
+        obj = kind.stored(obj, call.target.version)
+        if kind.prepare is not None:
+            kind.prepare(obj, None)
+        self._judge(call, obj, None)
+        obj = await self._admitted(call, "CREATE", obj, None)
+        obj = book(obj, None, call.manager, call.target, kind)
+        name = obj["metadata"]["name"]
+        key = (obj["metadata"].get("namespace", ""), name)
+        if self._store.get(kind.collection, key) is not None:
+            raise already_exists(kind.group, kind.plural, name)
+        if call.dry_run:
+            return obj
+        self._check_namespace(call, obj)
+        return self._store.put(kind.collection, key, obj, expected=None).obj
+
+    async def update(self, call: Call) -> tuple[Obj, bool]:
+        """The object, and whether it is new. Raises ApiError 400, 403, 404, 409, 422."""
+        body = bodies.read_object(call.request.body, call.request.headers.get("content-type", ""))
+        obj = objects.check_identity(body, call.kind, call.target)
+        stored = self._store.get(call.kind.collection, call.key)
+        if stored is None:
+            if call.kind.upsert and not call.target.subresource:
+                return await self._create(call, obj, managed.update), True
+            raise not_found(call.kind.group, call.kind.plural, call.target.name)
+        self._decoded(call, obj)
+        obj = call.kind.stored(obj, call.target.version)
+        objects.check_version(obj, stored.obj, call.kind)
+        return await self._replace(call, obj, stored, managed.update), False
+
+    async def patch(self, call: Call) -> tuple[Obj, bool]:
+        """The object, and whether apply made it. Raises ApiError 400, 404, 409, 415, 422."""
+        given = bodies.media_type(call.request.headers.get("content-type", ""))
+        accepted = [bodies.JSON_PATCH, bodies.MERGE, bodies.APPLY]
+        if call.kind.builtin:
+            accepted.insert(2, bodies.STRATEGIC)
+        if given not in accepted:
+            raise unsupported_media_type(accepted)
+        read = bodies.read_yaml if given == bodies.APPLY else bodies.read_json
+        body = read(call.request.body)
+        for _ in range(PATCH_TRIES):
+            stored = self._store.get(call.kind.collection, call.key)
+            if stored is None:
+                if given == bodies.APPLY and not call.target.subresource:
+                    return await self._apply_new(call, body), True
+                raise not_found(call.kind.group, call.kind.plural, call.target.name)
+            try:
+                return await self._patched(call, stored, body, given), False
+            except _Overtaken:
+                continue
+        raise conflict(call.kind.group, call.kind.plural, call.target.name)
+
+    async def _patched(self, call: Call, stored: Stored, body: Any, given: str) -> Obj:
+        kind, version = call.kind, call.target.version
+        current = kind.converted(stored.obj, version)
+        book: managed.Booking = managed.update
+        if given == bodies.MERGE:
+            if not isinstance(body, dict):
+                raise bad_request("the body of a merge patch must be an object")
+            changed = merge(current, body)
+        elif given == bodies.STRATEGIC:
+            changed = strategic.patched(current, body, kind)
+        elif given == bodies.APPLY:
+            changed, book = apply(current, body, call)
+        else:
+            changed = json_patch(current, body)
+        changed = _own_copy(changed, current)
+        obj = objects.check_identity(changed, kind, call.target)
+        self._decoded(call, obj)
+        obj = kind.stored(obj, version)
+        meta = obj["metadata"]
+        pinned = meta.get("resourceVersion", "") != stored.obj["metadata"]["resourceVersion"]
+        if not meta.get("resourceVersion"):
+            meta["resourceVersion"] = stored.obj["metadata"]["resourceVersion"]
+        elif pinned:
+            raise conflict(kind.group, kind.plural, call.target.name)
+        objects.check_version(obj, stored.obj, kind)
+        return await self._replace(call, obj, stored, book, retry=not _pins(body))
+
+    async def _apply_new(self, call: Call, body: Any) -> Obj:
+        if isinstance(body, dict) and (body.get("metadata") or {}).get("uid"):
+            raise not_found(call.kind.group, call.kind.plural, call.target.name)
+        applied, book = apply(None, body, call)
+        obj = objects.check_identity(applied, call.kind, call.target)
+        return await self._create(call, obj, book)
+
+    async def _replace(
+        self, call: Call, obj: Obj, stored: Stored, book: managed.Booking, *, retry: bool = False
+    ) -> Obj:
+        kind, old = call.kind, stored.obj
+        subresource = call.target.subresource
+        obj = objects.carry_over(obj, old, kind, call.version, subresource)
+        obj = kind.stored(obj, kind.storage) if call.target.version == kind.storage else obj
+        if kind.prepare is not None:
+            kind.prepare(obj, old)
+        self._judge(call, obj, old)
+        obj = await self._admitted(call, "UPDATE", obj, old)
+        obj = book(obj, old, call.manager, call.target, kind)
+        obj["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
+        if _same(obj, old) or call.dry_run:
+            return old if _same(obj, old) else obj
+        try:
+            return self._put_or_finish(kind, call.key, obj, stored)
+        except Conflict:
+            if retry:
+                raise _Overtaken from None
+            raise conflict(kind.group, kind.plural, call.target.name) from None
+
+    def _put_or_finish(self, kind: Kind, key: Key, obj: Obj, stored: Stored) -> Obj:
+        meta = obj["metadata"]
+        held = meta.get("finalizers") or (obj.get("spec") or {}).get("finalizers") if kind.plural == "namespaces" else (
+            meta.get("finalizers")
+        )
+        if meta.get("deletionTimestamp") and not held and not meta.get("deletionGracePeriodSeconds"):
+            return self._store.remove(kind.collection, key, obj, expected=stored.version).obj
+        return self._store.put(kind.collection, key, obj, expected=stored.version).obj
+
+    async def delete(self, call: Call) -> tuple[Obj, bool]:
+        """The object, and whether it is gone already. Raises ApiError 403, 404, 409."""
+        wanted = deletion.options(call.request)
+        stored = self._existing(call)
+        return await self.delete_stored(call, stored, wanted)
+
+    async def delete_stored(self, call: Call, stored: Stored, wanted: deletion.Options) -> tuple[Obj, bool]:
+        kind = call.kind
+        deletion.check(kind, stored.obj, wanted)
+        if kind.collection == NAMESPACES and stored.obj["metadata"]["name"] in ("default", "kube-system", "kube-public"):
+            raise forbidden("", "namespaces", stored.obj["metadata"]["name"], "this namespace may not be deleted")
+        await self._admitted(call, "DELETE", {}, stored.obj)
+        meta = stored.obj["metadata"]
+        key = (meta.get("namespace", ""), meta["name"])
+        if wanted.dry_run:
+            return stored.obj, False
+        for _ in range(PATCH_TRIES):
+            current = self._store.get(kind.collection, key)
+            if current is None or current.obj["metadata"]["uid"] != meta["uid"]:
+                raise not_found(kind.group, kind.plural, meta["name"])
+            deletion.check(kind, current.obj, wanted)
+            gone, done = deletion.delete(self._store, kind, current, wanted)
+            return gone.obj, done
+        raise conflict(kind.group, kind.plural, meta["name"])
+
+    def _existing(self, call: Call) -> Stored:
+        stored = self._store.get(call.kind.collection, call.key)
+        if stored is None:
+            raise not_found(call.kind.group, call.kind.plural, call.target.name)
+        return stored
+
+    def _decoded(self, call: Call, obj: Obj) -> None:
+        """Default, then drop what the schema does not know, as strictly as the caller wants it."""
+        schema = call.version.schema
+        if schema is None:
+            return
+        unknown: list[str] = []
+        defaulting.prune(obj, schema, root=True, removed=unknown)
+        defaulting.default(obj, schema)
+        wanted = call.request.query.get("fieldValidation") or "Warn"
+        if wanted not in ("Ignore", "Warn", "Strict"):
+            raise bad_request(f'fieldValidation: Unsupported value: "{wanted}": supported values: "Ignore", "Strict", "Warn"')
+        said = [f'unknown field "{path}"' for path in unknown]
+        if said and wanted == "Strict":
+            kind, version = call.kind.kind, call.target.version
+            raise bad_request(
+                f'{kind} in version "{version}" cannot be handled as a {kind}: strict decoding error: {", ".join(said)}'
+            )
+        if wanted == "Warn":
+            call.warnings += said
+
+    def _check_namespace(self, call: Call, obj: Obj) -> None:
+        if not call.kind.namespaced:
+            return
+        name = call.target.namespace
+        namespace = self._store.get(NAMESPACES, ("", name))
+        if namespace is None:
+            raise not_found("", "namespaces", name)
+        if namespace.obj["metadata"].get("deletionTimestamp"):
+            why = f"unable to create new content in namespace {name} because it is being terminated"
+            error = forbidden(call.kind.group, call.kind.plural, obj["metadata"].get("name", ""), why)
+            cause = {"reason": "NamespaceTerminating", "message": f"namespace {name} is being terminated"}
+            error.details = {**(error.details or {}), "causes": [{**cause, "field": "metadata.namespace"}]}
+            raise error
+
+    def _judge(self, call: Call, obj: Obj, old: Obj | None) -> None:
+        kind = call.kind
+        causes = objects.metadata_faults(obj, old, kind)
+        stored_version = kind.versions.get(kind.storage) or call.version
+        if stored_version.schema is not None:
+            causes += validation.validate(obj, old, stored_version.schema)
+        if kind.validate is not None:
+            causes += kind.validate(obj, old)
+        if causes:
+            raise objects.invalid_object(kind, obj["metadata"]["name"], causes)
+
+    async def _admitted(self, call: Call, operation: str, obj: Obj, old: Obj | None) -> Obj:
+        if not self._hooks:
+            return obj
+        kind = call.kind
+        meta = (obj or old or {"metadata": {}})["metadata"]
+        request = AdmissionRequest(
+            operation,
+            GVR(kind.group, kind.storage, kind.plural),
+            kind.kind,
+            call.target.subresource,
+            meta.get("namespace", ""),
+            meta.get("name", ""),
+            _copy(obj) if obj else {},
+            old,
+            call.user,
+            call.dry_run if operation != "DELETE" else False,
+            call.warnings,
+        )
+        await admit(self._hooks, request)
+        if operation == "DELETE" or request.object == obj:
+            return obj
+        changed = kind.stored(request.object, kind.storage)
+        self._judge(call, changed, old)
+        return changed
+
+
+class _Overtaken(Exception):
+    """Another write came between; a patch can be made again on the newer object."""
+
+
+def _pins(body: Any) -> bool:
+    return isinstance(body, dict) and bool((body.get("metadata") or {}).get("resourceVersion"))
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _copy(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_copy(item) for item in value]
+    return value
+
+
+def _own_copy(changed: Any, current: Obj) -> Any:
+    """A patched object may share parts with the stored one; what follows changes it in place."""
+    return _copy(changed)
+
+
+def _same(obj: Obj, old: Obj) -> bool:
+    return obj == old
+
+
+__all__ = ["ApiError", "Call", "Writer", "method_not_allowed"]

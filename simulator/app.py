@@ -1,0 +1,97 @@
+"""The simulated cluster: the API server, what is in it from the start, and the controllers."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import secrets
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from simulator import certificates, kubeconfig
+from simulator.api.listening import Listener
+from simulator.api.local import LocalClient
+from simulator.api.requests import ADMIN, User
+from simulator.api.server import ApiServer
+from simulator.client import GVR, Obj
+from simulator.delays import Delays
+from simulator.manifests import definitions, objects
+
+HOST = "127.0.0.1"
+
+
+class Simulator:
+    """An API server on loopback, with controllers and guests unless `controllers` is False, in the running loop.
+
+    `port` 0 takes a free one; `speed` divides all delays; `kubeconfig` is written when the server answers.
+    An async context manager. `url`, `kubeconfig_path`, `api` and `client` (as the admin) are there within.
+    """
+
+    def __init__(
+        self,
+        *,
+        port: int = 0,
+        speed: float = 100.0,
+        kubeconfig: Path | None = None,
+        controllers: bool = True,
+        seed: int | None = None,
+    ) -> None:
+        self.kubeconfig_path = kubeconfig
+        self.url = ""
+        self.token = secrets.token_hex(16)
+        admin = User(ADMIN.name, ADMIN.groups)
+        root_ca = certificates.shared()[0].certificate_pem.decode()
+        self.api = ApiServer(tokens={self.token: admin}, root_ca=root_ca)
+        self.client = LocalClient(self.api)
+        self.delays = Delays().scaled(speed)
+        self.seed = seed
+        self._port = port
+        self._controllers = controllers
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        await self._stack.__aenter__()
+        try:
+            await self._start()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    async def _start(self) -> None:
+        ca, context = certificates.shared()
+        await self._stack.enter_async_context(self.api)
+        for definition in definitions():
+            await self.client.create(GVR("apiextensions.k8s.io", "v1", "customresourcedefinitions"), definition)
+        # Definitions are served from the loop's next step on.
+        await asyncio.sleep(0)
+        for obj in objects():
+            await self.client.create(self._resource(obj), obj)
+        listener = Listener(self.api, context)
+        port = await listener.open(HOST, self._port)
+        self._stack.push_async_callback(listener.close)
+        self.url = f"https://{HOST}:{port}"
+        if self._controllers:
+            await self._stack.enter_async_context(_controllers(self))
+        if self.kubeconfig_path is not None:
+            kubeconfig.write(self.kubeconfig_path, server=self.url, ca=ca.certificate_pem, token=self.token)
+
+    def _resource(self, obj: Obj) -> GVR:
+        kind = self.api.registry.of_object(obj["apiVersion"], obj["kind"])
+        if kind is None:
+            raise RuntimeError(f"no such kind: {obj['apiVersion']} {obj['kind']}")
+        return GVR(kind.group, kind.storage, kind.plural)
+
+
+def _controllers(simulator: Simulator) -> AsyncExitStack:
+    """The controllers and what they answer for at the API, as an async context."""
+    module = importlib.import_module("simulator.controllers")
+    running: AsyncExitStack = module.running(simulator.client, simulator.api, simulator.delays)
+    return running

@@ -1,0 +1,76 @@
+"""How controllers talk to a Kubernetes API: any resource as dicts, in process or over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any, NamedTuple, Protocol
+
+Obj = dict[str, Any]
+
+
+class GVR(NamedTuple):
+    """A resource: its group (empty for the core group), version and plural name."""
+
+    group: str
+    version: str
+    plural: str
+
+    def path(self, namespace: str | None = None, name: str = "", subresource: str = "") -> str:
+        """The path of the collection or of one object (and its subresource)."""
+        root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+        inside = f"/namespaces/{namespace}" if namespace else ""
+        tail = "".join(f"/{part}" for part in (name, subresource) if part)
+        return f"{root}{inside}/{self.plural}{tail}"
+
+
+class Event(NamedTuple):
+    """A watch's event: ADDED, MODIFIED or DELETED."""
+
+    type: str
+    object: Obj
+
+
+class Client(Protocol):
+    """A Kubernetes API as one user. Every call raises ApiError; what it returns is the caller's own copy."""
+
+    async def get(self, gvr: GVR, name: str, namespace: str | None = None) -> Obj:
+        """One object."""
+
+    async def list(self, gvr: GVR, namespace: str | None = None, *, labels: str = "", fields: str = "") -> list[Obj]:
+        """The objects of a namespace, of all namespaces when that is None."""
+
+    async def create(self, gvr: GVR, obj: Obj, namespace: str | None = None) -> Obj:
+        """Create; `namespace` defaults to the object's own."""
+
+    async def update(self, gvr: GVR, obj: Obj, *, subresource: str = "") -> Obj:
+        """Replace at the object's resourceVersion (409 when it has changed since)."""
+
+    async def patch(
+        self,
+        gvr: GVR,
+        name: str,
+        patch: Obj | list[Obj],
+        namespace: str | None = None,
+        *,
+        type: str = "merge",
+        subresource: str = "",
+    ) -> Obj:
+        """Change an object; `type` is merge, json, strategic or apply."""
+
+    async def delete(
+        self,
+        gvr: GVR,
+        name: str,
+        namespace: str | None = None,
+        *,
+        propagation: str = "Background",
+        uid: str | None = None,
+        grace: int | None = None,
+    ) -> None:
+        """Delete, if `uid` is given only that very object; `grace` in seconds, for pods."""
+
+    def watch(self, gvr: GVR, namespace: str | None = None, *, labels: str = "") -> AsyncIterator[Event]:
+        """All objects as ADDED, then what happens to them, without end.
+
+        When the server's history was lost, objects come as ADDED again, and what vanished meanwhile as DELETED.
+        """

@@ -1,0 +1,152 @@
+"""A client of any Kubernetes API over HTTP, from a kubeconfig: for controllers that play beside another API server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import quote
+
+import aiohttp
+import orjson
+from kubernetes.aio import config
+from kubernetes.aio.client import ApiClient, Configuration
+
+from simulator.api.errors import ApiError
+from simulator.api.local import PATCHES, error_of, whole_items
+from simulator.api.requests import JSON
+from simulator.client import GVR, Event, Obj
+from simulator.relisting import follow
+
+PAGE = 500
+"""Objects a list chunk, as kubectl."""
+
+
+class HttpClient:
+    """Client over HTTP. Raises ApiError; a connection that fails is an ApiError 503."""
+
+    def __init__(self, client: ApiClient, manager: str = "simulator") -> None:
+        self._client = client
+        self._manager = manager
+
+    @classmethod
+    @asynccontextmanager
+    async def connect(cls, kubeconfig: Path) -> AsyncIterator[Self]:
+        """Raises kubernetes' ConfigException for a file that is none, OSError for one that cannot be read."""
+        configuration = Configuration()
+        await config.load_kube_config(str(kubeconfig), None, configuration, persist_config=False)
+        configuration.connection_pool_maxsize = 512
+        async with ApiClient(configuration) as client:
+            yield cls(client)
+
+    async def get(self, gvr: GVR, name: str, namespace: str | None = None) -> Obj:
+        return await self._object("GET", gvr.path(namespace, quote(name)))
+
+    async def list(self, gvr: GVR, namespace: str | None = None, *, labels: str = "", fields: str = "") -> list[Obj]:
+        query = {"labelSelector": labels, "fieldSelector": fields, "limit": str(PAGE)}
+        items: list[Obj] = []
+        while True:
+            found = await self._object("GET", gvr.path(namespace), query)
+            items += whole_items(found)
+            query["continue"] = found["metadata"].get("continue", "")
+            if not query["continue"]:
+                return items
+
+    async def create(self, gvr: GVR, obj: Obj, namespace: str | None = None) -> Obj:
+        path = gvr.path(namespace or obj["metadata"].get("namespace"))
+        return await self._object("POST", path, self._managed(), obj)
+
+    async def update(self, gvr: GVR, obj: Obj, *, subresource: str = "") -> Obj:
+        meta = obj["metadata"]
+        path = gvr.path(meta.get("namespace"), quote(meta["name"]), subresource)
+        return await self._object("PUT", path, self._managed(), obj)
+
+    async def patch(
+        self,
+        gvr: GVR,
+        name: str,
+        patch: Obj | list[Obj],
+        namespace: str | None = None,
+        *,
+        type: str = "merge",
+        subresource: str = "",
+    ) -> Obj:
+        path = gvr.path(namespace, quote(name), subresource)
+        return await self._object("PATCH", path, self._managed(), patch, PATCHES[type])
+
+    async def delete(
+        self,
+        gvr: GVR,
+        name: str,
+        namespace: str | None = None,
+        *,
+        propagation: str = "Background",
+        uid: str | None = None,
+        grace: int | None = None,
+    ) -> None:
+        body: Obj = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": propagation}
+        if uid is not None:
+            body["preconditions"] = {"uid": uid}
+        if grace is not None:
+            body["gracePeriodSeconds"] = grace
+        await self._object("DELETE", gvr.path(namespace, quote(name)), {}, body)
+
+    async def watch(self, gvr: GVR, namespace: str | None = None, *, labels: str = "") -> AsyncIterator[Event]:
+        async for event in follow(lambda query: self._lines(gvr, namespace, {"labelSelector": labels, **query})):
+            yield event
+
+    async def _lines(self, gvr: GVR, namespace: str | None, query: dict[str, str]) -> AsyncIterator[Obj]:
+        query = {"watch": "true", "timeoutSeconds": "290", **query}
+        async with self._request("GET", gvr.path(namespace), query, timeout=None) as response:
+            async for line in _lines(response):
+                yield orjson.loads(line)
+
+    def _managed(self) -> dict[str, str]:
+        return {"fieldManager": self._manager}
+
+    async def _object(
+        self, method: str, path: str, query: dict[str, str] | None = None, body: Any = None, content: str = JSON
+    ) -> Obj:
+        async with self._request(method, path, query or {}, body, content, timeout=30.0) as response:
+            loaded: Obj = orjson.loads(await response.read() or b"{}")
+            return loaded
+
+    @asynccontextmanager
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        query: dict[str, str],
+        body: Any = None,
+        content: str = JSON,
+        *,
+        timeout: float | None,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        headers = {"Accept": JSON, "Content-Type": content, "User-Agent": self._manager}
+        await self._client.update_params_for_auth(headers, [], ["BearerToken"])
+        url = f"{self._client.configuration.host}{path}"
+        sent = None if body is None else orjson.dumps(body)
+        given = {name: value for name, value in query.items() if value}
+        limits = aiohttp.ClientTimeout(total=timeout, sock_connect=10.0)
+        session = self._client.rest_client.pool_manager
+        try:
+            async with session.request(
+                method, url, params=given, headers=headers, data=sent, timeout=limits
+            ) as response:
+                if response.status >= 400:
+                    raise error_of(response.status, await response.read())
+                yield response
+        except (aiohttp.ClientError, asyncio.TimeoutError) as error:
+            raise ApiError(503, "ServiceUnavailable", f"{method} {path}: {error or type(error).__name__}") from error
+
+
+async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    """Lines of any length; aiohttp's own reader stops at 64 KiB."""
+    rest = b""
+    async for chunk in response.content.iter_any():
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            if line:
+                yield line
