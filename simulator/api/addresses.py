@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
-from collections.abc import Iterator
+import random
+import socket
 from typing import Any
 
 from simulator.api.admission import AdmissionRequest
@@ -13,6 +15,8 @@ from simulator.api.values import shown
 
 Obj = dict[str, Any]
 SERVICES = ("", "services")
+TRIES = 10_000
+"""Addresses tried before the range is called full."""
 
 
 class Addresses:
@@ -21,7 +25,6 @@ class Addresses:
     def __init__(self, store: Store, cidr: str) -> None:
         self._store = store
         self._network = ipaddress.ip_network(cidr)
-        self._next: Iterator[Any] = iter(())
 
     def __call__(self, request: AdmissionRequest) -> None:
         """Raises ApiError 422 for an address that is taken or outside the range."""
@@ -33,7 +36,7 @@ class Addresses:
         old = (request.old_object or {}).get("spec", {})
         given = spec.get("clusterIP")
         if not given:
-            given = self._free()
+            given = self._free(spec.get("ports") or [])
         elif given != "None" and given != old.get("clusterIP"):
             self._check(given, request)
         spec["clusterIP"] = given
@@ -42,14 +45,15 @@ class Addresses:
     def _taken(self) -> set[str]:
         return {str(stored.obj["spec"].get("clusterIP")) for stored in self._store.list(SERVICES)}
 
-    def _free(self) -> str:
+    def _free(self, ports: list[Obj]) -> str:
+        """An address picked by chance, as the real allocator does. Another simulator on this machine has the same
+        range, so one whose ports are listened on is passed over."""
         taken = self._taken()
-        for _ in range(2):
-            for address in self._next:
-                if str(address) not in taken:
-                    return str(address)
-            # At the end of the range, or at the very beginning: addresses given back are used again last.
-            self._next = self._network.hosts()
+        wanted = [port["port"] for port in ports if port.get("protocol", "TCP") == "TCP"]
+        for _ in range(TRIES):
+            address = str(self._network[random.randrange(2, self._network.num_addresses - 1)])
+            if address not in taken and not any(_listened_on(address, port) for port in wanted):
+                return address
         raise RuntimeError(f"no free address in {self._network}")
 
     def _check(self, given: str, request: AdmissionRequest) -> None:
@@ -63,3 +67,13 @@ class Addresses:
         if fault:
             cause = Cause("spec.clusterIPs", f"Invalid value: {shown([given])}: {fault}")
             raise invalid("", "Service", request.name, [cause])
+
+
+def _listened_on(address: str, port: int) -> bool:
+    """Whether a process of this machine has the port. Addresses that are not this machine's have no listener."""
+    with socket.socket() as probe:
+        try:
+            probe.bind((address, port))
+        except OSError as error:
+            return error.errno == errno.EADDRINUSE
+    return False
