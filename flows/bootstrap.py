@@ -1,0 +1,108 @@
+"""Making the clusters that are missing, side by side, until each guest is healthy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from prefect import flow, get_run_logger, task
+from prefect.states import Completed
+from pydantic import Field
+
+from flows.clusters import ClusterIds, Size, at_most, named
+from flows.golden import create_golden_snapshots
+from flows.namespaces import create_namespaces
+from flows.operations import attempt
+from flows.retries import EFFECT
+from flows.runtime import connected, utcnow
+from pool import provision
+from pool.guest.health import NodeHealth
+from pool.kubevirt.cluster import Cluster
+from pool.lifecycle import ClusterPhase
+from pool.models import Condition, ConditionStatus, ConditionType, OperationKind
+from pool.state import OperationHandle
+
+GoldenToo = Annotated[bool, Field(description="Take the golden snapshots as well, so that the clusters are available.")]
+
+
+@flow(name="bootstrap-pool")
+async def bootstrap_pool(size: Size = None, cluster_ids: ClusterIds = None, golden_snapshots: GoldenToo = True) -> Any:
+    """Make every missing cluster, in parallel, until its guest cluster is healthy. Existing ones are left alone.
+
+    Args:
+        size: How many clusters the pool has, 1 to 500; the pool's setting if left out.
+        cluster_ids: Only these clusters, by name; all of the pool if left out.
+        golden_snapshots: Take the golden snapshots as well, so that the clusters are available.
+    """
+    await create_namespaces(size=size, cluster_ids=cluster_ids)
+    missing = await ensure_clusters(size, cluster_ids)
+    async with connected() as pool:
+        await at_most(pool.settings.max_concurrent_operations, bootstrap_cluster, missing)
+    if golden_snapshots and missing:
+        await create_golden_snapshots(cluster_ids=missing)
+    made = ", ".join(missing) or "none was missing"
+    return Completed(message=f"{len(missing)} clusters made: {made}", data=missing)
+
+
+@task(**EFFECT)
+async def ensure_clusters(size: int | None, cluster_ids: Sequence[str] | None) -> list[str]:
+    """A PooledCluster for each wanted cluster. Returns those that are still to be made."""
+    async with connected() as pool:
+        found = [
+            await pool.state.ensure_cluster(cluster.id, cluster.namespace)
+            for cluster in named(pool.settings, size, cluster_ids)
+        ]
+    return [cluster.name for cluster in found if cluster.phase is ClusterPhase.CREATING]
+
+
+async def bootstrap_cluster(cluster_id: str) -> None:
+    """One cluster, from its namespace to a healthy guest."""
+    async with connected() as pool:
+        cluster = Cluster(cluster_id, (await pool.state.cluster(cluster_id)).spec.namespace)
+
+        async def work(operation: OperationHandle) -> None:
+            await make(operation, cluster)
+
+        await attempt(pool, cluster_id, OperationKind.BOOTSTRAP, work)
+
+
+async def make(operation: OperationHandle, cluster: Cluster) -> None:
+    """The steps of making a cluster, under a claim on it."""
+    control_plane, worker = cluster.machines
+    await operation.update(control_plane_vm=control_plane.name, worker_node_vm=worker.name)
+    await ensure_machines(cluster)
+    await wait_machines(cluster)
+    nodes = await wait_guest(cluster)
+    evidence = ", ".join(f"{node.name} Ready" for node in nodes)
+    async with connected() as pool:
+        await pool.state.set_condition(cluster.id, _true(ConditionType.GUEST_HEALTHY, evidence))
+        await pool.state.set_condition(cluster.id, _true(ConditionType.VMS_READY, "both VMs run"))
+    get_run_logger().info("%s is up: %s", cluster.id, evidence)
+
+
+@task(**EFFECT, task_run_name="ensure-machines-{cluster.id}")
+async def ensure_machines(cluster: Cluster) -> None:
+    """Identity, Services, cloud-init and both VMs, made at once."""
+    async with connected() as pool:
+        await provision.ensure_secrets(pool.kube, cluster, pool.settings, utcnow())
+        await provision.ensure_vms(pool.kube, cluster, pool.settings)
+
+
+@task(**EFFECT, task_run_name="wait-machines-{cluster.id}")
+async def wait_machines(cluster: Cluster) -> None:
+    """Both VMs run."""
+    async with connected() as pool:
+        await provision.wait_vms(pool.kube, pool.watching, cluster, pool.settings)
+
+
+@task(**EFFECT, task_run_name="wait-guest-{cluster.id}")
+async def wait_guest(cluster: Cluster) -> tuple[NodeHealth, ...]:
+    """The guest cluster is healthy, with both nodes."""
+    async with connected() as pool:
+        return await provision.wait_guest(pool.kube, cluster, pool.settings)
+
+
+def _true(kind: ConditionType, evidence: str) -> Condition:
+    return Condition(
+        type=kind, status=ConditionStatus.TRUE, reason="Bootstrapped", message=evidence, last_transition_time=utcnow()
+    )

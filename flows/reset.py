@@ -1,0 +1,128 @@
+"""Resetting a cluster: both disks back to the golden generation, and proof of it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from prefect import flow, get_run_logger, task
+from prefect.artifacts import acreate_table_artifact
+from prefect.states import Completed
+from pydantic import Field
+
+from flows.clusters import OneCluster
+from flows.operations import attempt
+from flows.retries import EFFECT
+from flows.runtime import connected
+from pool import reset
+from pool.errors import SnapshotMissing
+from pool.guest.canary import plant_canary
+from pool.kubevirt.cluster import Cluster
+from pool.models import ConditionType, Golden, OperationKind
+from pool.reset import Attestation
+from pool.state import OperationHandle
+
+Force = Annotated[bool, Field(description="Take a locked cluster from its session. The session is told and ended.")]
+
+
+@flow(name="reset-cluster", flow_run_name="reset-{cluster_id}")
+async def reset_cluster(cluster_id: OneCluster, force: Force = False) -> Any:
+    """Restore both VMs of one cluster from its golden snapshots, and attest that it is clean and healthy.
+
+    Args:
+        cluster_id: The cluster's name, for example cluster1.
+        force: Take a locked cluster from its session. The session is told and ended.
+    """
+    generation = await restore_cluster(cluster_id, force=force)
+    return Completed(message=f"{cluster_id} is available, restored from golden generation {generation}")
+
+
+async def restore_cluster(cluster_id: str, *, force: bool = False) -> int:
+    """The whole reset of one cluster. Returns the golden generation it was restored to."""
+    async with connected() as pool:
+        found = await pool.state.cluster(cluster_id)
+        cluster = Cluster(cluster_id, found.spec.namespace)
+
+        async def work(operation: OperationHandle) -> int:
+            return await restore(operation, cluster)
+
+        return await attempt(pool, cluster_id, OperationKind.RESET, work, force=force)
+
+
+async def restore(operation: OperationHandle, cluster: Cluster) -> int:
+    """The steps of a reset, under a claim on the cluster; it is available at the end."""
+    async with connected() as pool:
+        golden = (await pool.state.cluster(cluster.id)).status.golden
+    if golden is None:
+        raise SnapshotMissing(
+            f"{cluster.id} has no golden snapshots",
+            expected="a golden generation",
+            cure="run create-golden-snapshots, or rebuild-cluster",
+        )
+    run_id = operation.run_id
+    await prepare(cluster, golden, run_id)
+    await stop_both(cluster, run_id)
+    await restore_both(cluster, golden, run_id)
+    await start_both(cluster, golden, run_id)
+    attestation = await attest(cluster, golden)
+    await clean_up(cluster, operation.epoch)
+    await operation.finish(attested=_evidence(attestation), reason="restored and attested healthy")
+    return golden.generation
+
+
+@task(**EFFECT, task_run_name="prepare-{cluster.id}")
+async def prepare(cluster: Cluster, golden: Golden, run_id: str) -> None:
+    """The golden pair can be restored, and nothing of aborted resets is in the way."""
+    async with connected() as pool:
+        await reset.prepare(pool.kube, pool.watching, cluster, golden, pool.settings, run_id=run_id)
+
+
+@task(**EFFECT, task_run_name="stop-{cluster.id}")
+async def stop_both(cluster: Cluster, run_id: str) -> None:
+    """Both VMs stopped by force, their VMIs gone."""
+    async with connected() as pool:
+        await reset.stop_both(pool.kube, pool.watching, cluster, pool.settings, run_id=run_id)
+
+
+@task(**EFFECT, task_run_name="restore-{cluster.id}")
+async def restore_both(cluster: Cluster, golden: Golden, run_id: str) -> dict[str, str]:
+    """Both disks restored in parallel, and verified."""
+    async with connected() as pool:
+        return await reset.restore_both(pool.kube, pool.watching, cluster, golden, pool.settings, run_id=run_id)
+
+
+@task(**EFFECT, task_run_name="start-{cluster.id}")
+async def start_both(cluster: Cluster, golden: Golden, run_id: str) -> None:
+    """Both VMs run, on the restored disks."""
+    async with connected() as pool:
+        await reset.start_both(pool.kube, pool.watching, cluster, golden, pool.settings, run_id=run_id)
+
+
+@task(**EFFECT, task_run_name="attest-{cluster.id}")
+async def attest(cluster: Cluster, golden: Golden) -> Attestation:
+    """The cluster is clean and healthy; the evidence is kept as the artifact `attestation-CLUSTER`."""
+    async with connected() as pool:
+        attestation = await reset.attest(pool.kube, cluster, golden, pool.settings)
+    rows = [{"fact": fact, "evidence": evidence} for fact, evidence in attestation.facts.items()]
+    await acreate_table_artifact(rows, key=f"attestation-{cluster.id}", description=f"Attestation of {cluster.id}")
+    return attestation
+
+
+@task(**EFFECT, task_run_name="clean-up-{cluster.id}")
+async def clean_up(cluster: Cluster, epoch: int) -> None:
+    """Restores deleted, leftover disks swept, the canary of this epoch planted."""
+    async with connected() as pool:
+        leftovers = await reset.clean_up(pool.kube, pool.watching, cluster, pool.settings)
+        await plant_canary(pool.kube, cluster, epoch)
+    for leftover in leftovers:
+        get_run_logger().warning("removed what an aborted restore had left: %s", leftover)
+
+
+def _evidence(attestation: Attestation) -> dict[ConditionType, str]:
+    disks = ", ".join(f"{vm} on {disk}" for vm, disk in attestation.disks.items())
+    snapshots = ", ".join(f"{vm} from {uid}" for vm, uid in attestation.snapshots.items())
+    nodes = ", ".join(f"{node.name} renewed {node.renewed:%H:%M:%S}" for node in attestation.nodes)
+    return {
+        ConditionType.VMS_READY: disks,
+        ConditionType.GOLDEN_READY: f"generation {attestation.generation}: {snapshots}",
+        ConditionType.GUEST_HEALTHY: nodes,
+    }
