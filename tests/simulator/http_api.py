@@ -84,9 +84,11 @@ class Api:
     async def delete(self, path: str) -> None:
         await self._json("DELETE", path)
 
-    async def events(self, path: str) -> AsyncIterator[tuple[str, Obj]]:
-        """A watch from now on, beginning with what is there."""
+    async def events(self, path: str, opened: asyncio.Event | None = None) -> AsyncIterator[tuple[str, Obj]]:
+        """A watch from now on, beginning with what is there; `opened` is set once it is answered."""
         async with self._session.get(self._url + path, params={"watch": "1"}, timeout=None) as response:
+            if opened is not None:
+                opened.set()
             buffer = b""
             async for chunk in response.content.iter_any():
                 *lines, buffer = (buffer + chunk).split(b"\n")

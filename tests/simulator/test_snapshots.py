@@ -25,10 +25,10 @@ def reasons(snapshot: Obj) -> dict[str, tuple[str, str]]:
     return {one["type"]: (one["status"], one["reason"]) for one in conditions}
 
 
-async def watched(lab: Lab, name: str) -> list[Obj]:
+async def watched(lab: Lab, name: str, opened: asyncio.Event) -> list[Obj]:
     """Every version of a snapshot until it is ready."""
     seen = []
-    async for _, snapshot in lab.api.events(snapshots(lab.namespace)):
+    async for _, snapshot in lab.api.events(snapshots(lab.namespace), opened):
         if snapshot["metadata"]["name"] == name:
             seen.append(snapshot)
             if (snapshot.get("status") or {}).get("readyToUse"):
@@ -47,7 +47,9 @@ async def halted(lab: Lab) -> None:
 
 async def test_an_offline_snapshot_succeeds_before_it_is_ready(lab: Lab) -> None:
     await halted(lab)
-    watch = asyncio.create_task(watched(lab, "cp-snap"))
+    opened = asyncio.Event()
+    watch = asyncio.create_task(watched(lab, "cp-snap", opened))
+    await opened.wait()
     created = await lab.api.create(snapshots(lab.namespace), spec("cp"))
     seen = await watch
     phases = [((one.get("status") or {}).get("phase"), (one.get("status") or {}).get("readyToUse")) for one in seen]

@@ -85,7 +85,9 @@ async def test_each_start_has_a_new_pod_and_address_and_the_instance_ends_succee
         pods = await lab.api.items(core(lab.namespace, "pods"))
         launcher = next(pod for pod in pods if pod["metadata"]["labels"]["vm.kubevirt.io/name"] == "cp")
         seen.add((launcher["metadata"]["name"], launcher["status"]["podIP"]))
-        phases = asyncio.create_task(_phases(lab, "cp"))
+        opened = asyncio.Event()
+        phases = asyncio.create_task(_phases(lab, "cp", opened))
+        await opened.wait()
         await lab.power("cp", "stop")
         path = kubevirt(lab.namespace, "virtualmachineinstances", "cp")
         await lab.api.until(path, lambda vmi: vmi is None)
@@ -96,9 +98,9 @@ async def test_each_start_has_a_new_pod_and_address_and_the_instance_ends_succee
     assert len({address for _, address in seen}) == 2
 
 
-async def _phases(lab: Lab, name: str) -> list[str]:
+async def _phases(lab: Lab, name: str, opened: asyncio.Event) -> list[str]:
     phases = []
-    async for type_, vmi in lab.api.events(kubevirt(lab.namespace, "virtualmachineinstances")):
+    async for type_, vmi in lab.api.events(kubevirt(lab.namespace, "virtualmachineinstances"), opened):
         if vmi["metadata"]["name"] == name:
             phases.append(vmi["status"]["phase"])
             if type_ == "DELETED":
