@@ -19,6 +19,7 @@ def namespaces() -> list[Obj]:
 
 def objects(init: Init, address: str, ca: str) -> Iterator[Obj]:
     """Everything else, in the order in which it can be created."""
+    yield admins_binding()
     for token in init.tokens:
         yield bootstrap_token(token)
     yield _config_map("kube-public", "cluster-info", {"kubeconfig": f"server: https://{init.endpoint or address}\n"})
@@ -26,6 +27,18 @@ def objects(init: Init, address: str, ca: str) -> Iterator[Obj]:
     yield _config_map("kube-public", "kube-root-ca.crt", {"ca.crt": ca})
     for name in STATIC_PODS:
         yield static_pod(name, init)
+
+
+def admins_binding() -> Obj:
+    """The binding that kubeadm >= 1.29 makes: its admin.conf is a member of this group and no more."""
+    subject = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "kubeadm:cluster-admins"}
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": "kubeadm:cluster-admins"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
+        "subjects": [subject],
+    }
 
 
 def bootstrap_token(token: str) -> Obj:
