@@ -55,13 +55,13 @@ class Damage:
 
     async def _file_exists(self, guest: Kube) -> bool:
         """Whether a pod that needs the file starts on the worker."""
-        await guest.create(PODS, self._pod("probe", "default", "File"), "default")
+        probe = await guest.create(PODS, self._pod("probe", "default", "File"), "default")
         try:
             async with Watching(guest) as watching, asyncio.timeout(WAIT_SECONDS):
                 running = asyncio.create_task(
                     watching.until(PODS, "probe", "default", _running, timeout=WAIT_SECONDS, what="the probe to run")
                 )
-                refused = asyncio.create_task(_mount_failed(guest, "probe"))
+                refused = asyncio.create_task(_mount_failed(guest, probe["metadata"]["uid"]))
                 done, pending = await asyncio.wait([running, refused], return_when=asyncio.FIRST_COMPLETED)
                 for task in pending:
                     task.cancel()
@@ -85,11 +85,11 @@ def _running(pod: dict[str, Any] | None) -> bool | None:
     return True if pod.get("status", {}).get("phase") == "Running" else None
 
 
-async def _mount_failed(guest: Kube, pod: str) -> None:
-    """Return when the kubelet says that it cannot mount a volume of `pod`."""
+async def _mount_failed(guest: Kube, pod_uid: str) -> None:
+    """Return when the kubelet says that it cannot mount a volume of the pod."""
 
     def says_so(event: dict[str, Any]) -> bool:
-        return event["involvedObject"].get("name") == pod and event.get("reason") == "FailedMount"
+        return event["involvedObject"].get("uid") == pod_uid and event.get("reason") == "FailedMount"
 
     events, version = await guest.list_at(EVENTS, "default")
     if any(says_so(event) for event in events):
