@@ -8,15 +8,12 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
 from cel_expr_python import cel
 from cel_expr_python.ext import ext_math, ext_optional, ext_strings
-
-from simulator.api.quantities import seconds_of
 
 Obj = dict[str, Any]
 KEYWORDS = frozenset(
@@ -128,14 +125,13 @@ def _error(text: str) -> str:
 
 
 def scalar(value: Any, type_: str, format_: str) -> Any:
-    """A value of a schema's type as CEL has it: date-times are timestamps, numbers are doubles."""
+    """A value of a schema's type as CEL has it: numbers are doubles, bytes are bytes.
+
+    Date-times and durations should be timestamps and durations; the runtime's Python binding takes neither as input,
+    so rules see their text here (`timestamp(self.at)` and `duration(self.for)` convert it).
+    """
     if type_ == "number" and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if type_ == "string" and isinstance(value, str):
-        if format_ in ("date-time", "date"):
-            return datetime.fromisoformat(value)
-        if format_ == "duration":
-            return timedelta(seconds=seconds_of(value))
-        if format_ == "byte":
-            return base64.b64decode(value)
+    if type_ == "string" and isinstance(value, str) and format_ == "byte":
+        return base64.b64decode(value)
     return value
