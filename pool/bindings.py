@@ -51,10 +51,14 @@ class TakeBack:
 
 @dataclass(frozen=True)
 class Settle:
-    """The session says Active, but its cluster is not its own (any more): end it, leave the cluster alone."""
+    """The session says Active, but its cluster is not its own (any more): end it, leave the cluster alone.
+
+    `clear`: the cluster is another's or gone, so the session must not name it any longer.
+    """
 
     session: Session
     reason: str
+    clear: bool
 
 
 @dataclass(frozen=True)
@@ -193,4 +197,5 @@ def _lost(sessions: Iterable[Session], clusters: dict[str, PooledCluster]) -> It
         if session.phase is SessionPhase.ACTIVE:
             cluster = clusters.get(session.status.assigned_cluster or "")
             if cluster is None or not holds(cluster, session):
-                yield Settle(session, f"{session.status.assigned_cluster} is not its cluster any more")
+                clear = cluster is None or cluster.status.assigned_session is not None
+                yield Settle(session, f"{session.status.assigned_cluster} is not its cluster any more", clear)

@@ -121,9 +121,11 @@ class Binder:
             # Whoever wrote saw the same lock and decided alike, or it was released: nothing is left to do here.
             logger.info("%s changed meanwhile, not done: %s", before.name, why.reason)
 
-    async def settle(self, session: Session, message: str, phase: SessionPhase = SessionPhase.RELEASED) -> Session:
+    async def settle(self, session: Session, message: str) -> Session:
         """End an active session that holds no cluster, as it was read. Raises Conflict, UnknownSession."""
-        return await self.store.write_session(ended(session, phase, self.store.now(), message))
+        now, end = self.store.now(), session.status.expires_at
+        phase = SessionPhase.EXPIRED if end is not None and end <= now else SessionPhase.RELEASED
+        return await self.store.write_session(ended(session, phase, now, message))
 
     async def repair(self, repairs: Sequence[Repair]) -> int:
         """Carry out repairs; each looks again first where its finding could be older than the truth.
@@ -147,8 +149,8 @@ class Binder:
                 await self.give_back(cluster, reason)
             case TakeBack(cluster, reason):
                 await self._take_back_if_over(cluster, reason)
-            case Settle(session, reason):
-                await self.settle(session.with_status(assigned_cluster=None), reason)
+            case Settle(session, reason, clear):
+                await self.settle(session.with_status(assigned_cluster=None) if clear else session, reason)
             case Sync(session, cluster):
                 status = cluster.status
                 await self.store.write_session(session.with_status(epoch=status.epoch, expires_at=status.expires_at))

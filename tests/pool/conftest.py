@@ -16,5 +16,6 @@ if TYPE_CHECKING:
 @pytest.fixture
 async def lab(api_server: Simulator) -> AsyncIterator[Lab]:
     """An empty pool over HTTP."""
+    assert api_server.kubeconfig_path is not None
     async with Lab.open(api_server.kubeconfig_path) as opened:
         yield opened

@@ -1,0 +1,90 @@
+"""What children do to a pool; each is safe to do again after it was cut off anywhere."""
+
+from __future__ import annotations
+
+from pool.models import ConditionType, OperationKind
+from pool.state import PoolState
+from tests.pool.builders import golden
+
+ATTESTED = {kind: f"{kind} seen by the test" for kind in ConditionType}
+
+
+async def assign(state: PoolState) -> None:
+    await state.assign("alice", ttl_seconds=600)
+
+
+async def assign_waiting(state: PoolState) -> None:
+    await state.assign("alice", wait_seconds=30)
+
+
+async def assign_anew(state: PoolState) -> None:
+    await state.assign("over", ttl_seconds=600)
+
+
+async def release(state: PoolState) -> None:
+    await state.release("holder")
+
+
+async def extend(state: PoolState) -> None:
+    await state.extend("holder", 100_000)
+
+
+async def expire(state: PoolState) -> None:
+    await state.expire_due()
+
+
+async def ensure(state: PoolState) -> None:
+    await state.ensure_cluster("cluster9", "cluster9")
+
+
+async def bootstrap(state: PoolState) -> None:
+    async with state.operation("fresh", OperationKind.BOOTSTRAP, "boot") as work:
+        await work.update(control_plane_vm="cp-fresh", worker_node_vm="wk-fresh")
+
+
+async def take_golden(state: PoolState) -> None:
+    async with state.operation("fresh", OperationKind.GOLDEN, "golden") as work:
+        await work.record_golden(golden(), "verified")
+        await work.finish(attested=ATTESTED)
+
+
+async def reset(state: PoolState) -> None:
+    async with state.operation("dirty", OperationKind.RESET, "reset") as work:
+        await work.finish(attested=ATTESTED)
+
+
+async def reset_in_place(state: PoolState) -> None:
+    async with state.operation("held", OperationKind.RESET, "reset", session_id="holder", epoch=1) as work:
+        await work.finish(attested=ATTESTED)
+
+
+async def fail_for_good(state: PoolState) -> None:
+    work = await state.begin("held", OperationKind.RESET, "reset", session_id="holder", epoch=1)
+    await work.fail("RestoreFailed", "no space", final=True)
+
+
+async def force(state: PoolState) -> None:
+    await state.begin("held", OperationKind.RESET, "reset", force=True)
+
+
+async def tear_down(state: PoolState) -> None:
+    async with state.operation("dirty", OperationKind.TEARDOWN, "teardown") as work:
+        await work.remove()
+
+
+ALL = [
+    assign,
+    assign_waiting,
+    assign_anew,
+    release,
+    extend,
+    expire,
+    ensure,
+    bootstrap,
+    take_golden,
+    reset,
+    reset_in_place,
+    fail_for_good,
+    force,
+    tear_down,
+]
