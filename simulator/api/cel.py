@@ -17,8 +17,29 @@ from cel_expr_python.ext import ext_math, ext_optional, ext_strings
 
 Obj = dict[str, Any]
 KEYWORDS = frozenset(
-    "true false null in as break const continue else for function if import let loop package namespace return var void"
-    " while".split()
+    [
+        "true",
+        "false",
+        "null",
+        "in",
+        "as",
+        "break",
+        "const",
+        "continue",
+        "else",
+        "for",
+        "function",
+        "if",
+        "import",
+        "let",
+        "loop",
+        "package",
+        "namespace",
+        "return",
+        "var",
+        "void",
+        "while",
+    ]
 )
 _ESCAPES = (("__", "__underscores__"), (".", "__dot__"), ("-", "__dash__"), ("/", "__slash__"))
 
@@ -125,10 +146,10 @@ def _error(text: str) -> str:
 
 
 def scalar(value: Any, type_: str, format_: str) -> Any:
-    """A value of a schema's type as CEL has it: numbers are doubles, bytes are bytes.
+    """A value of a schema's type as CEL has it: numbers are doubles, bytes are decoded.
 
-    Date-times and durations should be timestamps and durations; the runtime's Python binding takes neither as input,
-    so rules see their text here (`timestamp(self.at)` and `duration(self.for)` convert it).
+    Kubernetes makes timestamps and durations of the formats `date-time` and `duration`; this runtime gives such values
+    out but takes none in, so here they stay strings, and rules must write `timestamp(self.time)`.
     """
     if type_ == "number" and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
