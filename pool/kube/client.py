@@ -27,14 +27,17 @@ FIELD_MANAGER = "cks-pool"
 PAGE = 500
 """Objects a list chunk: kubectl's number; keeps answers of a large pool to a few megabytes."""
 
+PATIENCE = 30.0
+"""Seconds for which a call that can pass is tried again: an API server that restarts is back by then."""
+CONNECT_PATIENCE = 5.0
+"""The same for the first call: who asked waits in front of a screen, and a wrong address does not get better."""
+
 MERGE, JSON_PATCH, APPLY = (
     "application/merge-patch+json",
     "application/json-patch+json",
     "application/apply-patch+yaml",
 )
 ANY = "*/*"
-NO_SUCH_OBJECT = "NotFound"
-"""Reason of a 404 about an object. Paths that are not served (no such kind, not even Kubernetes) answer without it."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class Kube:
     """A Kubernetes API over one connection pool; safe for any number of tasks of one event loop.
 
     Every call raises a subclass of pool.errors.ApiError. Calls that fail in passing (429, 5xx, resets, timeouts) are
-    tried again for about `patience` seconds. A write may then have happened already: a create can raise AlreadyExists
+    tried again for PATIENCE. A write may then have happened already: a create can raise AlreadyExists
     and a guarded replace Conflict for the caller's own first try, which callers treat as they treat anybody's.
     """
 
@@ -73,9 +76,10 @@ class Kube:
         is missing, unreadable or refused, pool.errors.ApiUnavailable when the server does not answer.
         """
         configuration = await load_configuration(kubeconfig, context=context)
-        async with cls.using(configuration, request_timeout=request_timeout) as kube:
+        async with cls.using(configuration, request_timeout=request_timeout, patience=CONNECT_PATIENCE) as kube:
             try:
                 await kube.request("GET", "/version")
+                kube._patience = PATIENCE
             except Forbidden as error:
                 raise unusable(str(kubeconfig or "in use"), f"credentials refused: {error.message}") from error
             yield kube
@@ -83,7 +87,7 @@ class Kube:
     @classmethod
     @asynccontextmanager
     async def using(
-        cls, configuration: Configuration, *, request_timeout: float = 10.0, patience: float = 30.0
+        cls, configuration: Configuration, *, request_timeout: float = 10.0, patience: float = PATIENCE
     ) -> AsyncIterator[Kube]:
         """Connect with a client configuration at hand; nothing is sent yet.
 
@@ -112,7 +116,7 @@ class Kube:
         try:
             return await self.get(resource, name, namespace)
         except NotFound as error:
-            if error.reason != NO_SUCH_OBJECT:
+            if error.reason == faults.NO_SUCH_KIND:
                 raise
             return None
 
@@ -198,7 +202,7 @@ class Kube:
         try:
             await self.request("DELETE", resource.path(namespace, name), None, body)
         except NotFound as error:
-            if not missing_ok or error.reason != NO_SUCH_OBJECT:
+            if not missing_ok or error.reason == faults.NO_SUCH_KIND:
                 raise
             return False
         return True

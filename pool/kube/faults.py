@@ -20,6 +20,10 @@ DENIED = "denied the request:"
 """KubeVirt: a subresource whose change a webhook refuses answers 500 with this text. It is a refusal, not an outage."""
 
 
+NO_SUCH_KIND = "NoSuchKind"
+"""Reason of a 404 that names no object: the path is not served, so its kind is not installed."""
+
+
 @dataclass(frozen=True)
 class Fault:
     """A failed call: the error, whether it certainly changed nothing, and the seconds the server asks to wait."""
@@ -33,6 +37,8 @@ def answered(status: int, body: bytes, headers: Mapping[str, str]) -> Fault:
     """The fault of an answer of 400 or more; `body` is a Kubernetes Status or anything else."""
     text = _status_object(body)
     reason = str(text.get("reason") or "") or f"HTTP{status}"
+    if status == 404 and not (text.get("details") or {}).get("name"):
+        reason = NO_SUCH_KIND
     message = str(text.get("message") or body[:200].decode(errors="replace").strip() or "no message")
     wait = _seconds(headers.get("Retry-After"))
     return Fault(_kind(status, reason, message)(status, reason, message), status == 429, wait)
