@@ -78,7 +78,7 @@ async def _tell(screen: Screen, stack: Stack) -> None:
         screen.pool_table(await story.state.clusters())
         screen.line(f"\nWhat was run, in the Prefect UI: {stack.ui_url}/runs")
         for name, url in runs.urls:
-            screen.line(f"  {name:32} {url}")
+            screen.line(f"  {name:26} {url}")
         screen.line(f"\nAll of it held, in {screen.elapsed():.0f} s.")
 
 

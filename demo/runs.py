@@ -30,12 +30,12 @@ class Runs:
         found = await self._json("GET", f"/deployments/name/{deployment}/{deployment}")
         path = f"/deployments/{found['id']}/create_flow_run"
         run = await self._json("POST", path, json={"parameters": parameters})
-        self.remember(run)
+        self.remember(deployment, run)
         return str(run["id"])
 
-    def remember(self, run: dict[str, Any]) -> None:
+    def remember(self, deployment: str, run: dict[str, Any]) -> None:
         """Keep the run's address in the UI among `urls`."""
-        self.urls.append((run["name"], f"{self._ui_url}/runs/flow-run/{run['id']}"))
+        self.urls.append((deployment, f"{self._ui_url}/runs/flow-run/{run['id']}"))
 
     async def finished(self, run_id: str | UUID, *, timeout: float = 120.0) -> dict[str, Any]:
         """Wait for the run's final state and return the run. Raises RunFailed unless it is Completed."""

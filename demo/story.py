@@ -95,7 +95,7 @@ class Story:
         """Wait for the reset that the release has started."""
         for run in await self.runs.of_deployment("reset-cluster"):
             if run["parameters"].get("cluster_id") == cluster_id:
-                self.runs.remember(run)
+                self.runs.remember("reset-cluster", run)
                 await self.runs.finished(run["id"])
                 return
         raise StepFailed("reset-cluster", f"the release started no reset of {cluster_id}")
