@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 import yaml
 
+from simulator.api import protobuf
 from simulator.api.errors import bad_request, unsupported_media_type
 
 JSON = "application/json"
@@ -28,7 +29,9 @@ def read_object(body: bytes, content_type: str) -> Any:
         return read_json(body)
     if given == YAML:
         return read_yaml(body)
-    raise unsupported_media_type([JSON, YAML])
+    if given == protobuf.MEDIA_TYPE:
+        return protobuf.read(body)
+    raise unsupported_media_type([JSON, YAML, protobuf.MEDIA_TYPE])
 
 
 def read_json(body: bytes) -> Any:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from simulator.api.columns import AGE, COLUMNS
 from simulator.api.kinds import Kind, Version
+from simulator.api.schemas import name_of, structure
 from simulator.api.strategies import PREPARE, VALIDATE
 
 _S, _C = True, False  # namespaced, cluster-scoped
@@ -28,7 +30,7 @@ def _kind(
         plural,
         kind,
         namespaced,
-        {version: Version(version, status=status, selectable=tuple(selectable.split()))},
+        {version: _version(group, version, kind, status, selectable)},
         version,
         short_names=tuple(short.split()),
         categories=tuple(categories.split()),
@@ -41,6 +43,11 @@ def _kind(
     made.prepare = PREPARE.get(made.collection)
     made.validate = VALIDATE.get(made.collection)
     return made
+
+
+def _version(group: str, version: str, kind: str, status: bool, selectable: str) -> Version:
+    columns = COLUMNS.get((group, kind), (AGE,))
+    return Version(version, columns, structure(name_of(group, kind)), status, selectable=tuple(selectable.split()))
 
 
 _RBAC = "rbac.authorization.k8s.io"
@@ -81,7 +88,7 @@ def host() -> list[Kind]:
         _kind(_RBAC, "v1", "clusterrolebindings", "ClusterRoleBinding", _C, name_rule="path", upsert=True),
         _kind("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy", _S, "netpol", generation=True),
         _kind("storage.k8s.io", "v1", "storageclasses", "StorageClass", _C, "sc", returns_deleted=True),
-        _kind("scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", _C, "pc"),
+        _kind("scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", _C),
         _kind("apps", "v1", "deployments", "Deployment", _S, "deploy", status=True, categories="all", generation=True),
         _kind("apps", "v1", "daemonsets", "DaemonSet", _S, "ds", status=True, categories="all", generation=True),
         _kind("apps", "v1", "replicasets", "ReplicaSet", _S, "rs", status=True, categories="all", generation=True),

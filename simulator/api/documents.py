@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from simulator.api import discovery
+from simulator.api import discovery, openapi
 from simulator.api.errors import no_such_path
 from simulator.api.registry import Registry
 from simulator.api.requests import Request, Response, answer
@@ -71,6 +71,13 @@ class Documents:
 
     def _plain(self, path: str, request: Request) -> Obj | None:
         parts = path.strip("/").split("/")
+        if path == "/openapi/v2":
+            return openapi.document_v2(self._registry)
+        if path == "/openapi/v3":
+            return openapi.index(self._registry)
+        if path.startswith("/openapi/v3/"):
+            group, version = ([*parts[2:], ""])[1:3] if parts[2] == "apis" else ("", parts[-1])
+            return openapi.document(self._registry, group, version)
         if path == "/api":
             return discovery.api_versions(request.headers.get("host", ""))
         if path == "/apis":

@@ -92,7 +92,7 @@ def read(source: Obj) -> Schema:
         not_=read(source["not"]) if "not" in source else None,
         rules=tuple(Rule.read(rule) for rule in source.get("x-kubernetes-validations") or ()),
     )
-    return _measured(schema)
+    return measured(schema)
 
 
 def _additional(source: Any) -> Schema | bool | None:
@@ -106,7 +106,8 @@ def _pattern(source: str | None) -> re.Pattern[str] | None:
         raise ValueError(f"must be a valid regular expression, but isn't: {error}") from error
 
 
-def _measured(schema: Schema) -> Schema:
+def measured(schema: Schema) -> Schema:
+    """The node with its `deep_*` marks set from its children's."""
     children = [*schema.properties.values()]
     children += [child for child in (schema.items, schema.additional) if isinstance(child, Schema)]
     schema.deep_rules = bool(schema.rules) or any(child.deep_rules for child in children)

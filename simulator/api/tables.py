@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from simulator.api import reading, watching
+from simulator.api.columns import NAMES
 from simulator.api.jsonpath import find
 from simulator.api.kinds import Column
 from simulator.api.metadata_only import VERSION, partial
@@ -47,7 +48,7 @@ class Tables:
 
 def table(call: Call, items: Sequence[Stored], meta: Obj) -> Obj:
     """The Table of some objects."""
-    columns = (NAME, *call.version.columns)
+    columns = (_name(call), *call.version.columns)
     include = call.request.query.get("includeObject", "Metadata")
     return {
         "kind": "Table",
@@ -58,10 +59,16 @@ def table(call: Call, items: Sequence[Stored], meta: Obj) -> Obj:
     }
 
 
+def _name(call: Call) -> Column:
+    shown = NAMES.get((call.kind.group, call.kind.kind))
+    return NAME if shown is None else Column(NAME.name, NAME.type, shown, NAME.description, NAME.format)
+
+
 def _definition(column: Column) -> Obj:
     return {
         "name": column.name,
-        "type": "string" if column.type == "date" and callable(column.path) else column.type,
+        # Built-in kinds say how long ago in words of their own; of custom ones kubectl is told that it is a date.
+        "type": column.type,
         "format": column.format,
         "description": column.description,
         "priority": column.priority,

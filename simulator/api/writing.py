@@ -264,7 +264,7 @@ class Writer:
         kind = call.kind
         causes = objects.metadata_faults(obj, old, kind)
         stored_version = kind.versions.get(kind.storage) or call.version
-        if stored_version.schema is not None:
+        if stored_version.schema is not None and not kind.builtin:
             causes += validation.validate(obj, old, stored_version.schema)
         if kind.validate is not None:
             causes += kind.validate(obj, old)
