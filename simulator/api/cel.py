@@ -17,10 +17,10 @@ from cel_expr_python import cel
 from cel_expr_python.ext import ext_math, ext_optional, ext_strings
 
 Obj = dict[str, Any]
-KEYWORDS = frozenset(
-    ("true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if", "import")
-    + ("let", "loop", "package", "namespace", "return", "var", "void", "while")
-)
+_RESERVED = """
+true false null in as break const continue else for function if import let loop package namespace return var void while
+"""
+KEYWORDS = frozenset(_RESERVED.split())
 _ESCAPES = (("__", "__underscores__"), (".", "__dot__"), ("-", "__dash__"), ("/", "__slash__"))
 
 
