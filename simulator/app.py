@@ -25,7 +25,8 @@ HOST = "127.0.0.1"
 class Simulator:
     """An API server on loopback, with controllers and guests unless `controllers` is False, in the running loop.
 
-    `port` 0 takes a free one; `speed` divides all delays; `kubeconfig` is written when the server answers.
+    `port` 0 takes a free one; `speed` divides all delays (`delays`, the standard table unless given);
+    `kubeconfig` is written when the server answers.
     An async context manager. `url`, `kubeconfig_path`, `api` and `client` (as the admin) are there within.
     """
 
@@ -37,6 +38,7 @@ class Simulator:
         kubeconfig: Path | None = None,
         controllers: bool = True,
         seed: int | None = None,
+        delays: Delays | None = None,
     ) -> None:
         self.kubeconfig_path = kubeconfig
         self.url = ""
@@ -45,7 +47,7 @@ class Simulator:
         root_ca = certificates.shared()[0].certificate_pem.decode()
         self.api = ApiServer(tokens={self.token: admin}, root_ca=root_ca)
         self.client = LocalClient(self.api)
-        self.delays = Delays().scaled(speed)
+        self.delays = (delays or Delays()).scaled(speed)
         self.seed = seed
         self._port = port
         self._controllers = controllers

@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from simulator.client import Obj
 from simulator.controllers.meta import deleting
@@ -18,7 +19,16 @@ log = logging.getLogger("simulator.controllers.service-proxy")
 CHUNK = 65536
 Listening = tuple[str, int]
 """Address and port."""
-Accept = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+Accept = Callable[[asyncio.StreamReader, asyncio.StreamWriter], None]
+
+
+@dataclass(frozen=True)
+class Connection:
+    """A client's connection to a Service, and the endpoint it goes to."""
+
+    key: Key
+    target: Listening
+    writer: asyncio.StreamWriter
 
 
 class ServiceProxy(Controller):
@@ -30,7 +40,7 @@ class ServiceProxy(Controller):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._servers: dict[Key, dict[Listening, asyncio.Server]] = {}
-        self._connections: dict[str, set[asyncio.Task[None]]] = {}
+        self._connections: dict[asyncio.Task[None], Connection] = {}
 
     def watch(self) -> None:
         self.follow(SERVICES)
@@ -39,9 +49,9 @@ class ServiceProxy(Controller):
     async def stop(self) -> None:
         for key in list(self._servers):
             self._close(key, set())
-        tasks = [task for group in self._connections.values() for task in group]
+        tasks = list(self._connections)
         for task in tasks:
-            task.cancel()
+            self._drop(task)
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def reconcile(self, key: Key) -> float | None:
@@ -73,30 +83,24 @@ class ServiceProxy(Controller):
     def _cut(self, key: Key, service: Obj | None, endpoints: Obj | None) -> None:
         """Drop connections to endpoints that are no more."""
         alive = {address for subset in (endpoints or {}).get("subsets") or [] for address in addresses_of(subset)}
-        for connection, tasks in list(self._connections.items()):
-            name, _, address = connection.rpartition("|")
-            if name == "/".join(key) and (service is None or address not in alive):
-                for task in tasks:
-                    task.cancel()
+        for task, connection in list(self._connections.items()):
+            if connection.key == key and (service is None or connection.target[0] not in alive):
+                self._drop(task)
+
+    def _drop(self, task: asyncio.Task[None]) -> None:
+        """End a connection, even one whose task has not begun."""
+        task.cancel()
+        self._connections.pop(task).writer.transport.abort()
 
     def _handler(self, key: Key, port: int) -> Accept:
-        async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             target = self._target(key, port)
             if target is None:
                 writer.transport.abort()
                 return
-            connection = f"{'/'.join(key)}|{target[0]}"
-            task = asyncio.current_task()
-            assert task is not None
-            group = self._connections.setdefault(connection, set())
-            group.add(task)
-            try:
-                await _forward(reader, writer, target)
-            finally:
-                writer.transport.abort()
-                group.discard(task)
-                if not group:
-                    self._connections.pop(connection, None)
+            task = asyncio.create_task(_forward(reader, writer, target))
+            self._connections[task] = Connection(key, target, writer)
+            task.add_done_callback(lambda task: self._connections.pop(task, None))
 
         return accept
 
@@ -138,6 +142,7 @@ async def _forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, t
     try:
         far_reader, far_writer = await asyncio.open_connection(*target)
     except OSError:
+        writer.transport.abort()
         return
     there = asyncio.create_task(_pump(reader, far_writer))
     back = asyncio.create_task(_pump(far_reader, writer))
@@ -146,8 +151,8 @@ async def _forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, t
     finally:
         for task in (there, back):
             task.cancel()
-        await asyncio.gather(there, back, return_exceptions=True)
         far_writer.transport.abort()
+        writer.transport.abort()
 
 
 async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -246,17 +245,18 @@ class Machine:
             closed = asyncio.create_task(serving.closed.wait())
             try:
                 await asyncio.wait([session, closed], return_when=asyncio.FIRST_COMPLETED)
+                fault = session.exception() if session.done() else None
             finally:
-                for task in (session, closed):
-                    task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await asyncio.gather(closed, return_exceptions=True)
-            fault = (await asyncio.gather(session, return_exceptions=True))[0]
-            if isinstance(fault, BaseExceptionGroup) and fault.split(ApiError)[1] is not None:
-                raise fault
-            if isinstance(fault, BaseException) and not isinstance(
-                fault, (BaseExceptionGroup, ApiError, asyncio.CancelledError)
-            ):
+                session.cancel()
+                closed.cancel()
+            if fault is not None and not _by_the_api(fault):
                 raise fault
             if not serving.closed.is_set():
                 await asyncio.sleep(self._delays.retry)
+
+
+def _by_the_api(fault: BaseException) -> bool:
+    """Whether a kubelet stopped for nothing but answers of its API server."""
+    if isinstance(fault, BaseExceptionGroup):
+        return all(_by_the_api(one) for one in fault.exceptions)
+    return isinstance(fault, ApiError)

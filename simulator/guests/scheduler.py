@@ -86,16 +86,24 @@ class NodeMonitor:
 
     async def run(self) -> None:
         # What leases say at the start may be old: each node gets its grace from now.
+        pause = self._delays.node_grace
         while True:
-            await asyncio.sleep(self._delays.node_grace)
-            await self._look()
+            await asyncio.sleep(pause)
+            pause = await self._look()
 
-    async def _look(self) -> None:
+    async def _look(self) -> float:
+        """Mark nodes that are lost. Seconds until another one may be."""
+        grace = self._delays.node_grace
+        pause = grace
         leases = {lease["metadata"]["name"]: lease for lease in await self._client.list(LEASES, LEASE_NAMESPACE)}
         for node in await self._client.list(NODES):
             lease = leases.get(node["metadata"]["name"])
-            if lease is None or age(lease["spec"]["renewTime"]) > self._delays.node_grace:
+            left = grace - age(lease["spec"]["renewTime"]) if lease is not None else 0.0
+            if left > 0:
+                pause = min(pause, left)
+            else:
                 await self._lost(node)
+        return pause
 
     async def _lost(self, node: Obj) -> None:
         status = node.get("status") or {}

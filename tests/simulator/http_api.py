@@ -84,9 +84,13 @@ class Api:
     async def delete(self, path: str) -> None:
         await self._json("DELETE", path)
 
-    async def events(self, path: str, opened: asyncio.Event | None = None) -> AsyncIterator[tuple[str, Obj]]:
-        """A watch from now on, beginning with what is there; `opened` is set once it is answered."""
-        async with self._session.get(self._url + path, params={"watch": "1"}, timeout=None) as response:
+    async def events(
+        self, path: str, opened: asyncio.Event | None = None, *, version: str = ""
+    ) -> AsyncIterator[tuple[str, Obj]]:
+        """A watch from `version` on, or from what is there; `opened` is set once it is answered."""
+        async with self._session.get(
+            self._url + path, params={"watch": "1", "resourceVersion": version}, timeout=None
+        ) as response:
             if opened is not None:
                 opened.set()
             buffer = b""
@@ -103,10 +107,11 @@ class Api:
 
         async def look() -> Any:
             nonlocal last
-            last = await self.find(path)
+            listed = await self.get(collection)
+            last = next((one for one in listed["items"] if one["metadata"]["name"] == name), None)
             if found := check(last):
                 return found
-            async for type_, obj in self.events(collection):
+            async for type_, obj in self.events(collection, version=listed["metadata"]["resourceVersion"]):
                 if obj["metadata"]["name"] == name and type_ in ("ADDED", "MODIFIED", "DELETED"):
                     last = None if type_ == "DELETED" else obj
                     if found := check(last):
