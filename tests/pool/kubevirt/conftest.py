@@ -90,12 +90,18 @@ class Bench:
             return await guest.find(CONFIG_MAPS, name, "default")
 
 
-@pytest.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    kubeconfig = tmp_path / "kubeconfig"
+@asynccontextmanager
+async def bench_at(kubeconfig: Path, speed: float) -> AsyncIterator[Bench]:
+    """A bench whose simulator divides all delays by `speed`."""
     async with (
-        Simulator(speed=1000.0, kubeconfig=kubeconfig) as simulator,
+        Simulator(speed=speed, kubeconfig=kubeconfig) as simulator,
         Kube.connect(kubeconfig) as kube,
         Watching(kube) as watching,
     ):
         yield Bench(simulator, kube, watching, Wire(simulator))
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    async with bench_at(tmp_path / "kubeconfig", 1000.0) as opened:
+        yield opened

@@ -1,0 +1,292 @@
+"""Resets over HTTP: what a learner did is gone, whoever resumes converges, nothing leaks, nothing half-restored starts.
+
+| what goes wrong                                   | what follows                                   |
+|---------------------------------------------------|------------------------------------------------|
+| interrupted after any step, same run resumes      | attested, as many volumes as before            |
+| interrupted after any step, another run takes over| the same                                       |
+| restore deleted half-way by somebody              | RestoreFailed, the next attempt succeeds       |
+| somebody's failed or endless restore in the way   | removed first                                  |
+| snapshot missing, or another one of that name     | refused before anything is stopped             |
+| one of two restores missing                       | neither VM starts                              |
+| disk of another snapshot                          | AttestationFailed                              |
+| restored etcd says Ready, kubelet never came back | GuestUnhealthy                                 |
+| storage that restores nothing (canary survives)   | AttestationFailed                              |
+| quota too small for a second disk                 | RestoreFailed naming it                        |
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pool import reset
+from pool.errors import (
+    AttestationFailed,
+    GuestUnhealthy,
+    RestoreFailed,
+    SnapshotMissing,
+    WaitTimeout,
+)
+from pool.guest.boots import boots_of
+from pool.guest.canary import plant_canary
+from pool.guest.health import Boot, wait_healthy
+from pool.kube.resources import NODES, RESOURCE_QUOTAS, VM_RESTORES, VM_SNAPSHOTS, VMIS, VMS
+from pool.kube.watching import described
+from pool.kubevirt import restores
+from pool.kubevirt.machines import start
+from pool.kubevirt.manifests import restore
+from pool.models import Golden
+from pool.together import together
+from tests.pool.kubevirt.conftest import Bench, bench_at
+
+
+@pytest.fixture
+async def golden(bench: Bench) -> Golden:
+    await bench.bootstrap()
+    taken = await bench.take_golden()
+    await plant_canary(bench.kube, bench.cluster, 1)
+    return taken
+
+
+def steps(bench: Bench, golden: Golden, run_id: str) -> list[Any]:
+    where = (bench.kube, bench.watching, bench.cluster)
+    return [
+        lambda: reset.prepare(*where, golden, bench.settings, run_id=run_id),
+        lambda: reset.stop_both(*where, bench.settings, run_id=run_id),
+        lambda: reset.restore_both(*where, golden, bench.settings, run_id=run_id),
+        lambda: reset.start_both(*where, golden, bench.settings, run_id=run_id),
+        lambda: reset.attest(bench.kube, bench.cluster, golden, bench.settings),
+        lambda: reset.clean_up(*where, bench.settings),
+    ]
+
+
+async def phases(bench: Bench) -> list[str]:
+    return [vm["spec"]["runStrategy"] for vm in await bench.kube.list(VMS, "cluster1")]
+
+
+async def test_damage_is_gone_and_what_proves_it_is_said(bench: Bench, golden: Golden) -> None:
+    await bench.damage()
+    attestation = await bench.reset(golden, "run")
+
+    assert await bench.damaged() is None
+    assert {node.name for node in attestation.nodes} == {"cp-cluster1", "wk-cluster1"}
+    assert set(attestation.disks) == {"cp-cluster1", "wk-cluster1"}
+    assert attestation.snapshots == {"cp-cluster1": golden.control_plane.uid, "wk-cluster1": golden.worker.uid}
+    assert all(disk.startswith("restore-") for disk in attestation.disks.values())
+
+
+async def test_resets_in_a_row_leave_nothing(bench: Bench, golden: Golden) -> None:
+    before = await bench.volumes()
+    for number in range(4):
+        await bench.reset(golden, f"run-{number}")
+        await plant_canary(bench.kube, bench.cluster, number + 2)
+    assert await bench.volumes() == before
+
+
+@pytest.mark.parametrize("successor", ["run", "another-run"])
+@pytest.mark.parametrize("done", range(6))
+async def test_a_reset_interrupted_after_any_step_converges(
+    bench: Bench, golden: Golden, done: int, successor: str
+) -> None:
+    before = await bench.volumes()
+    await bench.damage()
+    for step in steps(bench, golden, "run")[:done]:
+        await step()
+
+    await bench.reset(golden, successor)
+
+    assert await bench.damaged() is None
+    assert await bench.volumes() == before
+    assert await phases(bench) == ["Always", "Always"]
+
+
+@pytest.mark.parametrize("after", ["PersistentVolumeClaim", "DataVolume", "VirtualMachine"])
+async def test_what_an_aborted_restore_left_is_swept(bench: Bench, golden: Golden, after: str) -> None:
+    """Another run's restore is deleted once it has made a claim, a DataVolume, or has changed the VM."""
+    before = await bench.volumes()
+    for step in steps(bench, golden, "aborted")[:2]:
+        await step()
+    wanted = restore(bench.cluster.worker, "wk-snap", "aborted")
+    made = await bench.kube.create(VM_RESTORES, wanted)
+    uid = made["metadata"]["uid"]
+
+    def far_enough(found: dict[str, Any] | None) -> bool | None:
+        status = (found or {}).get("status") or {}
+        entries = status.get("restores") or []
+        if after == "PersistentVolumeClaim":
+            return True if entries else None
+        return True if any("dataVolumeName" in one for one in entries) else None
+
+    await bench.watching.until(VM_RESTORES, made["metadata"]["name"], "cluster1", far_enough, timeout=10, what="it")
+    if after == "VirtualMachine":
+        await bench.watching.until(
+            VMS,
+            "wk-cluster1",
+            "cluster1",
+            lambda vm: True if vm and uid in str(restores.root_disk(vm)) else None,
+            timeout=10,
+            what="the VM to be changed",
+        )
+    await restores.delete_restores(bench.kube, bench.watching, [made], timeout=10)
+
+    await bench.reset(golden, "run")
+
+    assert await bench.volumes() == before
+
+
+async def test_a_failed_restore_of_somebody_else_does_not_block(bench: Bench, golden: Golden) -> None:
+    wanted = restore(bench.cluster.worker, "wk-snap", "foreign")
+    wanted["metadata"] = {"name": "by-hand", "namespace": "cluster1"}
+    await bench.kube.create(VM_RESTORES, wanted)  # of a running VM: it fails
+    await bench.watching.until(
+        VM_RESTORES,
+        "by-hand",
+        "cluster1",
+        lambda found: True if found and restores.failure_text(found) else None,
+        timeout=10,
+        what="it to fail",
+    )
+    await bench.reset(golden, "run")
+    assert await bench.kube.list(VM_RESTORES, "cluster1") == []
+
+
+async def allow_claims(bench: Bench, count: int) -> None:
+    hard = {"spec": {"hard": {"persistentvolumeclaims": str(count)}}}
+    await bench.kube.patch(RESOURCE_QUOTAS, "cks-pool-disks", hard, "cluster1")
+
+
+async def test_a_restore_deleted_under_the_run_fails_it_and_the_next_attempt_succeeds(
+    bench: Bench, golden: Golden
+) -> None:
+    before = await bench.volumes()
+    run = steps(bench, golden, "run")
+    await run[0]()
+    await run[1]()
+    await allow_claims(bench, 2)  # holds the restores up
+    name = restore(bench.cluster.worker, "wk-snap", "run")["metadata"]["name"]
+
+    async def meddle() -> None:
+        await bench.watching.until(
+            VM_RESTORES,
+            name,
+            "cluster1",
+            lambda found: True if "quota" in described(found) else None,
+            timeout=10,
+            what="the restore to be held up",
+        )
+        await bench.kube.delete(VM_RESTORES, name, "cluster1")
+
+    with pytest.raises(RestoreFailed, match="deleted meanwhile"):
+        await together([run[2](), meddle()])
+    assert await phases(bench) == ["Halted", "Halted"]
+
+    await allow_claims(bench, 8)
+    await bench.reset(golden, "run")
+    assert await bench.volumes() == before
+
+
+async def test_a_missing_snapshot_is_said_before_anything_is_stopped(bench: Bench, golden: Golden) -> None:
+    await bench.kube.delete(VM_SNAPSHOTS, "wk-snap", "cluster1")
+    vmis = [vmi["metadata"]["uid"] for vmi in await bench.kube.list(VMIS, "cluster1")]
+    with pytest.raises(SnapshotMissing, match="wk-snap"):
+        await bench.reset(golden, "run")
+    assert [vmi["metadata"]["uid"] for vmi in await bench.kube.list(VMIS, "cluster1")] == vmis
+    assert await phases(bench) == ["Always", "Always"]
+
+
+async def test_a_snapshot_of_another_generation_is_not_taken_for_this_one(bench: Bench, golden: Golden) -> None:
+    other = golden.model_copy(update={"worker": golden.worker.model_copy(update={"uid": "another"})})
+    with pytest.raises(SnapshotMissing, match="another one of that name"):
+        await bench.reset(other, "run")
+    assert await phases(bench) == ["Always", "Always"]
+
+
+async def test_a_half_restored_pair_is_never_started(bench: Bench, golden: Golden) -> None:
+    run = steps(bench, golden, "run")
+    await run[0]()
+    await run[1]()
+    await restores.run_restore(bench.kube, bench.watching, bench.cluster.control_plane, "cp-snap", "run", timeout=10)
+    with pytest.raises(RestoreFailed, match="not restored"):
+        await run[3]()
+    assert await phases(bench) == ["Halted", "Halted"]
+
+
+async def test_disks_that_do_not_stem_from_the_golden_snapshots_are_not_attested(bench: Bench, golden: Golden) -> None:
+    # They run on the disks that the snapshots were taken of, never restored.
+    with pytest.raises(AttestationFailed, match="a disk from vmsnapshot-"):
+        await reset.attest_disks(bench.kube, bench.cluster, golden)
+
+
+async def test_ready_from_golden_time_is_not_taken_for_health(bench: Bench, golden: Golden) -> None:
+    for step in steps(bench, golden, "run")[:3]:
+        await step()
+    # Only the control plane is started: its etcd has the worker Ready, from before the snapshot.
+    await start(bench.kube, bench.cluster.control_plane)
+    vmi = await bench.watching.until(VMIS, "cp-cluster1", "cluster1", lambda found: found, timeout=10, what="it")
+    pair = await reset.golden_pair(bench.kube, bench.cluster, golden)
+    noted = {name: one["metadata"]["annotations"]["cks.io/boot-id"] for name, one in pair.items()}
+    since = datetime.fromisoformat(vmi["metadata"]["creationTimestamp"])
+    control_plane = {"cp-cluster1": Boot(since, frozenset({noted["cp-cluster1"]}))}
+    worker = {"wk-cluster1": Boot(since, frozenset({noted["wk-cluster1"]}))}
+    await wait_healthy(bench.kube, bench.cluster, control_plane, timeout=10)
+    async with bench.guest() as guest:
+        node = await guest.get(NODES, "wk-cluster1")
+    assert {c["type"]: c["status"] for c in node["status"]["conditions"]}["Ready"] == "True"
+
+    with pytest.raises(GuestUnhealthy, match="wk-cluster1"):
+        await wait_healthy(bench.kube, bench.cluster, worker, timeout=0.3)
+    with pytest.raises(GuestUnhealthy, match="a running VM"):
+        await boots_of(bench.kube, bench.cluster)
+
+
+async def test_storage_that_restores_nothing_is_found_out_by_the_canary(bench: Bench, golden: Golden) -> None:
+    await bench.reset(golden, "run")
+    await plant_canary(bench.kube, bench.cluster, 2)
+    # The disks are those of the golden snapshots, the guest is healthy: only the canary knows that nobody reset it.
+    with pytest.raises(AttestationFailed, match="cks-canary-2"):
+        await reset.attest(bench.kube, bench.cluster, golden, bench.settings)
+
+
+async def test_a_quota_without_room_for_a_second_disk_is_named(
+    bench: Bench, golden: Golden, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(restores, "PATIENCE", 0.3)
+    await allow_claims(bench, 2)
+    with pytest.raises(RestoreFailed, match="quota") as raised:
+        await bench.reset(golden, "run")
+    assert "ResourceQuota" in raised.value.cure
+    assert await phases(bench) == ["Halted", "Halted"]
+
+    await allow_claims(bench, 8)
+    await bench.reset(golden, "run")
+
+
+async def test_a_restore_that_never_ends_has_a_deadline(bench: Bench, golden: Golden) -> None:
+    run = steps(bench, golden, "run")
+    await run[0]()
+    await run[1]()
+    # A restore of a snapshot that is gone is tried again for ever.
+    await bench.kube.delete(VM_SNAPSHOTS, "wk-snap", "cluster1")
+    impatient = bench.settings.model_copy(update={"restore_timeout": 0.5})
+    with pytest.raises(WaitTimeout, match=r"wk-reset-.*wk-snap"):
+        await reset.restore_both(bench.kube, bench.watching, bench.cluster, golden, impatient, run_id="run")
+    assert await phases(bench) == ["Halted", "Halted"]
+
+
+async def test_calls_of_a_reset_do_not_grow_with_its_duration(tmp_path: Path) -> None:
+    counts, durations = [], []
+    for speed in (1000.0, 100.0):
+        async with bench_at(tmp_path / f"at-{speed}", speed) as bench:
+            await bench.bootstrap()
+            taken = await bench.take_golden()
+            await bench.reset(taken, "warm-up")
+            before, began = bench.wire.calls.total(), asyncio.get_running_loop().time()
+            await bench.reset(taken, "run")
+            counts.append(bench.wire.calls.total() - before)
+            durations.append(asyncio.get_running_loop().time() - began)
+    assert durations[1] > 1.5 * durations[0]
+    assert counts[1] <= counts[0] + 2
