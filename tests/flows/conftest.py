@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from prefect.testing.utilities import prefect_test_harness
 
+from flows.runtime import Connection, connected
 from simulator.app import Simulator
 
 
@@ -18,7 +19,15 @@ def prefect_server() -> Iterator[None]:
 
 
 @pytest.fixture
-def host(simulator: Simulator, prefect_server: None, monkeypatch: pytest.MonkeyPatch) -> Simulator:
-    """A simulated host cluster that flows of this test connect to."""
+async def host(
+    simulator: Simulator, prefect_server: None, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Connection]:
+    """A simulated host cluster that the flows of this test connect to, and the pool's connection to it.
+
+    Deadlines are short: what takes longer here would never come.
+    """
     monkeypatch.setenv("CKS_POOL_KUBECONFIG", str(simulator.kubeconfig_path))
-    return simulator
+    for name in ("STOP", "SNAPSHOT", "RESTORE", "PROVISION", "BOOT", "HEALTH", "IMPORT", "DELETE"):
+        monkeypatch.setenv(f"CKS_POOL_{name}_TIMEOUT", "20")
+    async with connected() as connection:
+        yield connection

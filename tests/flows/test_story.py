@@ -1,0 +1,222 @@
+"""The main job through the real Prefect engine: made, snapshotted, assigned, damaged, released, reset, handed out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from prefect import get_client
+from prefect.client.orchestration import PrefectClient
+
+from demo.damage import Damage
+from flows.admin import rebuild_cluster, release_all_clusters, teardown_pool
+from flows.bootstrap import bootstrap_pool
+from flows.maintenance import pool_maintenance
+from flows.reset import reset_cluster
+from flows.runtime import Connection
+from flows.sessions import assign_session, extend_session, release_session
+from flows.status import pool_status
+from pool.errors import AttestationFailed, IllegalTransition, NoClusterAvailable, UnknownCluster, UnknownSession
+from pool.kube.resources import (
+    DATA_VOLUMES,
+    NAMESPACES,
+    POOLED_CLUSTERS,
+    PVCS,
+    VM_RESTORES,
+    VM_SNAPSHOTS,
+    VMS,
+    VOLUME_SNAPSHOTS,
+    Resource,
+)
+from pool.kubevirt.cluster import Cluster
+from pool.lifecycle import ClusterPhase, SessionPhase
+
+pytestmark = [pytest.mark.prefect]
+
+CLUSTER = Cluster("cluster1", "cluster1")
+
+
+async def phases(host: Connection) -> dict[str, ClusterPhase]:
+    return {cluster.name: cluster.phase for cluster in await host.state.clusters()}
+
+
+async def census(host: Connection, kinds: Sequence[Resource]) -> dict[str, int]:
+    return {kind.plural: len(await host.kube.list(kind, CLUSTER.namespace)) for kind in kinds}
+
+
+@pytest.fixture
+async def resets(host: Connection, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Deployments of reset-cluster as the Prefect server knows them, so that a release can start one."""
+    async with get_client() as client:
+        await deploy_reset(client)
+    return []
+
+
+async def deploy_reset(client: PrefectClient) -> None:
+    flow_id = await client.create_flow_from_name("reset-cluster")
+    await client.create_deployment(
+        flow_id,
+        "reset-cluster",
+        entrypoint="flows.reset:reset_cluster",
+        pull_steps=[],
+        parameter_openapi_schema={},
+        enforce_parameter_schema=False,
+    )
+
+
+async def scheduled_resets(cluster_id: str) -> int:
+    async with get_client() as client:
+        runs = await client.read_flow_runs()
+    return sum(
+        run.deployment_id is not None and run.parameters.get("cluster_id") == cluster_id and run.state is not None
+        for run in runs
+    )
+
+
+async def test_a_bootstrapped_cluster_has_two_running_vms_and_two_golden_snapshots(host: Connection) -> None:
+    await bootstrap_pool(size=1)
+    assert await phases(host) == {"cluster1": ClusterPhase.AVAILABLE}
+    namespaces = await host.kube.list(NAMESPACES, labels="cks.io/cluster-pool=true")
+    assert [one["metadata"]["labels"]["cks.io/cluster-id"] for one in namespaces] == ["cluster1"]
+    snapshots = await host.kube.list(VM_SNAPSHOTS, "cluster1")
+    found = {
+        one["metadata"]["name"]: (one["metadata"]["labels"]["cks.io/vm-role"], one["status"]["readyToUse"])
+        for one in snapshots
+    }
+    assert found == {"cp-snap": ("control-plane", True), "wk-snap": ("worker", True)}
+    assert {vm["status"]["printableStatus"] for vm in await host.kube.list(VMS, "cluster1")} == {"Running"}
+
+
+async def test_bootstrapping_again_changes_nothing(host: Connection) -> None:
+    await bootstrap_pool(size=1)
+    before = await host.kube.get(POOLED_CLUSTERS, "cluster1", host.settings.namespace)
+    await bootstrap_pool(size=1)
+    after = await host.kube.get(POOLED_CLUSTERS, "cluster1", host.settings.namespace)
+    assert after == before
+
+
+async def test_damage_is_gone_after_release_and_reset_and_the_next_session_gets_the_cluster(
+    host: Connection, resets: list[Any]
+) -> None:
+    await bootstrap_pool(size=1)
+    lease = await assign_session("alice", ttl_seconds=600)
+    assert lease.assigned_cluster == "cluster1"
+    damage = Damage(host.kube, CLUSTER)
+    await damage.inflict()
+    assert len(await damage.remains()) == 3
+    with pytest.raises(NoClusterAvailable):
+        await assign_session("bob")
+
+    await release_session("alice")
+    assert await phases(host) == {"cluster1": ClusterPhase.RESETTING}
+    assert await scheduled_resets("cluster1") >= 1, "the release starts a reset as a flow run of its own"
+    await reset_cluster("cluster1")
+
+    assert await damage.remains() == []
+    assert (await assign_session("bob")).assigned_cluster == "cluster1"
+
+
+async def test_resets_leave_the_same_number_of_disks_snapshots_and_restores(host: Connection) -> None:
+    await bootstrap_pool(size=1)
+    kinds = (PVCS, DATA_VOLUMES, VOLUME_SNAPSHOTS, VM_RESTORES)
+    await reset_cluster("cluster1")
+    before = await census(host, kinds)
+    await reset_cluster("cluster1")
+    await reset_cluster("cluster1")
+    assert await census(host, kinds) == before
+    assert before["virtualmachinerestores"] == 0
+
+
+async def test_a_reset_that_restores_nothing_never_makes_a_cluster_available(
+    host: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The canary of the present epoch survives only if the disks were not taken back: so it is planted anew here."""
+    from pool import reset
+    from pool.guest.canary import plant_canary
+
+    await bootstrap_pool(size=1)
+    restored = reset.wait_healthy
+
+    async def with_an_old_canary(*args: Any, **options: Any) -> Any:
+        nodes = await restored(*args, **options)
+        await plant_canary(host.kube, CLUSTER, 99)
+        return nodes
+
+    monkeypatch.setattr(reset, "wait_healthy", with_an_old_canary)
+    with pytest.raises(AttestationFailed, match="cks-canary-99"):
+        await reset_cluster("cluster1")
+    cluster = await host.state.cluster("cluster1")
+    assert cluster.phase is ClusterPhase.ERROR
+    assert cluster.status.failure is not None
+    assert cluster.status.failure.attempts == host.settings.reset_attempts
+
+
+async def test_maintenance_expires_what_is_over_and_starts_the_reset(host: Connection, resets: list[Any]) -> None:
+    await bootstrap_pool(size=1)
+    await assign_session("alice", ttl_seconds=60)
+    cluster = await host.kube.get(POOLED_CLUSTERS, "cluster1", host.settings.namespace)
+    cluster["status"]["expiresAt"] = "2026-01-01T00:00:00Z"
+    await host.kube.replace(POOLED_CLUSTERS, cluster, subresource="status")
+    await pool_maintenance()
+    assert (await host.state.session("alice")).phase is SessionPhase.EXPIRED
+    assert await phases(host) == {"cluster1": ClusterPhase.RESETTING}
+    assert await scheduled_resets("cluster1") >= 1
+
+
+async def test_maintenance_of_a_healthy_pool_changes_no_phase(host: Connection) -> None:
+    await bootstrap_pool(size=1)
+    await pool_maintenance()
+    assert await phases(host) == {"cluster1": ClusterPhase.AVAILABLE}
+
+
+async def test_an_extension_past_the_maximum_is_cut_and_says_so(host: Connection) -> None:
+    await bootstrap_pool(size=1)
+    await assign_session("alice", ttl_seconds=28000)
+    state = await extend_session("alice", seconds=28800, return_state=True)
+    assert state.is_completed()
+    assert "maximum" in (state.message or "")
+
+
+async def test_releasing_all_resets_all(host: Connection) -> None:
+    await bootstrap_pool(size=1)
+    await assign_session("alice")
+    await release_all_clusters()
+    assert (await host.state.session("alice")).phase is SessionPhase.RELEASED
+    assert await phases(host) == {"cluster1": ClusterPhase.AVAILABLE}
+
+
+async def test_rebuilding_takes_new_golden_snapshots_of_new_vms(host: Connection) -> None:
+    await bootstrap_pool(size=1)
+    before = await host.state.cluster("cluster1")
+    await rebuild_cluster("cluster1")
+    after = await host.state.cluster("cluster1")
+    assert after.phase is ClusterPhase.AVAILABLE
+    assert before.status.golden is not None
+    assert after.status.golden is not None
+    assert after.status.golden.control_plane.uid != before.status.golden.control_plane.uid
+
+
+async def test_teardown_spares_a_locked_cluster_and_removes_all_of_an_idle_one(host: Connection) -> None:
+    await bootstrap_pool(size=1)
+    await assign_session("alice")
+    with pytest.raises(IllegalTransition, match="cluster1 by alice"):
+        await teardown_pool(confirm="teardown")
+    await release_all_clusters()
+    await teardown_pool(confirm="teardown")
+    assert await phases(host) == {}
+    assert await host.kube.find(NAMESPACES, "cluster1") is None
+
+
+async def test_the_status_says_how_many_are_where(host: Connection) -> None:
+    await bootstrap_pool(size=1)
+    state = await pool_status(return_state=True)
+    assert state.message == "1 clusters: 1 available, 0 locked, 0 resetting, 0 creating, 0 in error"
+
+
+async def test_unknown_names_are_refused_with_the_cure(host: Connection) -> None:
+    await bootstrap_pool(size=1)
+    with pytest.raises(UnknownCluster):
+        await reset_cluster("cluster9")
+    with pytest.raises(UnknownSession):
+        await release_session("nobody")
