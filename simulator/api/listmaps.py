@@ -57,6 +57,25 @@ KEYS: dict[tuple[str, str], MergeList] = {
 }
 
 
+ATOMIC_TYPES = (
+    "V1LabelSelector",
+    "V1LocalObjectReference",
+    "V1ObjectReference",
+    "V1RoleRef",
+    "V1ObjectFieldSelector",
+    "V1ResourceFieldSelector",
+    "V1SecretKeySelector",
+    "V1ConfigMapKeySelector",
+    "V1SecretReference",
+    "V1TypedLocalObjectReference",
+    "V1NodeSelector",
+    "V1NodeSelectorTerm",
+    "V1Subject",
+    "V1OwnerReference",
+)
+"""Structs that server-side apply takes as one value (`x-kubernetes-map-type: atomic`)."""
+
+
 def extensions(merge: MergeList) -> Obj:
     """The marks that an OpenAPI document carries for such a list."""
     marks: Obj = {"x-kubernetes-patch-strategy": "merge"}

@@ -1,17 +1,140 @@
-"""metadata.managedFields: who set which field."""
+"""metadata.managedFields: who set which field, kept with every write."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
+from simulator.api import fieldsets
+from simulator.api.fieldsets import Path
 from simulator.api.kinds import Kind
+from simulator.api.objects import now
 from simulator.api.requests import Target
+from simulator.api.schema import Schema
 
 Obj = dict[str, Any]
 Booking = Callable[[Obj, Obj | None, str, Target, Kind], Obj]
 """Books the changes of a write: new object, old one, manager, target, kind; returns the object to store."""
 
 
+@dataclass
+class Entry:
+    """One manager's fields. `source` is the entry as it was read, as long as it holds."""
+
+    manager: str
+    operation: str
+    version: str
+    subresource: str
+    time: str
+    fields: set[Path]
+    source: Obj | None = None
+
+    @property
+    def identity(self) -> tuple[str, str, str, str]:
+        return self.manager, self.operation, self.version, self.subresource
+
+    def written(self) -> Obj:
+        if self.source is not None:
+            return self.source
+        entry: Obj = {
+            "manager": self.manager,
+            "operation": self.operation,
+            "apiVersion": self.version,
+            "time": self.time,
+            "fieldsType": "FieldsV1",
+            "fieldsV1": fieldsets.to_v1(self.fields),
+        }
+        if self.subresource:
+            entry["subresource"] = self.subresource
+        return entry
+
+
+def entries(obj: Obj | None) -> list[Entry]:
+    """The object's entries; what is no entry counts for nothing."""
+    found = []
+    for one in ((obj or {}).get("metadata") or {}).get("managedFields") or []:
+        if not one.get("manager") or "fieldsV1" not in one:
+            continue
+        found.append(
+            Entry(
+                one["manager"],
+                one.get("operation", "Update"),
+                one.get("apiVersion", ""),
+                one.get("subresource", ""),
+                one.get("time", ""),
+                fieldsets.from_v1(one["fieldsV1"]),
+                one,
+            )
+        )
+    return found
+
+
+def schema_of(kind: Kind) -> Schema | None:
+    version = kind.versions.get(kind.storage)
+    return version.schema if version is not None else None
+
+
 def update(obj: Obj, old: Obj | None, manager: str, target: Target, kind: Kind) -> Obj:
+    """An ordinary write: what it changed is its manager's now, and nobody else's."""
+    given = obj["metadata"].pop("managedFields", None)
+    if given == [{}]:
+        return obj  # an explicit reset
+    schema = schema_of(kind)
+    if old is None:
+        changed, removed = set(fieldsets.leaves(obj, schema)), set()
+    else:
+        found = list(fieldsets.changes(obj, old, schema))
+        changed = {path for what, path in found if what == "set"}
+        removed = {path for what, path in found if what == "removed"}
+    known = ((old or {}).get("metadata") or {}).get("managedFields")
+    if not changed and not removed:
+        return _with(obj, known)
+    subresource = target.subresource if target.subresource in ("status", "scale") else ""
+    identity = (manager, "Update", kind.api_version(target.version), subresource)
+    if known and not removed and _owned_already(known, identity, changed):
+        return _with(obj, known)
+    return _with(obj, [one.written() for one in _booked(entries(old), identity, changed, removed)])
+
+
+def _owned_already(known: list[Obj], identity: tuple[str, str, str, str], changed: set[Path]) -> bool:
+    """Whether the manager has all these fields for itself, so that nothing is to be booked."""
+    own = None
+    for one in known:
+        named = (one.get("manager"), one.get("operation"), one.get("apiVersion"), one.get("subresource", ""))
+        if named == identity:
+            own = one["fieldsV1"]
+        elif any(_has(one.get("fieldsV1") or {}, path) for path in changed):
+            return False
+    return own is not None and all(_has(own, path) for path in changed)
+
+
+def _has(fields: Obj, path: Path) -> bool:
+    node: Any = fields
+    for step in path:
+        node = node.get(step)
+        if node is None:
+            return False
+    return not node or "." in node
+
+
+def _booked(
+    found: list[Entry], identity: tuple[str, str, str, str], changed: set[Path], removed: set[Path]
+) -> list[Entry]:
+    own = next((one for one in found if one.identity == identity), None)
+    for one in found:
+        without = one.fields - changed - removed if one is not own else one.fields - removed
+        if without != one.fields:
+            one.fields, one.source = without, None
+    if own is None:
+        own = Entry(*identity, now(), set())
+        found.append(own)
+    if not changed <= own.fields:
+        own.fields, own.source, own.time = own.fields | changed, None, now()
+    return [one for one in found if one.fields]
+
+
+def _with(obj: Obj, managed: list[Obj] | None) -> Obj:
+    if managed:
+        obj["metadata"]["managedFields"] = managed
     return obj

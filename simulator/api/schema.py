@@ -41,6 +41,9 @@ class Schema:
     limits: dict[str, Any] = field(default_factory=dict)
     list_type: str = "atomic"
     list_keys: tuple[str, ...] = ()
+    map_type: str = "granular"
+    merge_key: str | None = None
+    """For strategic merge patch: the key of a list's items; empty for a set of plain values."""
     all_of: tuple[Schema, ...] = ()
     any_of: tuple[Schema, ...] = ()
     one_of: tuple[Schema, ...] = ()
@@ -86,6 +89,7 @@ def read(source: Obj) -> Schema:
         limits={name: source[name] for name in LIMITS if name in source},
         list_type=source.get("x-kubernetes-list-type", "atomic"),
         list_keys=tuple(source.get("x-kubernetes-list-map-keys") or ()),
+        map_type=source.get("x-kubernetes-map-type", "granular"),
         all_of=tuple(read(part) for part in source.get("allOf") or ()),
         any_of=tuple(read(part) for part in source.get("anyOf") or ()),
         one_of=tuple(read(part) for part in source.get("oneOf") or ()),

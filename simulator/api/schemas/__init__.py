@@ -52,8 +52,14 @@ def _read(source: Obj) -> Schema:
             format=source.get("format", ""),
             list_type=source.get("x-kubernetes-list-type", "atomic"),
             list_keys=tuple(source.get("x-kubernetes-list-map-keys") or ()),
+            map_type=source.get("x-kubernetes-map-type", "granular"),
+            merge_key=source.get("x-kubernetes-patch-merge-key", "") if _merges(source) else None,
         )
     )
+
+
+def _merges(source: Obj) -> bool:
+    return "merge" in str(source.get("x-kubernetes-patch-strategy", "")).split(",")
 
 
 def reference_of(source: Obj) -> str:

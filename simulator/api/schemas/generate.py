@@ -63,6 +63,8 @@ def _schema(of: type[BaseModel]) -> tuple[Obj, list[str]]:
             required.append(name)
     described = _sentence((of.__doc__ or "").strip().partition("\n\n")[0].replace("\n", " "))
     result: Obj = {"type": "object", "description": described, "properties": properties}
+    if of.__name__ in listmaps.ATOMIC_TYPES:
+        result["x-kubernetes-map-type"] = "atomic"
     if required:
         result["required"] = required
     return result, more
