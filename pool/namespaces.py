@@ -8,8 +8,9 @@ from contextlib import suppress
 from typing import Any
 
 from pool.crds import definitions
-from pool.errors import AlreadyExists, NamespaceNotOurs, VMFailed
+from pool.errors import AlreadyExists, NamespaceNotOurs, NotFound, VMFailed
 from pool.kube.client import Kube, Object
+from pool.kube.faults import NO_SUCH_KIND
 from pool.kube.resources import (
     CRDS,
     DAEMON_SETS,
@@ -211,7 +212,7 @@ async def _check(kube: Kube, cluster: Cluster) -> None:
         raise NamespaceNotOurs(cluster.namespace, f"the namespace of cluster {owner}")
     if found["metadata"].get("deletionTimestamp"):
         raise NamespaceNotOurs(cluster.namespace, "a namespace that is being deleted")
-    lists = await together(kube.list(resource, cluster.namespace) for resource in WORKLOADS)
+    lists = await together(_list_installed(kube, resource, cluster.namespace) for resource in WORKLOADS)
     workloads = {
         resource.kind: [obj["metadata"]["name"] for obj in objects]
         for resource, objects in zip(WORKLOADS, lists, strict=True)
@@ -221,6 +222,15 @@ async def _check(kube: Kube, cluster: Cluster) -> None:
     words = [f"{kind} {', '.join(sorted(names)[:3])}" for kind, names in workloads.items() if names]
     if words:
         raise NamespaceNotOurs(cluster.namespace, "; ".join(words))
+
+
+async def _list_installed(kube: Kube, resource: Resource, namespace: str) -> list[Object]:
+    try:
+        return await kube.list(resource, namespace)
+    except NotFound as error:
+        if error.reason != NO_SUCH_KIND:
+            raise
+        return []  # a kind that the cluster does not have has no objects in it
 
 
 def _labelled(namespace: Object, cluster: Cluster) -> bool:
