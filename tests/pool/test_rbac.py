@@ -1,0 +1,87 @@
+"""The rights under deployments/rbac suffice for all the pool does, on an API server that enforces them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pool import namespaces, provision
+from pool.errors import Forbidden
+from pool.kube.client import Kube
+from pool.kube.resources import (
+    CLUSTER_ROLE_BINDINGS,
+    CLUSTER_ROLES,
+    NAMESPACES,
+    ROLE_BINDINGS,
+    ROLES,
+    SECRETS,
+    SERVICE_ACCOUNTS,
+)
+from pool.kube.watching import Watching
+from pool.state import PoolState
+from tests.pool.kubevirt.conftest import CLUSTER, SETTINGS, Bench, bench_at, now
+
+RBAC = Path(__file__).resolve().parents[2] / "deployments" / "rbac"
+KINDS = {
+    one.kind: one for one in (NAMESPACES, SERVICE_ACCOUNTS, CLUSTER_ROLES, CLUSTER_ROLE_BINDINGS, ROLES, ROLE_BINDINGS)
+}
+
+
+def manifests() -> list[dict[str, Any]]:
+    found = [obj for path in sorted(RBAC.glob("*.yaml")) for obj in yaml.safe_load_all(path.read_text()) if obj]
+    return sorted(found, key=lambda obj: obj["kind"] != "Namespace")
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    """A bench whose `kube` is the pool's ServiceAccount."""
+    async with bench_at(tmp_path / "admin", 1000.0) as admin:
+        for manifest in manifests():
+            await admin.kube.apply(KINDS[manifest["kind"]], manifest)
+        async with as_service_account(admin, tmp_path / "kubeconfig") as bench:
+            yield bench
+
+
+@asynccontextmanager
+async def as_service_account(admin: Bench, path: Path) -> AsyncIterator[Bench]:
+    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}}
+    token_of = SERVICE_ACCOUNTS.path("cks-pool", "cks-pool", "token")
+    token = (await admin.kube.request("POST", token_of, None, request))["status"]["token"]
+    assert admin.simulator.kubeconfig_path is not None
+    config = yaml.safe_load(admin.simulator.kubeconfig_path.read_text())
+    config["users"][0]["user"] = {"token": token}
+    path.write_text(yaml.safe_dump(config))
+    async with Kube.connect(path) as kube, Watching(kube) as watching:
+        yield Bench(admin.simulator, kube, watching, admin.wire)
+
+
+async def test_the_service_account_can_do_all_the_pool_does(bench: Bench) -> None:
+    await namespaces.ensure_pool_namespace(bench.kube, SETTINGS)
+    await namespaces.ensure_crds(bench.kube, bench.watching)
+    await namespaces.check_cluster_namespaces(bench.kube, [CLUSTER])
+    await bench.bootstrap()
+    taken = await bench.take_golden()
+    await bench.reset(taken, "run")
+
+    state = PoolState(bench.kube, SETTINGS, now=now)
+    await state.ensure_cluster(CLUSTER.id, CLUSTER.namespace)
+    assert [cluster.name for cluster in await state.clusters()] == ["cluster1"]
+
+    await provision.demolish(bench.kube, bench.watching, CLUSTER, SETTINGS)
+    await namespaces.delete_cluster_namespace(bench.kube, bench.watching, CLUSTER, timeout=20)
+    await namespaces.remove_clone_binding(bench.kube, CLUSTER, SETTINGS)
+
+
+async def test_it_reads_no_secrets_but_its_clusters(bench: Bench) -> None:
+    await bench.prepare()
+    assert await bench.kube.find(SECRETS, "cluster-ca", CLUSTER.namespace) is None
+    for namespace in ("default", "kube-system", "cks-pool", "vm-templates"):
+        with pytest.raises(Forbidden):
+            await bench.kube.find(SECRETS, "anything", namespace)
+    with pytest.raises(Forbidden):
+        await bench.kube.list(SECRETS)
