@@ -1,0 +1,115 @@
+"""The `cks-pool` command: bad input is one line that names the cure, exit status 2, and nothing is half-made."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from flows.cli import FLOWS, main
+from pool.kube.client import Kube
+from pool.kube.resources import NAMESPACES, PODS
+from tests.flows.test_deployments import DEPLOYMENTS
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Kubeconfig of a simulator in a process of its own: the command runs an event loop itself."""
+    kubeconfig = tmp_path_factory.mktemp("cli") / "kubeconfig"
+    command = [sys.executable, "-m", "simulator", "--kubeconfig", str(kubeconfig), "--speed", "100"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert "ready" in process.stdout.readline()
+        yield kubeconfig
+        process.terminate()
+
+
+@pytest.fixture
+def host(cluster: Path, prefect_server: None, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("CKS_POOL_KUBECONFIG", str(cluster))
+    return cluster
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """What the command says on stderr; it must be one line and exit status 2."""
+    assert main([*arguments]) == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("cks-pool: ")]
+    assert len(lines) == 1
+    return lines[0]
+
+
+async def move_in(kubeconfig: Path, namespace: str) -> None:
+    """Have somebody else's workload in a namespace."""
+    async with Kube.connect(kubeconfig) as kube:
+        await kube.create(NAMESPACES, NAMESPACES.manifest(namespace))
+        spec = {"containers": [{"name": "app", "image": "app"}]}
+        await kube.create(PODS, PODS.manifest("app", namespace, spec=spec))
+
+
+async def namespaces(kubeconfig: Path) -> list[str]:
+    async with Kube.connect(kubeconfig) as kube:
+        return [one["metadata"]["name"] for one in await kube.list(NAMESPACES)]
+
+
+def test_every_deployment_can_be_run_from_the_shell() -> None:
+    assert {deployment["name"]: deployment["entrypoint"] for deployment in DEPLOYMENTS} == FLOWS
+
+
+@pytest.mark.prefect
+class TestBadInput:
+    def test_a_cluster_name_that_is_no_dns_label(self, host: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert "cluster_id" in refused(capsys, "run", "reset-cluster", "cluster_id=Not_A_Label")
+
+    @pytest.mark.parametrize("size", ["0", "501", "many"])
+    def test_a_size_out_of_bounds(self, host: Path, size: str, capsys: pytest.CaptureFixture[str]) -> None:
+        assert "size" in refused(capsys, "run", "bootstrap-pool", f"size={size}")
+
+    def test_an_unknown_parameter(self, host: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert "colour" in refused(capsys, "run", "pool-status", "colour=red")
+
+    def test_a_parameter_without_a_value(self, host: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert "NAME=VALUE" in refused(capsys, "run", "pool-status", "size")
+
+    def test_unknown_sessions_and_clusters(self, host: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["run", "create-namespaces", "size=1"]) == 0
+        assert "nobody" in refused(capsys, "run", "release-session", "session_id=nobody")
+        assert "cluster7" in refused(capsys, "run", "reset-cluster", "cluster_id=cluster7")
+
+    def test_a_namespace_of_somebody_else_stops_all_before_anything_is_made(
+        self, host: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("CKS_POOL_CLUSTER_PREFIX", "theirs")
+        asyncio.run(move_in(host, "theirs2"))
+        said = refused(capsys, "run", "bootstrap-pool", "size=3")
+        assert "namespace theirs2 is not the pool's" in said
+        assert "Pod app" in said
+        assert "choose another cluster name" in said
+        assert [name for name in asyncio.run(namespaces(host)) if "theirs" in name] == ["theirs2"]
+
+
+class TestUnreachable:
+    def test_a_kubeconfig_that_is_not_there(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("CKS_POOL_KUBECONFIG", str(tmp_path / "missing"))
+        said = refused(capsys, "status")
+        assert "missing" in said
+        assert "CKS_POOL_KUBECONFIG" in said
+
+    def test_a_kubeconfig_whose_server_does_not_answer(
+        self, cluster: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        lines = cluster.read_text().splitlines()
+        dead = tmp_path / "dead"
+        # Port 1 of loopback: nothing listens there, the connection is refused at once.
+        dead.write_text("\n".join(_at_port_1(line) if "server:" in line else line for line in lines))
+        monkeypatch.setenv("CKS_POOL_KUBECONFIG", str(dead))
+        assert "127.0.0.1:1" in refused(capsys, "status")
+
+
+def _at_port_1(line: str) -> str:
+    return line[: line.index("https://")] + "https://127.0.0.1:1"
