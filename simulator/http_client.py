@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,11 +14,12 @@ from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
 
 from simulator.api.errors import ApiError
-from simulator.api.local import PATCHES, error_of, whole_items
+from simulator.api.local import PATCHES, Patch, error_of, whole_items
 from simulator.api.requests import JSON
 from simulator.client import GVR, Event, Obj
 from simulator.relisting import follow
 
+Objects = list[Obj]
 PAGE = 500
 """Objects a list chunk, as kubectl."""
 
@@ -46,7 +46,7 @@ class HttpClient:
 
     async def list(self, gvr: GVR, namespace: str | None = None, *, labels: str = "", fields: str = "") -> list[Obj]:
         query = {"labelSelector": labels, "fieldSelector": fields, "limit": str(PAGE)}
-        items: list[Obj] = []
+        items: Objects = []
         while True:
             found = await self._object("GET", gvr.path(namespace), query)
             items += whole_items(found)
@@ -67,7 +67,7 @@ class HttpClient:
         self,
         gvr: GVR,
         name: str,
-        patch: Obj | list[Obj],
+        patch: Patch,
         namespace: str | None = None,
         *,
         type: str = "merge",
@@ -138,7 +138,7 @@ class HttpClient:
                 if response.status >= 400:
                     raise error_of(response.status, await response.read())
                 yield response
-        except (aiohttp.ClientError, asyncio.TimeoutError) as error:
+        except (TimeoutError, aiohttp.ClientError) as error:
             raise ApiError(503, "ServiceUnavailable", f"{method} {path}: {error or type(error).__name__}") from error
 
 

@@ -59,7 +59,9 @@ class Addresses:
     def _check(self, given: str, request: AdmissionRequest) -> None:
         try:
             inside = ipaddress.ip_address(given) in self._network
-            fault = "" if inside else f"failed to allocate IP {given}: the provided IP ({given}) is not in the valid range."
+            fault = (
+                "" if inside else f"failed to allocate IP {given}: the provided IP ({given}) is not in the valid range."
+            )
         except ValueError:
             fault = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
         if not fault and given in self._taken():

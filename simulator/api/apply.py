@@ -12,6 +12,7 @@ from simulator.api.managed import Entry
 from simulator.api.objects import now
 from simulator.api.requests import Target
 from simulator.api.schema import Schema
+from simulator.api.values import child_of
 
 if TYPE_CHECKING:
     from simulator.api.writing import Call
@@ -111,7 +112,7 @@ def merge(live: Any, config: Any, schema: Schema | None) -> Any:
     if isinstance(config, dict) and isinstance(live, dict) and (schema is None or schema.map_type != "atomic"):
         merged = dict(live)
         for name, value in config.items():
-            below = fieldsets.child_of(name, schema) if schema is not None else None
+            below = child_of(name, schema) if schema is not None else None
             merged[name] = merge(live[name], value, below) if name in live else value
         return merged
     keyed = schema is not None and schema.list_type in ("map", "set")
@@ -131,7 +132,7 @@ def prune(obj: Any, paths: set[Path], schema: Schema | None, at: Path = ()) -> A
             path = (*at, f"f:{name}")
             if path in paths:
                 continue
-            below = fieldsets.child_of(name, schema) if schema is not None else None
+            below = child_of(name, schema) if schema is not None else None
             pruned = prune(value, paths, below, path) if _touches(paths, path) else value
             if pruned in ({}, []) and value not in ({}, []):
                 continue

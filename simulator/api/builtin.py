@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from simulator.api import events
 from simulator.api.columns import AGE, COLUMNS
 from simulator.api.kinds import Kind, Version
 from simulator.api.schemas import name_of, structure
@@ -60,26 +61,73 @@ _EVENT_FIELDS = (
 def host() -> list[Kind]:
     """The kinds of a cluster that runs virtual machines."""
     return [
-        _kind("", "v1", "namespaces", "Namespace", _C, "ns", status=True, name_rule="label", selectable="status.phase",
-              subresources=("finalize",), verbs=("create", "delete", "get", "list", "patch", "update", "watch"),
-              returns_deleted=True),
-        _kind("", "v1", "pods", "Pod", _S, "po", status=True, categories="all", graceful=True, returns_deleted=True,
-              selectable="spec.nodeName spec.restartPolicy spec.schedulerName spec.serviceAccountName status.phase"
-              " status.podIP status.nominatedNodeName"),
+        _kind(
+            "",
+            "v1",
+            "namespaces",
+            "Namespace",
+            _C,
+            "ns",
+            status=True,
+            name_rule="label",
+            selectable="status.phase",
+            subresources=("finalize",),
+            verbs=("create", "delete", "get", "list", "patch", "update", "watch"),
+            returns_deleted=True,
+        ),
+        _kind(
+            "",
+            "v1",
+            "pods",
+            "Pod",
+            _S,
+            "po",
+            status=True,
+            categories="all",
+            graceful=True,
+            returns_deleted=True,
+            selectable="spec.nodeName spec.restartPolicy spec.schedulerName spec.serviceAccountName status.phase"
+            " status.podIP status.nominatedNodeName",
+        ),
         _kind("", "v1", "secrets", "Secret", _S, selectable="type"),
         _kind("", "v1", "configmaps", "ConfigMap", _S, "cm"),
-        _kind("", "v1", "services", "Service", _S, "svc", status=True, categories="all", name_rule="label1035",
-              selectable="spec.clusterIP spec.type", returns_deleted=True),
+        _kind(
+            "",
+            "v1",
+            "services",
+            "Service",
+            _S,
+            "svc",
+            status=True,
+            categories="all",
+            name_rule="label1035",
+            selectable="spec.clusterIP spec.type",
+            returns_deleted=True,
+        ),
         _kind("", "v1", "endpoints", "Endpoints", _S, "ep", upsert=True),
         _kind("", "v1", "events", "Event", _S, "ev", selectable=_EVENT_FIELDS, upsert=True),
         _kind("", "v1", "serviceaccounts", "ServiceAccount", _S, "sa", subresources=("token",), returns_deleted=True),
         _kind("", "v1", "persistentvolumes", "PersistentVolume", _C, "pv", status=True, returns_deleted=True),
-        _kind("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim", _S, "pvc", status=True,
-              returns_deleted=True),
+        _kind(
+            "", "v1", "persistentvolumeclaims", "PersistentVolumeClaim", _S, "pvc", status=True, returns_deleted=True
+        ),
         _kind("", "v1", "resourcequotas", "ResourceQuota", _S, "quota", status=True, returns_deleted=True),
         _kind("", "v1", "limitranges", "LimitRange", _S, "limits"),
         _kind("", "v1", "nodes", "Node", _C, "no", status=True, selectable="spec.unschedulable"),
-        _kind("events.k8s.io", "v1", "events", "Event", _S, "ev", selectable="reason type reportingController"),
+        _kind(
+            "events.k8s.io",
+            "v1",
+            "events",
+            "Event",
+            _S,
+            "ev",
+            selectable="reason type",
+            upsert=True,
+            twin=("", "events"),
+            storage="",
+            conversions={"v1": events.to_new},
+            back_conversions={"v1": events.to_core},
+        ),
         _kind("coordination.k8s.io", "v1", "leases", "Lease", _S, upsert=True),
         _kind("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", _S, generation=True),
         _kind(_RBAC, "v1", "roles", "Role", _S, name_rule="path", upsert=True),
@@ -92,13 +140,39 @@ def host() -> list[Kind]:
         _kind("apps", "v1", "deployments", "Deployment", _S, "deploy", status=True, categories="all", generation=True),
         _kind("apps", "v1", "daemonsets", "DaemonSet", _S, "ds", status=True, categories="all", generation=True),
         _kind("apps", "v1", "replicasets", "ReplicaSet", _S, "rs", status=True, categories="all", generation=True),
-        _kind("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", _C, "crd crds",
-              status=True, categories="api-extensions", generation=True),
+        _kind(
+            "apiextensions.k8s.io",
+            "v1",
+            "customresourcedefinitions",
+            "CustomResourceDefinition",
+            _C,
+            "crd crds",
+            status=True,
+            categories="api-extensions",
+            generation=True,
+        ),
     ]
 
 
-_GUEST = ("namespaces pods secrets configmaps services endpoints events serviceaccounts nodes leases roles rolebindings"
-          " clusterroles clusterrolebindings networkpolicies deployments daemonsets").split()
+_GUEST = [
+    "namespaces",
+    "pods",
+    "secrets",
+    "configmaps",
+    "services",
+    "endpoints",
+    "events",
+    "serviceaccounts",
+    "nodes",
+    "leases",
+    "roles",
+    "rolebindings",
+    "clusterroles",
+    "clusterrolebindings",
+    "networkpolicies",
+    "deployments",
+    "daemonsets",
+]
 
 
 def guest() -> list[Kind]:

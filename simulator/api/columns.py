@@ -234,11 +234,11 @@ COLUMNS: dict[tuple[str, str], tuple[Column, ...]] = {
         _text("Name", ".metadata.name", wide=True),
     ),
     ("events.k8s.io", "Event"): (
-        Column("Last Seen", "date", ".deprecatedLastTimestamp"),
+        Column("Last Seen", "date", _EVENT_TIME),
         _text("Type", ".type"),
         _text("Reason", ".reason"),
         _text("Object", _event_object),
-        _text("Message", ".note"),
+        _text("Message", ".message"),
     ),
     ("", "ServiceAccount"): (_text("Secrets", _count(".secrets"), type_="integer"), AGE),
     ("", "PersistentVolume"): (

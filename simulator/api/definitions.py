@@ -41,8 +41,12 @@ class Definitions:
         if stored.obj.get("status") == status:
             return
         try:
-            self._store.put(CRDS, ("", name), {**stored.obj, "metadata": {**stored.obj["metadata"]}, "status": status},
-                            expected=stored.version)
+            self._store.put(
+                CRDS,
+                ("", name),
+                {**stored.obj, "metadata": {**stored.obj["metadata"]}, "status": status},
+                expected=stored.version,
+            )
         except Conflict:
             raise RuntimeError("the store changed within one step of the loop") from None
 

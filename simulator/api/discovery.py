@@ -83,10 +83,11 @@ def subresources(kind: Kind, version: Version) -> list[tuple[str, str, str, list
         found.append(("status", own, kind.kind, ["get", "patch", "update"]))
     if version.scale:
         found.append(("scale", "autoscaling/v1", "Scale", ["get", "patch", "update"]))
-    special = {"token": ("authentication.k8s.io/v1", "TokenRequest", ["create"]), "finalize": (own, kind.kind, ["update"])}
-    for name in kind.subresources:
-        found.append((name, *special[name]))
-    return found
+    special = {
+        "token": ("authentication.k8s.io/v1", "TokenRequest", ["create"]),
+        "finalize": (own, kind.kind, ["update"]),
+    }
+    return [*found, *((name, *special[name]) for name in kind.subresources)]
 
 
 def _subresource(kind: Kind, name: str, group_version: str, of_kind: str, verbs: list[str]) -> Obj:

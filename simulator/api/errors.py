@@ -30,6 +30,8 @@ class ApiError(Exception):
         self.message = message
         self.details = details
         self.retry_after = retry_after
+        self.plain = False
+        """Whether the answer is plain text instead of a Status."""
 
     def to_status(self) -> Obj:
         """The `Status` object of the answer's body."""
@@ -62,7 +64,10 @@ def not_found(group: str, plural: str, name: str) -> ApiError:
 
 
 def no_such_path() -> ApiError:
-    return ApiError(404, "NotFound", "the server could not find the requested resource", {})
+    """A path that nothing answers for: no Status, just text, as the real server."""
+    error = ApiError(404, "NotFound", "404 page not found")
+    error.plain = True
+    return error
 
 
 def already_exists(group: str, plural: str, name: str) -> ApiError:
@@ -104,6 +109,13 @@ def forbidden(group: str, plural: str, name: str, why: str) -> ApiError:
 
 def gone(oldest: int, asked: int) -> ApiError:
     return ApiError(410, "Expired", f"too old resource version: {asked} ({oldest})")
+
+
+def too_large(asked: int, present: int) -> ApiError:
+    """A version from the future: of another server, or from before this one lost data."""
+    message = f"Timeout: Too large resource version: {asked}, current: {present}"
+    cause = {"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}
+    return ApiError(504, "Timeout", message, {"causes": [cause], "retryAfterSeconds": 1}, retry_after=1)
 
 
 def method_not_allowed() -> ApiError:

@@ -8,14 +8,25 @@ from typing import Any
 import orjson
 
 from simulator.api.schema import MISSING, Schema
-from simulator.api.values import child_of as child_of
+from simulator.api.values import child_of
 
 Obj = dict[str, Any]
 Path = tuple[str, ...]
 """Steps as in fieldsV1: `f:name`, `k:{"name":"x"}`, `v:"x"`."""
 _HIDDEN_META = frozenset(
-    "name namespace creationTimestamp selfLink uid generation managedFields resourceVersion deletionTimestamp"
-    " deletionGracePeriodSeconds generateName".split()
+    [
+        "name",
+        "namespace",
+        "creationTimestamp",
+        "selfLink",
+        "uid",
+        "generation",
+        "managedFields",
+        "resourceVersion",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "generateName",
+    ]
 )
 
 

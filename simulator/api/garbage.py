@@ -145,11 +145,10 @@ class Garbage:
         finish(self._store, item, {**stored.obj, "metadata": meta}, stored)
 
 
-def finish(store: Store, item: Item, obj: Obj, stored: Stored) -> None:
-    """Store `obj`, or remove it when it was only held by what it has no longer."""
+def finish(store: Store, item: Item, obj: Obj, stored: Stored) -> Stored:
+    """Store `obj`, or remove it when it was only held by what it has no longer. Raises store.Conflict."""
     meta = obj["metadata"]
     held = meta.get("finalizers") or (item[0] == ("", "namespaces") and obj["spec"].get("finalizers"))
     if meta.get("deletionTimestamp") and not held and not meta.get("deletionGracePeriodSeconds"):
-        store.remove(item[0], item[1], obj, expected=stored.version)
-    else:
-        store.put(item[0], item[1], obj, expected=stored.version)
+        return store.remove(item[0], item[1], obj, expected=stored.version)
+    return store.put(item[0], item[1], obj, expected=stored.version)

@@ -9,6 +9,7 @@ from simulator.api.crds import CLEANUP, CRDS
 from simulator.api.deletion import Options, delete
 from simulator.api.garbage import Garbage, Item, finish
 from simulator.api.namespaces import NAMESPACES, Namespaces
+from simulator.api.quotas import QUOTAS, Quotas
 from simulator.api.registry import Registry
 from simulator.api.store import Change, Store
 
@@ -18,12 +19,13 @@ log = logging.getLogger("simulator.api.housekeeping")
 class Housekeeping:
     """Looks at what was written, soon after, in a task of its own."""
 
-    def __init__(self, store: Store, registry: Registry, root_ca: str = "") -> None:
+    def __init__(self, store: Store, registry: Registry, quotas: Quotas, root_ca: str = "") -> None:
         self._store = store
         self._registry = registry
         self._dirty: dict[Item, None] = {}
         self._news = asyncio.Event()
         self._garbage = Garbage(store, registry, self._queue)
+        self._quotas = quotas
         self._namespaces = Namespaces(store, registry, root_ca)
         for stored in store.list(NAMESPACES):
             self._queue((NAMESPACES, ("", stored.obj["metadata"]["name"])))
@@ -36,6 +38,8 @@ class Housekeeping:
     def _changed(self, change: Change) -> None:
         self._garbage.saw(change)
         namespace = change.key[0]
+        if self._quotas.concerns(change):
+            self._queue((QUOTAS, (namespace, "")))
         if change.collection in (NAMESPACES, CRDS) and change.type != "DELETED":
             self._queue((change.collection, change.key))
         elif change.type == "DELETED":
@@ -60,6 +64,9 @@ class Housekeeping:
             await asyncio.sleep(0)
 
     def _look(self, item: Item) -> None:
+        if item[0] == QUOTAS and not item[1][1]:
+            self._quotas.look(item[1][0])
+            return
         self._garbage.look(item)
         if item[0] == NAMESPACES:
             self._namespaces.look(item[1][1])

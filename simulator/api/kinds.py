@@ -86,6 +86,8 @@ class Kind:
     name_rule: str = "subdomain"
     prepare: Prepare | None = None
     validate: Validate | None = None
+    twin: Collection | None = None
+    """The collection of another kind whose objects these are, in another form."""
     subresources: tuple[str, ...] = ()
     """Further subresources beside status and scale."""
     conversions: dict[str, Callable[[Obj], Obj]] = field(default_factory=dict)
@@ -99,7 +101,7 @@ class Kind:
 
     @property
     def collection(self) -> Collection:
-        return self.group, self.plural
+        return self.twin or (self.group, self.plural)
 
     def api_version(self, version: str) -> str:
         return f"{self.group}/{version}" if self.group else version
@@ -116,5 +118,6 @@ class Kind:
         """An object of `version` in the form it is stored in: identity first, as its JSON is cut by position."""
         if version in self.back_conversions:
             obj = self.back_conversions[version](obj)
-        head = {"apiVersion": self.api_version(self.storage), "kind": self.kind, "metadata": obj["metadata"]}
+        stored_version = "v1" if self.twin else self.api_version(self.storage)
+        head = {"apiVersion": stored_version, "kind": self.kind, "metadata": obj["metadata"]}
         return head | {key: value for key, value in obj.items() if key not in head}

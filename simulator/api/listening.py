@@ -45,7 +45,7 @@ class Listener:
         if http.content_length is not None and http.content_length > BODY_LIMIT:
             return web.Response(status=413, text="Request entity too large: limit is 3145728")
         body = await http.content.read() if http.body_exists else b""
-        headers = {name.lower(): value for name, value in http.headers.items()}
+        headers = _headers(http)
         request = Request(http.method, http.path, http.query, headers, body, None, _certificate(http))
         answer = await self._api.handle(request)
         extra = dict(answer.headers)
@@ -76,6 +76,15 @@ async def _send(http: web.BaseRequest, response: web.StreamResponse, stream: Any
         return  # the client has gone; its watch ends below
     finally:
         await stream.aclose()
+
+
+def _headers(http: web.BaseRequest) -> dict[str, str]:
+    """In lower case; several of one name are joined."""
+    headers: dict[str, str] = {}
+    for name, value in http.headers.items():
+        key = name.lower()
+        headers[key] = f"{headers[key]},{value}" if key in headers else value
+    return headers
 
 
 def _quoted(text: str) -> str:

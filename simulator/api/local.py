@@ -15,6 +15,7 @@ from simulator.api.server import ApiServer
 from simulator.client import GVR, Event, Obj
 from simulator.relisting import follow
 
+Patch = Obj | list[Obj]
 PATCHES = {"merge": bodies.MERGE, "json": bodies.JSON_PATCH, "strategic": bodies.STRATEGIC, "apply": bodies.APPLY}
 
 
@@ -46,7 +47,7 @@ class LocalClient:
         self,
         gvr: GVR,
         name: str,
-        patch: Obj | list[Obj],
+        patch: Patch,
         namespace: str | None = None,
         *,
         type: str = "merge",

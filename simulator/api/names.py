@@ -109,10 +109,12 @@ def _owner_causes(owners: list[Obj]) -> Iterator[Cause]:
     for owner in owners:
         for field in ("apiVersion", "kind", "name", "uid"):
             if not owner.get(field):
-                said = f"Invalid value: {shown(owner.get(field) or '')}: {'version' if field == 'apiVersion' else field}"
+                said = (
+                    f"Invalid value: {shown(owner.get(field) or '')}: {'version' if field == 'apiVersion' else field}"
+                )
                 yield Cause(f"metadata.ownerReferences.{field}", f"{said} must not be empty")
         if owner.get("controller"):
             controllers.append(f"{owner.get('kind')}/{owner.get('name')}")
     if len(controllers) > 1:
-        said = f"Only one reference can have Controller set to true. Found \"true\" in references for {controllers[0]}"
+        said = f'Only one reference can have Controller set to true. Found "true" in references for {controllers[0]}'
         yield Cause("metadata.ownerReferences", f"Invalid value: {shown(owners)}: {said} and {controllers[1]}")

@@ -21,7 +21,7 @@ def now() -> str:
 
 
 def check_identity(obj: Any, kind: Kind, target: Target) -> Obj:
-    """The object, if it is one of the kind, version, namespace and name that the path speaks of. Raises ApiError 400."""
+    """The object, if it is one of the kind, version, namespace and name of the path. Raises ApiError 400."""
     if not isinstance(obj, dict):
         raise bad_request(f"the object provided is unrecognized (must be of type {kind.kind})")
     wanted = kind.api_version(target.version)
@@ -43,9 +43,7 @@ def check_identity(obj: Any, kind: Kind, target: Target) -> Obj:
     if not kind.namespaced and meta.get("namespace"):
         meta.pop("namespace")
     if target.name and target.verb != "create" and meta.get("name") not in (None, "", target.name):
-        raise bad_request(
-            f"the name of the object ({meta['name']}) does not match the name on the URL ({target.name})"
-        )
+        raise bad_request(f"the name of the object ({meta['name']}) does not match the name on the URL ({target.name})")
     if inside:
         meta["namespace"] = inside
     if target.name and target.verb != "create":

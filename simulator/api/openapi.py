@@ -159,4 +159,6 @@ def _v2(value: Any) -> Any:
         return {key: _v2(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_v2(item) for item in value]
-    return value.replace(REFERENCE, "#/definitions/") if isinstance(value, str) and value.startswith(REFERENCE) else value
+    return (
+        value.replace(REFERENCE, "#/definitions/") if isinstance(value, str) and value.startswith(REFERENCE) else value
+    )

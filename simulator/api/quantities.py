@@ -16,9 +16,7 @@ def quantity(text: str | int | float) -> Decimal:
     """The number of a quantity (`10Gi`, `500m`). Raises ValueError when it is none."""
     found = _QUANTITY.match(str(text))
     if found is None:
-        raise ValueError(
-            "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
-        )
+        raise ValueError("quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'")
     number, suffix = Decimal(found.group(1)), found.group(2) or ""
     if suffix in _BINARY:
         return number * _BINARY[suffix]

@@ -70,7 +70,7 @@ class Authorizer:
         selectors = (role.get("aggregationRule") or {}).get("clusterRoleSelectors")
         if not selectors:
             return role.get("rules") or []
-        rules = []
+        rules: list[Obj] = []
         for stored in self._store.list((_GROUP, "clusterroles")):
             labels = stored.obj["metadata"].get("labels") or {}
             if any(one.get("matchLabels", {}).items() <= labels.items() for one in selectors):

@@ -84,9 +84,7 @@ def page(store: Store, call: Call) -> Page:
     return _chunk(store, call, namespace, matches, limit, token)
 
 
-def _chunk(
-    store: Store, call: Call, namespace: str, matches: selectors.Matches | None, limit: int, token: str
-) -> Page:
+def _chunk(store: Store, call: Call, namespace: str, matches: selectors.Matches | None, limit: int, token: str) -> Page:
     version, start = _opened(token) if token else (store.version, ("", ""))
     if call.request.query.get("resourceVersionMatch") == "Exact":
         version = _number(call.request.query.get("resourceVersion", ""))

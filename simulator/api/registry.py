@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 from simulator.api.kinds import Kind
 from simulator.api.store import Collection
@@ -14,13 +14,12 @@ class Registry:
     def __init__(self, kinds: Iterable[Kind] = ()) -> None:
         self._kinds: dict[Collection, Kind] = {}
         self.generation = 0
-        self._removed: list[Callable[[Kind], None]] = []
         for kind in kinds:
             self.add(kind)
 
     def add(self, kind: Kind) -> None:
         """Serve `kind`, in place of the one of that name."""
-        self._kinds[kind.collection] = kind
+        self._kinds[kind.group, kind.plural] = kind
         self.generation += 1
 
     def remove(self, collection: Collection) -> None:
@@ -51,7 +50,8 @@ class Registry:
         groups: dict[str, dict[str, None]] = {}
         for kind in self._kinds.values():
             versions = groups.setdefault(kind.group, {})
-            versions.setdefault(kind.storage)
+            if kind.storage in kind.versions:
+                versions.setdefault(kind.storage)
             for version in kind.versions:
                 versions.setdefault(version)
         return {group: sorted(versions, key=priority, reverse=True) for group, versions in groups.items()}
@@ -61,7 +61,7 @@ def priority(version: str) -> tuple[int, int, int, str]:
     """Kubernetes' order of versions: v2 above v1 above v1beta1 above v1alpha1 above other names."""
     stable = {"": 3, "beta": 2, "alpha": 1}
     digits = version[1:]
-    for word, rank in (("alpha", 1), ("beta", 2), ("", 3)):
+    for word in ("alpha", "beta", ""):
         major, _, minor = digits.partition(word) if word else (digits, "", "0")
         if version[:1] == "v" and major.isdigit() and minor.isdigit():
             return stable[word], int(major), int(minor), ""

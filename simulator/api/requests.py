@@ -63,6 +63,8 @@ def answer(content: Any, status: int = 200, content_type: str = JSON) -> Respons
 
 def failure(error: ApiError) -> Response:
     """The Status of an error."""
+    if error.plain:
+        return Response(error.code, f"{error.message}\n".encode(), "text/plain; charset=utf-8")
     response = answer(error.to_status(), error.code)
     if error.retry_after is not None:
         response.headers["Retry-After"] = str(error.retry_after)

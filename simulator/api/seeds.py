@@ -28,9 +28,7 @@ def seed(store: Store, namespaces: Iterable[str]) -> None:
         _put(store, (_RBAC, "clusterrolebindings"), "ClusterRoleBinding", f"{_RBAC}/v1", name, body, _BOOTSTRAP)
 
 
-def _put(
-    store: Store, collection: tuple[str, str], kind: str, version: str, name: str, body: Obj, labels: Obj
-) -> None:
+def _put(store: Store, collection: tuple[str, str], kind: str, version: str, name: str, body: Obj, labels: Obj) -> None:
     if store.get(collection, ("", name)) is not None:
         return
     meta = {"name": name, "uid": str(uuid.uuid4()), "creationTimestamp": now(), "labels": labels}
@@ -68,7 +66,15 @@ _EDIT = [
     _rule(
         f"{_READ} {_WRITE}",
         apiGroups=[""],
-        resources=["pods", "services", "endpoints", "configmaps", "secrets", "persistentvolumeclaims", "serviceaccounts"],
+        resources=[
+            "pods",
+            "services",
+            "endpoints",
+            "configmaps",
+            "secrets",
+            "persistentvolumeclaims",
+            "serviceaccounts",
+        ],
     ),
     _rule(f"{_READ} {_WRITE}", apiGroups=["apps", "networking.k8s.io", "coordination.k8s.io"], resources=["*"]),
 ]

@@ -17,8 +17,10 @@ from simulator.api.definitions import Definitions
 from simulator.api.documents import Documents
 from simulator.api.errors import ApiError, method_not_allowed, no_such_path
 from simulator.api.housekeeping import Housekeeping
+from simulator.api.impersonation import impersonated
 from simulator.api.kinds import Kind
 from simulator.api.negotiation import Wanted, wanted
+from simulator.api.quotas import Quotas
 from simulator.api.rbac import Authorizer, denied
 from simulator.api.registry import Registry
 from simulator.api.requests import Request, Response, Target, User, answer, failure, target
@@ -61,9 +63,9 @@ class ApiServer:
         self.middlewares: list[Middleware] = []
         self.authenticator = Authenticator(self.store, tokens, token_key)
         self.authorizer = Authorizer(self.store)
-        self.writer = Writer(self.store, self.registry, self.admission)
+        self.quotas = Quotas(self.store, lambda: [kind.collection for kind in self.registry if kind.namespaced])
+        self.writer = Writer(self.store, self.admission, self.quotas)
         self.watches: set[Watch] = set()
-        self.watch_pause = 0.0
         self._aggregated: dict[tuple[str, str, str], Handler] = {}
         self._documents = Documents(self.registry)
         self._virtual = Virtual(self.store, self.authenticator, self.authorizer)
@@ -75,7 +77,7 @@ class ApiServer:
 
     async def __aenter__(self) -> Self:
         """Start what looks after the store: garbage collection, namespaces, definitions."""
-        housekeeping = Housekeeping(self.store, self.registry, self._root_ca)
+        housekeeping = Housekeeping(self.store, self.registry, self.quotas, self._root_ca)
         self._housekeeping = housekeeping, asyncio.create_task(housekeeping.run(), name="housekeeping")
         return self
 
@@ -91,7 +93,9 @@ class ApiServer:
             await asyncio.gather(task, return_exceptions=True)
             self._housekeeping = None
 
-    def aggregate(self, group: str, version: str, plural: str, handler: Handler, subresources: Obj | None = None) -> None:
+    def aggregate(
+        self, group: str, version: str, plural: str, handler: Handler, subresources: Obj | None = None
+    ) -> None:
         """Let `handler` answer for a resource that is not stored; `subresources`: names and verbs, for discovery."""
         self._aggregated[group, version, plural] = handler
         self._documents.announce(group, version, plural, subresources or {})
@@ -103,7 +107,7 @@ class ApiServer:
     async def handle(self, request: Request) -> Response:
         """Answer a request; errors are answers too."""
         try:
-            user = request.user or self.authenticator.user(request)
+            user = impersonated(request, request.user or self.authenticator.user(request), self.authorizer)
             where = target(request)
             if not where.is_resource:
                 return self._plain(request, where, user)
@@ -152,7 +156,7 @@ class ApiServer:
     async def _stored(self, call: Call) -> Response:
         subresource = call.target.subresource
         if subresource == "scale" and call.version.scale is not None:
-            return await self._virtual.scale(self.writer, call)
+            return answer(await self.writer.scale(call, call.version.scale))
         if subresource and subresource != "finalize" and not (subresource == "status" and call.version.status):
             raise no_such_path()
         verb = call.target.verb
@@ -173,7 +177,6 @@ class ApiServer:
 
     def _watch(self, call: Call, form: Wanted) -> Response:
         watch = Watch(self.store, call, form.events(call) or encoder(call.kind, call.target.version))
-        watch.pause = self.watch_pause
         self.watches.add(watch)
 
         async def stream() -> AsyncIterator[bytes]:
@@ -221,6 +224,7 @@ class ApiServer:
         response.status = status
         return response
 
+
 def answer_bytes(body: bytes, form: Wanted) -> Response:
     return Response(body=body, content_type=form.content_type)
 
@@ -233,4 +237,3 @@ def _deleted(kind: Kind, obj: Obj) -> Obj:
     details = {"name": obj["metadata"]["name"], "group": kind.group, "kind": kind.plural, "uid": obj["metadata"]["uid"]}
     details = {key: value for key, value in details.items() if value}
     return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
-

@@ -55,6 +55,8 @@ class Change:
 
 
 Listener = Callable[[Change], None]
+Changes = list[Change]
+History = list[tuple[Key, Stored]]
 
 
 @dataclass
@@ -92,7 +94,7 @@ class Store:
     def count(self, collection: Collection, namespace: str = "") -> int:
         return len(self._objects(collection, namespace))
 
-    def list_at(self, collection: Collection, namespace: str, version: int) -> list[tuple[Key, Stored]] | None:
+    def list_at(self, collection: Collection, namespace: str, version: int) -> History | None:
         """The list as it was at `version`; None when the history does not reach back that far."""
         objects = dict(self._objects(collection, namespace))
         later = self.since(collection, version)
@@ -138,7 +140,7 @@ class Store:
         self._record(log, Change("DELETED", collection, key, stored, before))
         return stored
 
-    def since(self, collection: Collection, version: int) -> list[Change] | None:
+    def since(self, collection: Collection, version: int) -> Changes | None:
         """Changes after `version`, oldest first; None when some of them are no longer kept."""
         log = self._log(collection)
         if version < log.compacted:
@@ -168,6 +170,10 @@ class Store:
     def follow(self, collection: Collection, namespace: str, listener: Listener) -> Callable[[], None]:
         """Call `listener` with the changes of a collection, of one namespace unless that is empty."""
         return self._register(self._log(collection).listeners.setdefault(namespace, {}), listener)
+
+    def followers(self, collection: Collection, namespace: str) -> int:
+        """How many follow the very same changes."""
+        return len(self._log(collection).listeners.get(namespace, ()))
 
     def collections(self) -> Iterator[Collection]:
         """Collections that hold an object."""

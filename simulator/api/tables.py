@@ -26,7 +26,9 @@ class Tables:
     content_type = "application/json;as=Table;g=meta.k8s.io;v=v1"
 
     def one(self, call: Call, stored: Stored) -> bytes:
-        return orjson.dumps(table(call, [stored], {"resourceVersion": stored.obj["metadata"].get("resourceVersion", "")}))
+        return orjson.dumps(
+            table(call, [stored], {"resourceVersion": stored.obj["metadata"].get("resourceVersion", "")})
+        )
 
     def page(self, call: Call, found: reading.Page) -> bytes:
         return orjson.dumps(table(call, found.items, reading.list_meta(found)))

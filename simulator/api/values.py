@@ -8,7 +8,6 @@ from typing import Any
 from simulator.api.schema import MISSING, Schema
 
 
-
 def shown(value: Any) -> str:
     """A value as Kubernetes' field errors print it."""
     if isinstance(value, str):

@@ -11,7 +11,6 @@ from simulator.api.errors import bad_request, method_not_allowed, no_such_path, 
 from simulator.api.rbac import Authorizer
 from simulator.api.requests import Request, Response, Target, User, answer
 from simulator.api.store import Store
-from simulator.api.writing import Call, Writer
 
 Obj = dict[str, Any]
 AUTHORIZATION, AUTHENTICATION = "authorization.k8s.io", "authentication.k8s.io"
@@ -34,7 +33,10 @@ class Virtual:
         self._authorizer = authorizer
 
     def serves(self, where: Target) -> bool:
-        return (where.group, where.plural) in REVIEWS or (where.plural, where.subresource) == ("serviceaccounts", "token")
+        return (where.group, where.plural) in REVIEWS or (where.plural, where.subresource) == (
+            "serviceaccounts",
+            "token",
+        )
 
     def respond(self, request: Request, where: Target, user: User) -> Response:
         """Raises ApiError 400, 404, 405."""
@@ -102,9 +104,6 @@ class Virtual:
             "spec": {"audiences": audiences, "expirationSeconds": seconds, "boundObjectRef": None},
             "status": {"token": token, "expirationTimestamp": stamp},
         }
-
-    async def scale(self, writer: Writer, call: Call) -> Response:
-        raise no_such_path()
 
 
 def _info(user: User) -> Obj:

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from simulator.api.errors import ApiError, bad_request, gone
+from simulator.api.errors import ApiError, bad_request, gone, too_large
 from simulator.api.kinds import Kind
 from simulator.api.reading import matcher, object_bytes
 from simulator.api.selectors import Matches
@@ -22,7 +22,9 @@ BOOKMARKS = 60.0
 """Seconds between bookmarks of a quiet watch, as the real server."""
 BACKLOG = 10_000
 """Events a client may be behind before its watch is ended; the real server ends it much sooner."""
-CLOSED = b""
+CROWD = 20
+BATCH = 0.0004
+"""Seconds between two chunks of a watch, for every watcher of the same objects beyond CROWD."""
 Encode = Callable[[str, Stored], bytes]
 
 
@@ -36,7 +38,7 @@ class Options:
     timeout: float
 
 
-def options(call: Call) -> Options:
+def options(call: Call, present: int) -> Options:
     """Raises ApiError 400, 422."""
     query = call.request.query
     text = query.get("resourceVersion", "")
@@ -51,6 +53,8 @@ def options(call: Call) -> Options:
         raise ApiError(422, "Invalid", message)
     timeout = float(query.get("timeoutSeconds") or 0) or random.uniform(1800, 3600)
     version = int(text) if text not in ("", "0") else None
+    if version is not None and version > present:
+        raise too_large(version, present)
     return Options(version, initial, call.request.flag("allowWatchBookmarks"), timeout)
 
 
@@ -77,19 +81,16 @@ def bookmark(kind: Kind, version: str, at: int, *, initial: bool = False) -> byt
 class Watch:
     """One watch: an iterator of chunks of whole lines, every chunk as many events as there were to tell."""
 
-    def __init__(
-        self, store: Store, call: Call, encode: Encode, *, wake: asyncio.Event | None = None, pause: float = 0.0
-    ) -> None:
+    def __init__(self, store: Store, call: Call, encode: Encode) -> None:
         self._store = store
         self._kind, self._version = call.kind, call.target.version
         self._namespace = call.target.namespace if call.kind.namespaced else ""
         self._encode = encode
         self._matches: Matches | None = matcher(call)
-        self._options = options(call)
+        self._options = options(call, store.version)
         self._pending: list[Change] = []
         self._news = asyncio.Event()
         self._closed = False
-        self.pause = pause
 
     def close(self) -> None:
         """End the stream after what is pending, as a dropped connection would."""
@@ -151,8 +152,10 @@ class Watch:
             pending, self._pending = self._pending, []
             if chunk := self._lines(pending):
                 yield chunk
-            if self.pause:
-                await asyncio.sleep(self.pause)
+            # Many watchers of the same objects are told in batches, or they would take all the time there is.
+            crowd = self._store.followers(self._kind.collection, self._namespace) - CROWD
+            if crowd > 0:
+                await asyncio.sleep(crowd * BATCH)
 
     def _lines(self, changes: list[Change]) -> bytes:
         lines = []

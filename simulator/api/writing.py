@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from simulator.api import bodies, defaulting, deletion, managed, objects, strategic, validation
+from simulator.api import bodies, defaulting, deletion, managed, objects, scaling, strategic, validation
 from simulator.api.admission import AdmissionRequest, Hook, admit
 from simulator.api.apply import apply
 from simulator.api.errors import (
-    ApiError,
     already_exists,
     bad_request,
     conflict,
@@ -18,15 +17,16 @@ from simulator.api.errors import (
     not_found,
     unsupported_media_type,
 )
-from simulator.api.kinds import Kind, Version
+from simulator.api.garbage import finish
+from simulator.api.kinds import Kind, Scale, Version
 from simulator.api.patching import json_patch, merge
-from simulator.api.registry import Registry
 from simulator.api.requests import Request, Target, User
 from simulator.api.store import Conflict, Key, Store, Stored
 from simulator.client import GVR
 
 Obj = dict[str, Any]
 NAMESPACES = ("", "namespaces")
+IMMORTAL = ("default", "kube-system", "kube-public")
 PATCH_TRIES = 5
 """How often a patch without a resourceVersion is tried again on the newest object, as the real server does."""
 
@@ -63,10 +63,10 @@ class Call:
 class Writer:
     """All writes of one API server; objects it returns are stored ones, not to be changed."""
 
-    def __init__(self, store: Store, registry: Registry, hooks: list[Hook]) -> None:
+    def __init__(self, store: Store, hooks: list[Hook], last: Hook) -> None:
         self._store = store
-        self._registry = registry
         self._hooks = hooks
+        self._last = last
 
     async def create(self, call: Call) -> Obj:
         """Raises ApiError 400, 403, 404 (namespace), 409, 422."""
@@ -144,7 +144,8 @@ class Writer:
             changed, book = apply(current, body, call)
         else:
             changed = json_patch(current, body)
-        changed = _own_copy(changed, current)
+        # A patched object shares parts with the stored one; what follows changes it in place.
+        changed = _copy(changed)
         obj = objects.check_identity(changed, kind, call.target)
         self._decoded(call, obj)
         obj = kind.stored(obj, version)
@@ -187,13 +188,28 @@ class Writer:
             raise conflict(kind.group, kind.plural, call.target.name) from None
 
     def _put_or_finish(self, kind: Kind, key: Key, obj: Obj, stored: Stored) -> Obj:
-        meta = obj["metadata"]
-        held = meta.get("finalizers") or (obj.get("spec") or {}).get("finalizers") if kind.plural == "namespaces" else (
-            meta.get("finalizers")
-        )
-        if meta.get("deletionTimestamp") and not held and not meta.get("deletionGracePeriodSeconds"):
-            return self._store.remove(kind.collection, key, obj, expected=stored.version).obj
-        return self._store.put(kind.collection, key, obj, expected=stored.version).obj
+        return finish(self._store, (kind.collection, key), obj, stored).obj
+
+    async def scale(self, call: Call, scale: Scale) -> Obj:
+        """Read or change the scale. Raises ApiError 404, 405, 409, 415, 422."""
+        stored = self._existing(call)
+        current = scaling.scale_of(stored.obj, scale)
+        if call.target.verb == "get":
+            return current
+        if call.target.verb == "update":
+            wanted = bodies.read_object(call.request.body, call.request.headers.get("content-type", ""))
+        elif call.target.verb == "patch":
+            given = bodies.media_type(call.request.headers.get("content-type", ""))
+            body = bodies.read_json(call.request.body)
+            wanted = json_patch(current, body) if given == bodies.JSON_PATCH else merge(current, body)
+        else:
+            raise method_not_allowed()
+        obj = _copy(scaling.scaled(stored.obj, wanted, scale, call.kind))
+        given_version = ((wanted or {}).get("metadata") or {}).get("resourceVersion")
+        if given_version:
+            obj["metadata"]["resourceVersion"] = given_version
+        objects.check_version(obj, stored.obj, call.kind)
+        return scaling.scale_of(await self._replace(call, obj, stored, managed.update), scale)
 
     async def delete(self, call: Call) -> tuple[Obj, bool]:
         """The object, and whether it is gone already. Raises ApiError 403, 404, 409."""
@@ -204,7 +220,7 @@ class Writer:
     async def delete_stored(self, call: Call, stored: Stored, wanted: deletion.Options) -> tuple[Obj, bool]:
         kind = call.kind
         deletion.check(kind, stored.obj, wanted)
-        if kind.collection == NAMESPACES and stored.obj["metadata"]["name"] in ("default", "kube-system", "kube-public"):
+        if kind.collection == NAMESPACES and stored.obj["metadata"]["name"] in IMMORTAL:
             raise forbidden("", "namespaces", stored.obj["metadata"]["name"], "this namespace may not be deleted")
         await self._admitted(call, "DELETE", {}, stored.obj)
         meta = stored.obj["metadata"]
@@ -236,7 +252,8 @@ class Writer:
         defaulting.default(obj, schema)
         wanted = call.request.query.get("fieldValidation") or "Warn"
         if wanted not in ("Ignore", "Warn", "Strict"):
-            raise bad_request(f'fieldValidation: Unsupported value: "{wanted}": supported values: "Ignore", "Strict", "Warn"')
+            choice = '"Ignore", "Strict", "Warn"'
+            raise bad_request(f'fieldValidation: Unsupported value: "{wanted}": supported values: {choice}')
         said = [f'unknown field "{path}"' for path in unknown]
         if said and wanted == "Strict":
             kind, version = call.kind.kind, call.target.version
@@ -272,13 +289,11 @@ class Writer:
             raise objects.invalid_object(kind, obj["metadata"]["name"], causes)
 
     async def _admitted(self, call: Call, operation: str, obj: Obj, old: Obj | None) -> Obj:
-        if not self._hooks:
-            return obj
         kind = call.kind
         meta = (obj or old or {"metadata": {}})["metadata"]
         request = AdmissionRequest(
             operation,
-            GVR(kind.group, kind.storage, kind.plural),
+            GVR(kind.group, kind.storage or call.target.version, kind.plural),
             kind.kind,
             call.target.subresource,
             meta.get("namespace", ""),
@@ -289,7 +304,7 @@ class Writer:
             call.dry_run if operation != "DELETE" else False,
             call.warnings,
         )
-        await admit(self._hooks, request)
+        await admit([*self._hooks, self._last], request)
         if operation == "DELETE" or request.object == obj:
             return obj
         changed = kind.stored(request.object, kind.storage)
@@ -313,13 +328,5 @@ def _copy(value: Any) -> Any:
     return value
 
 
-def _own_copy(changed: Any, current: Obj) -> Any:
-    """A patched object may share parts with the stored one; what follows changes it in place."""
-    return _copy(changed)
-
-
 def _same(obj: Obj, old: Obj) -> bool:
     return obj == old
-
-
-__all__ = ["ApiError", "Call", "Writer", "method_not_allowed"]
