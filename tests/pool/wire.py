@@ -36,6 +36,9 @@ class Wire:
     watched: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once a watch is served."""
 
+    _left: int | None = None
+    _died: asyncio.Event = field(default_factory=asyncio.Event)
+
     def __post_init__(self) -> None:
         self.simulator.api.middlewares.append(self._see)
 
@@ -57,6 +60,15 @@ class Wire:
         self.faults.append(fault)
         return fault
 
+    def die_after(self, writes: int) -> asyncio.Event:
+        """Carry out that many writes more and never answer the last one; the event says that it happened."""
+        self._left, self._died = writes, asyncio.Event()
+        return self._died
+
+    def live(self) -> None:
+        """Answer all calls again."""
+        self._left = None
+
     def cut_watches(self) -> None:
         """End all streams, as a restarting API server does."""
         for watch in list(self.simulator.api.watches):
@@ -73,10 +85,17 @@ class Wire:
                     await call()
                 return failure(fault.error)
         response = await call()
+        if self._left is not None and target.verb in WRITES:
+            self._left -= 1
+            if self._left == 0:
+                self._died.set()
+            if self._left <= 0:
+                await asyncio.Event().wait()
         if target.verb == "watch":
             self.watched.set()
         return response
 
 
+WRITES = ("create", "update", "patch", "delete")
 UNAVAILABLE = ApiError(503, "ServiceUnavailable", "apiserver is shutting down")
 EXPIRED = ApiError(410, "Expired", "too old resource version")
