@@ -16,10 +16,10 @@ from demo.runs import Runs
 from demo.screen import Screen, StepFailed
 from demo.stack import Stack, running
 from demo.story import Story
-from pool.errors import PoolError
+from flows.runtime import settings_from_environment
+from pool.errors import InvalidInput, PoolError
 from pool.kube.client import Kube
 from pool.kube.watching import Watching
-from pool.settings import Settings
 
 DEFAULT_SPEED = 20.0
 """Simulated delays are divided by this: a kubeadm bootstrap of a minute and a half takes about five seconds."""
@@ -34,6 +34,11 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     screen = Screen()
     try:
+        settings_from_environment()
+    except InvalidInput as error:
+        screen.line(str(error))
+        return 2
+    try:
         asyncio.run(_demo(screen, arguments.folder.resolve(), arguments.speed, keep=arguments.keep))
     except (StepFailed, ChildFailed, PoolError) as error:
         screen.line(f"The demo stopped: {error}")
@@ -45,7 +50,10 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _speed(text: str) -> float:
-    speed = float(text)
+    try:
+        speed = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number") from None
     if not 0.1 <= speed <= 1000:
         raise argparse.ArgumentTypeError(f"{text} is out of 0.1 .. 1000; 1 is as slow as real clusters")
     return speed
@@ -65,7 +73,7 @@ async def _demo(screen: Screen, folder: Path, speed: float, *, keep: bool) -> No
 async def _tell(screen: Screen, stack: Stack) -> None:
     # The settings of the pool come from the environment, as they do for the worker.
     os.environ.update({key: value for key, value in stack.environment.items() if key.startswith("CKS_POOL_")})
-    settings = Settings()
+    settings = settings_from_environment()
     async with (
         httpx.AsyncClient(base_url=stack.api_url, timeout=30.0, trust_env=False) as client,
         Kube.connect(settings.kubeconfig) as kube,

@@ -13,6 +13,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from weakref import WeakKeyDictionary
 
+from pydantic import ValidationError
+
+from pool.errors import InvalidInput
 from pool.kube.client import Kube
 from pool.kube.watching import Watching
 from pool.settings import Settings
@@ -63,8 +66,23 @@ async def connected() -> AsyncIterator[Connection]:
         await asyncio.shield(_leave(shared))
 
 
+def settings_from_environment() -> Settings:
+    """The pool's settings. Raises InvalidInput that names the variable to mend."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "_".join(str(part) for part in first["loc"]).upper()
+        raise InvalidInput(
+            f"setting CKS_POOL_{name}",
+            actual=repr(first.get("input")),
+            expected=first["msg"],
+            cure="see docs/settings.md",
+        ) from None
+
+
 async def _open() -> tuple[Connection, AsyncExitStack]:
-    settings = Settings()
+    settings = settings_from_environment()
     async with AsyncExitStack() as stack:
         kube = await stack.enter_async_context(Kube.connect(settings.kubeconfig))
         watching = await stack.enter_async_context(Watching(kube))

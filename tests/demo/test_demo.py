@@ -1,0 +1,98 @@
+"""`python -m demo` as a newcomer runs it, only faster: it holds, or it says which step did not."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from demo.__main__ import main
+from demo.processes import ChildFailed, free_port, start, until_ready
+from demo.screen import Screen, StepFailed
+
+STEPS = (
+    "create-namespaces",
+    "bootstrap-pool: 3 clusters, in parallel",
+    "create-golden-snapshots",
+    "assign-session alice",
+    "assign-session bob",
+    "release-session alice; reset-cluster cluster",
+    "release-session bob; reset-cluster cluster",
+)
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.prefect
+def test_the_whole_story_holds(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "demo", "--speed", "50", "--folder", str(tmp_path)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=230)
+    assert result.returncode == 0, result.stdout + result.stderr
+    for step in STEPS:
+        assert f"✓ {step}" in result.stdout
+    assert len(re.findall(r"✓ cluster\d is clean", result.stdout)) == 2
+    assert len(re.findall(r"│ cluster\d +│ available", result.stdout)) == 3
+    assert "/runs/flow-run/" in result.stdout
+    assert "All of it held" in result.stdout
+
+
+def test_a_setting_that_cannot_be_is_refused_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CKS_POOL_SIZE", "501")
+    assert main(["--folder", str(tmp_path)]) == 2
+    assert "CKS_POOL_SIZE" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("speed", ["0", "fast", "2000"])
+def test_a_speed_that_cannot_be_is_refused(speed: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["--speed", speed])
+    assert stopped.value.code == 2
+    assert "--speed" in capsys.readouterr().err
+
+
+def test_a_step_that_does_not_hold_is_named() -> None:
+    with Path(os.devnull).open("w") as nowhere:
+        screen = Screen(Console(file=nowhere))
+        with pytest.raises(StepFailed, match="take snapshots: 5 of 6 are ready"), screen.step("take snapshots"):
+            raise AssertionError("5 of 6 are ready")
+
+
+async def test_a_child_that_ends_too_soon_is_reported_with_its_last_words(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "raise SystemExit('no such disk')"]
+    child = await start("simulator", command, log=tmp_path / "log", env={})
+
+    async def never() -> bool:
+        return False
+
+    with pytest.raises(ChildFailed, match=r"simulator ended with status 1[\s\S]*no such disk"):
+        await until_ready(child, never, timeout=20)
+
+
+async def test_stopping_a_child_ends_it_and_its_own_children(tmp_path: Path) -> None:
+    program = "import subprocess, sys; print('up', flush=True); subprocess.run([sys.executable, '-c', 'input()'])"
+    child = await start("parent", [sys.executable, "-c", program], log=tmp_path / "log", env={})
+
+    async def up() -> bool:
+        return "up" in child.tail()
+
+    await until_ready(child, up, timeout=20)
+    await child.stop()
+    assert child.process.returncode is not None
+    with pytest.raises(ProcessLookupError):
+        os.killpg(child.process.pid, 0)
+
+
+async def test_a_taken_port_is_replaced_by_a_free_one() -> None:
+    server = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0)
+    taken = server.sockets[0].getsockname()[1]
+    assert free_port(taken) != taken
+    server.close()
+    await server.wait_closed()
