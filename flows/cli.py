@@ -19,6 +19,7 @@ from pool.errors import PoolError
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
     from prefect.flows import Flow
+    from pydantic_settings import BaseSettings
 
 FLOWS = {
     "create-namespaces": "flows.namespaces:create_namespaces",
@@ -56,6 +57,8 @@ def _parser() -> argparse.ArgumentParser:
     status = commands.add_parser("status", help="print the pool's clusters and counts")
     status.add_argument("--json", action="store_true", help="the platform's JSON contract instead of a table")
     status.set_defaults(command=_status)
+    settings = commands.add_parser("settings", help="print every setting with its default and meaning, as markdown")
+    settings.set_defaults(command=_settings)
     run = commands.add_parser("run", help="run a flow in this process, recorded by the Prefect server")
     run.add_argument("flow", choices=FLOWS, metavar="FLOW", help=", ".join(FLOWS))
     run.add_argument("parameters", nargs="*", metavar="NAME=VALUE", help="the flow's parameters, values as YAML")
@@ -78,6 +81,23 @@ async def _status(arguments: argparse.Namespace) -> int:
     else:
         console_table(clusters, stats)
     return 0
+
+
+async def _settings(_arguments: argparse.Namespace) -> int:
+    from pool.settings import Settings
+
+    print(settings_table(Settings))  # noqa: T201
+    return 0
+
+
+def settings_table(settings: type[BaseSettings]) -> str:
+    """The settings as a markdown table: environment variable, default, meaning."""
+    prefix = settings.model_config.get("env_prefix", "")
+    lines = ["| variable | default | meaning |", "|---|---|---|"]
+    for name, field in settings.model_fields.items():
+        default = "" if field.default is None else f"`{field.default}`"
+        lines.append(f"| `{prefix}{name.upper()}` | {default} | {' '.join((field.description or '').split())} |")
+    return "\n".join(lines)
 
 
 async def _run(arguments: argparse.Namespace) -> int:
