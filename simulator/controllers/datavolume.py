@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from simulator.api.errors import ApiError
 from simulator.client import Obj
 from simulator.controllers.claims import (
     CLONE_REQUEST,
@@ -45,7 +46,12 @@ class DataVolumes(Controller):
             return None
         claim = self.context.cache(PVCS).get(*key)
         if claim is None:
-            claim = await self._create_claim(volume)
+            try:
+                claim = await self._create_claim(volume)
+            except ApiError as error:
+                if error.code != 403 or "exceeded quota" not in error.message:
+                    raise
+                return await self._over_quota(volume, error.message)
         elif not owned_by(claim, volume):
             claim = await self._adopt(volume, claim)
         await self._report(volume, claim)
@@ -76,6 +82,15 @@ class DataVolumes(Controller):
             return None
         meta = {**claim["metadata"], "ownerReferences": [owner(volume)]}
         return await self.context.update(PVCS, {**claim, "metadata": meta})
+
+    async def _over_quota(self, volume: Obj, message: str) -> float:
+        """Say so, and try again: quotas may grow, and old disks go. (CDI: ErrExceededQuota)"""
+        reason = "ErrExceededQuota"
+        self.context.events.record(volume, "Warning", reason, message, component=COMPONENT)
+        old = volume.get("status") or {}
+        conditions = _conditions(old, bound=False, running=False, reason=reason, message=message)
+        await self.context.set_status(DATA_VOLUMES, volume, {**old, "phase": "Pending", "conditions": conditions})
+        return self.delays.retry
 
     async def _report(self, volume: Obj, claim: Obj | None) -> None:
         old = volume.get("status") or {}
@@ -170,7 +185,7 @@ def volume_status(volume: Obj, claim: Obj | None, waits: bool) -> Obj:
     return {"phase": "ImportInProgress" if source_annotations(volume) or "blank" in source else "Pending"}
 
 
-def _conditions(old: Obj, *, bound: bool, running: bool) -> list[Obj]:
+def _conditions(old: Obj, *, bound: bool, running: bool, **why: str) -> list[Obj]:
     conditions = old.get("conditions")
     for type_, holds in (("Bound", bound), ("Ready", bound), ("Running", running)):
         stamp = now()
@@ -181,6 +196,7 @@ def _conditions(old: Obj, *, bound: bool, running: bool) -> list[Obj]:
                 "status": "True" if holds else "False",
                 "lastTransitionTime": stamp,
                 "lastHeartbeatTime": stamp,
+                **why,
             },
         )
     return conditions or []

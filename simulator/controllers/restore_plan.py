@@ -11,9 +11,9 @@ import uuid
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
+from simulator.api.quantities import quantity
 from simulator.client import Obj
 from simulator.controllers.meta import annotation, owner
-from simulator.controllers.quantity import larger
 
 RESTORE_NAME = "restore.kubevirt.io/name"
 LAST_RESTORE = "restore.kubevirt.io/lastRestoreUID"
@@ -86,7 +86,7 @@ def restored_claim(restore: Obj, vm: Obj | None, content: Obj, backup: Obj, snap
         "name": backup["volumeSnapshotName"],
     }
     requests = spec.get("resources", {}).get("requests", {})
-    size = larger(requests.get("storage", "0"), (snapshot.get("status") or {}).get("restoreSize", "0"))
+    size = _larger(requests.get("storage", "0"), (snapshot.get("status") or {}).get("restoreSize", "0"))
     spec |= {"dataSource": data, "dataSourceRef": data, "resources": {"requests": {**requests, "storage": size}}}
     meta: Obj = {
         "name": restored_name(restore, backup),
@@ -107,6 +107,10 @@ def restored_claim(restore: Obj, vm: Obj | None, content: Obj, backup: Obj, snap
     if vm is not None and restore["spec"].get("volumeOwnershipPolicy", "Vm") != "None":
         meta["ownerReferences"] = [owner(vm)]
     return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": meta, "spec": spec}
+
+
+def _larger(one: str, other: str) -> str:
+    return one if quantity(one) >= quantity(other) else other
 
 
 def _kept_annotations(annotations: Mapping[str, str]) -> dict[str, str]:

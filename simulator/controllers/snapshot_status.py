@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
+from simulator.api.quantities import seconds_of
 from simulator.client import Obj
 from simulator.controllers.meta import age, now, with_condition
 from simulator.controllers.snapshot_source import MESSAGES
 
 DEFAULT_DEADLINE = 300.0
 DEADLINE_EXCEEDED = "snapshot deadline exceeded"
-_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
-
-
-def duration(text: str) -> float:
-    """Seconds of a Go duration. Raises ValueError."""
-    if text == "0":
-        return 0.0
-    parts = re.findall(r"([0-9]*\.?[0-9]+)(ms|us|µs|ns|h|m|s)", text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise ValueError(f"no duration: {text!r}")
-    return sum(float(number) * _UNITS[unit] for number, unit in parts)
 
 
 def deadline(snapshot: Obj) -> float | None:
     """Seconds left before the snapshot fails (negative: passed); None without a deadline."""
     text = snapshot["spec"].get("failureDeadline")
-    limit = DEFAULT_DEADLINE if text is None else duration(text)
+    limit = DEFAULT_DEADLINE if text is None else seconds_of(text)
     return None if limit == 0 else limit - age(snapshot["metadata"]["creationTimestamp"])
 
 

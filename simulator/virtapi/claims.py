@@ -6,9 +6,9 @@ from decimal import Decimal
 
 from simulator.api.admission import AdmissionRequest
 from simulator.api.errors import ApiError
+from simulator.api.quantities import quantity, written
 from simulator.client import Client, Obj
 from simulator.controllers.claims import class_of, request
-from simulator.controllers.quantity import parse
 from simulator.controllers.resources import PVCS, RESOURCE_QUOTAS, STORAGE_CLASSES
 from simulator.controllers.volumes import PROTECTION
 
@@ -40,18 +40,18 @@ class ClaimAdmission:
         if not quotas:
             return
         claims = await self._client.list(PVCS, namespace)
-        asked = {COUNT: Decimal(1), STORAGE: parse(request(claim))}
-        used = {COUNT: Decimal(len(claims)), STORAGE: sum((parse(request(one)) for one in claims), Decimal(0))}
+        asked = {COUNT: Decimal(1), STORAGE: quantity(request(claim))}
+        used = {COUNT: Decimal(len(claims)), STORAGE: sum((quantity(request(one)) for one in claims), Decimal(0))}
         for quota in quotas:
             hard = (quota.get("spec") or {}).get("hard") or {}
-            over = [key for key in (COUNT, STORAGE) if key in hard and used[key] + asked[key] > parse(hard[key])]
+            over = [key for key in (COUNT, STORAGE) if key in hard and used[key] + asked[key] > quantity(hard[key])]
             if over:
                 raise _exceeded(quota, claim, over, claims)
 
 
 def _exceeded(quota: Obj, claim: Obj, over: list[str], claims: list[Obj]) -> ApiError:
     hard = quota["spec"]["hard"]
-    used = {COUNT: str(len(claims)), STORAGE: _gibibytes(claims)}
+    used = {COUNT: str(len(claims)), STORAGE: _total(claims)}
     asked = {COUNT: "1", STORAGE: request(claim)}
     parts = [
         f"{title}: {','.join(f'{key}={values[key]}' for key in over)}"
@@ -64,6 +64,5 @@ def _exceeded(quota: Obj, claim: Obj, over: list[str], claims: list[Obj]) -> Api
     return ApiError(403, "Forbidden", text, {"name": name, "kind": "persistentvolumeclaims"})
 
 
-def _gibibytes(claims: list[Obj]) -> str:
-    total = sum((parse(request(one)) for one in claims), Decimal(0))
-    return f"{(total / Decimal(1024) ** 3).normalize():f}Gi"
+def _total(claims: list[Obj]) -> str:
+    return written(sum((quantity(request(one)) for one in claims), Decimal(0)), like="Gi")

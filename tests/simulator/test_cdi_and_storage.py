@@ -1,0 +1,197 @@
+"""DataVolumes, claims and storage classes: what binds when, what is refused, what dies with its source."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.simulator.http_api import Api, Failed, Obj
+from tests.simulator.lab import CORE, TEMPLATES, Lab, core, kubevirt, snapshots
+from tests.simulator.test_restores import RESTORES
+from tests.simulator.test_snapshots import CONTENTS, halted, reasons, spec
+
+CLASSES = "/apis/storage.k8s.io/v1/storageclasses"
+SNAPSHOT_CLASSES = "/apis/snapshot.storage.k8s.io/v1/volumesnapshotclasses"
+
+
+def volumes(namespace: str, name: str = "") -> str:
+    return f"/apis/cdi.kubevirt.io/v1beta1/namespaces/{namespace}/datavolumes" + (f"/{name}" if name else "")
+
+
+def volume(name: str, source: Obj, **storage: Any) -> Obj:
+    return {
+        "apiVersion": "cdi.kubevirt.io/v1beta1",
+        "kind": "DataVolume",
+        "metadata": {"name": name, "labels": {"kept": "yes"}},
+        "spec": {"source": source, "storage": {"resources": {"requests": {"storage": "1Gi"}}, **storage}},
+    }
+
+
+async def phase(api: Api, path: str, wanted: str) -> Obj:
+    found: Obj = await api.until(
+        path, lambda one: one if one and (one.get("status") or {}).get("phase") == wanted else None
+    )
+    return found
+
+
+async def wait_for_first_consumer(lab: Lab) -> None:
+    """Make `standard` a class that binds late."""
+    await lab.api.delete(f"{CLASSES}/standard")
+    await lab.api.create(
+        CLASSES,
+        {
+            "metadata": {
+                "name": "standard",
+                "annotations": {"storageclass.kubernetes.io/is-default-class": "true"},
+            },
+            "provisioner": "sim.csi.cks.io",
+            "volumeBindingMode": "WaitForFirstConsumer",
+        },
+    )
+
+
+async def test_a_blank_volume_gets_a_claim_with_its_labels(lab: Lab) -> None:
+    await lab.api.create(volumes(lab.namespace), volume("blank", {"blank": {}}))
+    done = await phase(lab.api, volumes(lab.namespace, "blank"), "Succeeded")
+    assert done["status"]["progress"] == "100.0%"
+    claim = await lab.api.get(core(lab.namespace, "persistentvolumeclaims", "blank"))
+    assert claim["metadata"]["labels"]["kept"] == "yes"
+    assert claim["metadata"]["ownerReferences"][0]["kind"] == "DataVolume"
+    assert claim["spec"]["storageClassName"] == "standard"
+
+
+async def test_a_clone_of_nothing_waits_without_ever_failing(lab: Lab) -> None:
+    source = {"pvc": {"namespace": TEMPLATES, "name": "missing"}}
+    await lab.api.create(volumes(lab.namespace), volume("orphan", source))
+    found = await phase(lab.api, volumes(lab.namespace, "orphan"), "CloneScheduled")
+    running = next(one for one in found["status"]["conditions"] if one["type"] == "Running")
+    assert running["status"] == "False"
+    await lab.api.create(volumes(TEMPLATES), volume("missing", {"blank": {}}))
+    await phase(lab.api, volumes(lab.namespace, "orphan"), "Succeeded")
+
+
+async def test_a_volume_named_like_a_claim_is_refused_and_its_spec_is_fixed(lab: Lab) -> None:
+    await lab.api.create(volumes(lab.namespace), volume("one", {"blank": {}}))
+    await phase(lab.api, volumes(lab.namespace, "one"), "Succeeded")
+    with pytest.raises(Failed) as denial:
+        await lab.api.merge(volumes(lab.namespace, "one"), {"spec": {"source": {"http": {"url": "x"}}}})
+    assert denial.value.message.endswith("denied the request: Cannot update DataVolume Spec")
+    claim = {
+        "metadata": {"name": "taken"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+    }
+    await lab.api.create(core(lab.namespace, "persistentvolumeclaims"), claim)
+    with pytest.raises(Failed) as denial:
+        await lab.api.create(volumes(lab.namespace), volume("taken", {"blank": {}}))
+    assert denial.value.message.endswith(f"Destination PVC {lab.namespace}/taken already exists")
+
+
+async def test_a_deleted_volume_takes_claim_and_disk_with_it(lab: Lab) -> None:
+    await lab.api.create(volumes(lab.namespace), volume("short", {"blank": {}}))
+    await phase(lab.api, volumes(lab.namespace, "short"), "Succeeded")
+    claim = await lab.api.get(core(lab.namespace, "persistentvolumeclaims", "short"))
+    await lab.api.delete(volumes(lab.namespace, "short"))
+    await lab.api.until(core(lab.namespace, "persistentvolumeclaims", "short"), lambda one: one is None)
+    await lab.api.until(f"{CORE}/persistentvolumes/{claim['spec']['volumeName']}", lambda one: one is None)
+
+
+async def test_quota_is_counted_in_claims_and_bytes(lab: Lab) -> None:
+    quota = {"metadata": {"name": "q"}, "spec": {"hard": {"requests.storage": "3Gi"}}}
+    await lab.api.create(core(lab.namespace, "resourcequotas"), quota)
+    claims = core(lab.namespace, "persistentvolumeclaims")
+    for name, size in (("a", "1Gi"), ("b", "2Gi")):
+        await lab.api.create(
+            claims,
+            {
+                "metadata": {"name": name},
+                "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": size}}},
+            },
+        )
+    await lab.api.create(volumes(lab.namespace), volume("c", {"blank": {}}))
+    event = await lab.api.until(
+        volumes(lab.namespace, "c"),
+        lambda one: next(
+            (x for x in (one.get("status") or {}).get("conditions") or [] if x.get("reason") == "ErrExceededQuota"),
+            None,
+        ),
+    )
+    assert (
+        "exceeded quota: q, requested: requests.storage=1Gi, used: requests.storage=3Gi, limited: " in event["message"]
+    )
+    await lab.api.delete(f"{claims}/a")
+    await phase(lab.api, volumes(lab.namespace, "c"), "Succeeded")
+
+
+async def test_with_late_binding_a_vm_waits_for_its_volume_when_it_starts(lab: Lab) -> None:
+    await phase(lab.api, volumes(TEMPLATES, "golden"), "Succeeded")
+    await wait_for_first_consumer(lab)
+    await lab.create(strategy="Halted")
+    await phase(lab.api, volumes(lab.namespace, "cp-rootdisk"), "PendingPopulation")
+    claim = await lab.api.get(core(lab.namespace, "persistentvolumeclaims", "cp-rootdisk"))
+    assert claim["status"]["phase"] == "Pending"
+    await lab.power("cp", "start")
+    await lab.running("cp")
+    await phase(lab.api, volumes(lab.namespace, "cp-rootdisk"), "Succeeded")
+
+
+async def test_with_late_binding_a_restore_completes_before_its_claim_is_bound(lab: Lab) -> None:
+    await halted(lab)
+    await lab.snapshot("cp")
+    await wait_for_first_consumer(lab)
+    await lab.restore("late", "cp")
+    restore = await lab.api.get(snapshots(lab.namespace, RESTORES, "cp-late"))
+    name = restore["status"]["restores"][0]["persistentVolumeClaim"]
+    claim = await lab.api.get(core(lab.namespace, "persistentvolumeclaims", name))
+    assert claim["status"]["phase"] == "Pending"
+    await lab.power("cp", "start")
+    await lab.running("cp")
+
+
+async def test_ambiguous_snapshot_classes_are_waited_for(lab: Lab) -> None:
+    await halted(lab)
+    other = {"metadata": {"name": "other"}, "driver": "sim.csi.cks.io", "deletionPolicy": "Delete"}
+    await lab.api.create(
+        SNAPSHOT_CLASSES, {"apiVersion": "snapshot.storage.k8s.io/v1", "kind": "VolumeSnapshotClass", **other}
+    )
+    await lab.api.create(snapshots(lab.namespace), spec("cp"))
+    path = snapshots(lab.namespace, name="cp-snap")
+    locked = ("True", "Source locked and operation in progress")
+    await lab.api.until(path, lambda one: reasons(one or {}).get("Progressing") == locked)
+    assert await lab.api.items(snapshots(lab.namespace, CONTENTS)) == []
+    marked = {"annotations": {"snapshot.storage.kubernetes.io/is-default-class": "whatever"}}
+    await lab.api.merge(f"{SNAPSHOT_CLASSES}/other", {"metadata": marked})
+    await lab.api.until(path, lambda one: (one.get("status") or {}).get("readyToUse"))
+
+
+async def test_a_snapshot_that_lives_in_its_volume_cannot_be_restored_once_that_is_gone(lab: Lab) -> None:
+    await lab.api.merge(f"{SNAPSHOT_CLASSES}/standard", {"parameters": {"diesWithSource": "true"}})
+    await halted(lab)
+    await lab.snapshot("cp")
+    await lab.restore("first", "cp")
+    await lab.api.until(core(lab.namespace, "persistentvolumeclaims", "cp-rootdisk"), lambda one: one is None)
+    await lab.api.delete(snapshots(lab.namespace, RESTORES, "cp-first"))
+    snapshot = await lab.api.get(snapshots(lab.namespace, name="cp-snap"))
+    assert snapshot["status"]["readyToUse"]
+    restore = await lab.begin_restore("second", "cp")
+    name = f"restore-{restore['metadata']['uid']}-rootdisk"
+    async for _, event in lab.api.events(core(lab.namespace, "events")):
+        if event["reason"] == "ProvisioningFailed" and event["involvedObject"]["name"] == name:
+            break
+
+
+async def test_a_snapshot_that_fails_or_is_never_ready(lab: Lab) -> None:
+    await halted(lab)
+    await lab.api.merge(f"{SNAPSHOT_CLASSES}/standard", {"parameters": {"ready": "never"}})
+    await lab.api.create(snapshots(lab.namespace), spec("cp"))
+    path = snapshots(lab.namespace, name="cp-snap")
+    succeeded = await phase(lab.api, path, "Succeeded")
+    assert not succeeded["status"]["readyToUse"]
+    await lab.api.merge(f"{SNAPSHOT_CLASSES}/standard", {"parameters": {"ready": None, "fail": "no space"}})
+    await lab.api.create(snapshots(lab.namespace), spec("wk", failureDeadline="1s"))
+    path = snapshots(lab.namespace, name="wk-snap")
+    wrong = await lab.api.until(path, lambda one: one if (one.get("status") or {}).get("error") else None)
+    assert wrong["status"]["error"]["message"].endswith("error: no space")
+    await phase(lab.api, path, "Failed")
+    vm = await lab.api.get(kubevirt(lab.namespace, "virtualmachines", "wk"))
+    assert not vm["status"].get("snapshotInProgress")
