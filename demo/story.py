@@ -78,7 +78,7 @@ class Story:
             self._expect(
                 len(await damage.remains()) == 3, "not all of it is to be seen, so its absence would prove nothing"
             )
-            self.screen.note(damage.description)
+        self.screen.note(damage.description)
         return damage
 
     async def _session_gives_it_back(self, session: str, damage: Damage) -> None:
