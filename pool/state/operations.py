@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from pool.claims import Claim, Wish, begun, failed, finished, owned, with_condition, with_golden
-from pool.errors import IllegalTransition
+from pool.errors import IllegalTransition, StaleOperation
 from pool.kube.resources import POOLED_CLUSTERS
 from pool.lifecycle import ClusterPhase, SessionPhase
 from pool.models import Condition, ConditionType, Golden, PooledCluster, Session
@@ -87,7 +87,13 @@ class Operations:
         """
         why = Why(reason or f"{claim.kind} done", run_id=claim.run_id)
         now = self.store.now()
-        cluster = await self.change(claim, lambda cluster: finished(cluster, claim, attested, now), why)
+        try:
+            cluster = await self.change(claim, lambda cluster: finished(cluster, claim, attested, now), why)
+        except StaleOperation:
+            # The answer to our own write may have been lost, and the cluster handed on before we looked again.
+            cluster = await self.store.cluster(claim.cluster_id)
+            if attested is None or cluster.status.last_reset != now:
+                raise
         if cluster.phase is ClusterPhase.LOCKED:
             await self._renew_epoch(cluster)
         return cluster
