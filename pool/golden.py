@@ -11,14 +11,15 @@ from datetime import datetime
 
 from pool.errors import SnapshotError, SnapshotFailed, VMFailed
 from pool.guest.boots import BOOT_ANNOTATION, boot_ids, boots_of
+from pool.guest.canary import remove_canaries
 from pool.guest.certificates import serving_certificate_ends
 from pool.guest.health import wait_healthy
 from pool.kube.client import Kube, Object
 from pool.kube.resources import VM_SNAPSHOTS, VMIS, VMS
 from pool.kube.watching import Watching
-from pool.kubevirt.cluster import Cluster, Machine
+from pool.kubevirt.cluster import CLUSTER_LABEL, Cluster, Machine
 from pool.kubevirt.machines import STOPPED_ANNOTATION, start, stop_and_wait, wait_running, wait_stopped, wait_unlocked
-from pool.kubevirt.snapshots import ensure_snapshot, verify
+from pool.kubevirt.snapshots import delete_snapshot, ensure_snapshot, verify
 from pool.models import Golden, GoldenSnapshot
 from pool.settings import Settings
 from pool.together import together
@@ -67,6 +68,7 @@ async def stop_both(
         return
     await start_both(kube, watching, cluster, settings)
     await _healthy(kube, cluster, None, settings.boot_timeout)
+    await remove_canaries(kube, cluster)
     boots = await boot_ids(kube, cluster)
     await together(_stop(kube, watching, one, boots[one.name], settings) for one in cluster.machines)
 
@@ -154,6 +156,28 @@ async def take_golden(
     pair = await snapshot_both(kube, watching, cluster, settings, generation=generation, suffix=suffix)
     await start_both(kube, watching, cluster, settings)
     return await describe(kube, cluster, settings, pair, generation=generation, now=now())
+
+
+def other_suffix(cluster: Cluster, golden: Golden) -> str:
+    """The suffix under which to take the next generation beside this one, which stays until the next is proved."""
+    return "-next" if golden.control_plane.name == cluster.control_plane.snapshot else ""
+
+
+async def drop_others(
+    kube: Kube, watching: Watching, cluster: Cluster, golden: Golden, settings: Settings
+) -> list[str]:
+    """Remove the cluster's golden snapshots but those of this generation; returns the names of what was removed.
+
+    KubeVirt: not while a restore of an old one runs.
+    """
+    keep = {golden.control_plane.uid, golden.worker.uid}
+    found = await kube.list(VM_SNAPSHOTS, cluster.namespace, labels=f"{CLUSTER_LABEL}={cluster.id}")
+    old = [one["metadata"]["name"] for one in found if one["metadata"]["uid"] not in keep]
+    # The machine is only named in messages.
+    await together(
+        delete_snapshot(kube, watching, cluster.control_plane, name, timeout=settings.delete_timeout) for name in old
+    )
+    return old
 
 
 def snapshot_names(cluster: Cluster, suffix: str = "") -> dict[str, str]:

@@ -159,21 +159,20 @@ def pool_binding(cluster: Cluster, settings: Settings) -> Object:
 
 
 def isolation(cluster: Cluster, settings: Settings) -> Object:
-    """NetworkPolicy: in from the own namespace and the pool's; out to the own one, DNS and the internet."""
+    """NetworkPolicy: in from the own namespace, the pool's, and that of the golden image (CDI copies disks from there
+    over the network where the storage cannot clone); out to the own one, DNS wherever it is, and the internet.
+    """
 
     def namespace(name: str) -> Object:
         return {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}}}
 
     own: Object = {"podSelector": {}}
-    dns = {
-        "to": [namespace("kube-system")],
-        "ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}],
-    }
+    dns = {"ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}]}
     internet = {"ipBlock": {"cidr": "0.0.0.0/0", "except": list(PRIVATE)}}
     spec = {
         "podSelector": {},
         "policyTypes": ["Ingress", "Egress"],
-        "ingress": [{"from": [own, namespace(settings.namespace)]}],
+        "ingress": [{"from": [own, namespace(settings.namespace), namespace(settings.templates_namespace)]}],
         "egress": [{"to": [own, internet]}, dns],
     }
     return NETWORK_POLICIES.manifest("cks-pool-isolation", cluster.namespace, labels=cluster.labels, spec=spec)

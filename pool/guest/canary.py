@@ -24,6 +24,13 @@ async def plant_canary(kube: Kube, cluster: Cluster, epoch: int) -> None:
             await guest.create(CONFIG_MAPS, wanted)
 
 
+async def remove_canaries(kube: Kube, cluster: Cluster) -> None:
+    """Take all canaries away, before the disks become a golden generation: in there they would never be gone."""
+    async with connect_guest(kube, cluster) as guest:
+        for found in await guest.list(CONFIG_MAPS, NAMESPACE, labels=LABEL):
+            await guest.delete(CONFIG_MAPS, found["metadata"]["name"], NAMESPACE)
+
+
 async def check_canaries_gone(kube: Kube, cluster: Cluster) -> None:
     """Prove that nothing planted before is left, of whatever epoch. Raises pool.errors.AttestationFailed."""
     async with connect_guest(kube, cluster) as guest:

@@ -110,12 +110,13 @@ async def check_healthy(
 def fresh(renewed: datetime, boot: Boot, first: datetime) -> bool:
     """Whether a lease was surely renewed in this boot; `first` is its renewal as first seen in this wait. Pure.
 
-    The host's timestamps are whole seconds: a renewal within the second of the boot could be the last one before it.
-    Then only a boot ID that is known to be new, or a renewal while we look, tells.
+    A renewal while we look is proof by itself, whatever the guest's clock says. Else the clocks must tell, and the
+    host's timestamps are whole seconds: a renewal within the second of the boot could be the last one before it,
+    unless the node's boot ID is known to be new.
     """
-    if renewed <= boot.since:
-        return False
-    return renewed >= boot.since + SECOND or boot.earlier is not None or renewed > first
+    if renewed > first:
+        return True
+    return renewed > boot.since if boot.earlier is not None else renewed >= boot.since + SECOND
 
 
 def unhealthy(cluster: Cluster, actual: str) -> GuestUnhealthy:

@@ -42,15 +42,14 @@ def snapshot(machine: Machine, name: str, settings: Settings) -> Object:
 def restore(machine: Machine, snapshot_name: str, run_id: str) -> Object:
     """A VirtualMachineRestore of the VM, named and labelled by the run that made it.
 
-    KubeVirt: FailImmediate, since a target that still runs means that a step before went wrong; RandomizeNames (the
-    default), since the other policies leak disks, or restore nothing the second time and call it complete.
+    KubeVirt: FailImmediate, since a target that still runs means that a step before went wrong. volumeRestorePolicy
+    stays unset (RandomizeNames): the others leak disks, or restore nothing the second time and call it complete.
     """
     run = run_key(run_id)
     spec = {
         "target": _vm(machine),
         "virtualMachineSnapshotName": snapshot_name,
         "targetReadinessPolicy": "FailImmediate",
-        "volumeRestorePolicy": "RandomizeNames",
     }
     name = f"{machine.role.short}-reset-{run}"
     return VM_RESTORES.manifest(name, machine.namespace, labels=machine.labels | {RUN_LABEL: run}, spec=spec)

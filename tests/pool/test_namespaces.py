@@ -155,7 +155,7 @@ async def test_only_our_namespaces_are_deleted(kube: Kube) -> None:
 def test_clusters_do_not_reach_one_another() -> None:
     spec = namespaces.isolation(CLUSTER, SETTINGS)["spec"]
     sources = Counter(next(iter(one)) for one in spec["ingress"][0]["from"])
-    assert sources == {"podSelector": 1, "namespaceSelector": 1}
+    assert sources == {"podSelector": 1, "namespaceSelector": 2}
     assert spec["ingress"][0]["from"][1]["namespaceSelector"]["matchLabels"] == {
         "kubernetes.io/metadata.name": "cks-pool"
     }

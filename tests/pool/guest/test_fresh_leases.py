@@ -17,6 +17,7 @@ UNKNOWN, NEW_DISK, GOLDEN = None, frozenset[str](), frozenset({"golden-boot"})
     ("after", "first", "unknown_boot", "known_boot"),
     [
         pytest.param(-60.0, -60.0, False, False, id="from golden time"),
+        pytest.param(-30.0, -40.0, True, True, id="by a clock that is behind, but renewed while we look"),
         pytest.param(0.0, 0.0, False, False, id="in the very moment"),
         pytest.param(0.4, 0.4, False, True, id="in the boot's second: perhaps before it"),
         pytest.param(0.4, 0.1, True, True, id="in that second, but renewed while we look"),

@@ -8,6 +8,7 @@ import pytest
 
 from pool import golden
 from pool.errors import SnapshotFailed
+from pool.guest.canary import plant_canary
 from pool.kube.resources import VM_SNAPSHOTS, VMIS, VMS
 from pool.kubevirt.machines import stop, wait_stopped
 from pool.kubevirt.manifests import snapshot
@@ -112,3 +113,29 @@ async def test_a_run_interrupted_after_any_step_converges(bench: Bench, done: in
     assert await uids(bench) == {"cp-snap": taken.control_plane.uid, "wk-snap": taken.worker.uid}
     vms = await bench.kube.list(VMS, "cluster1")
     assert [vm["spec"]["runStrategy"] for vm in vms] == ["Always", "Always"]
+
+
+async def test_a_canary_does_not_become_golden(bench: Bench) -> None:
+    await bench.bootstrap()
+    await plant_canary(bench.kube, bench.cluster, 1)
+    taken = await bench.take_golden()
+    await bench.reset(taken, "run")
+
+
+async def test_a_new_generation_is_proved_beside_the_old_one_and_then_replaces_it(bench: Bench) -> None:
+    await bench.bootstrap()
+    first = await bench.take_golden()
+    await bench.damage("kept")
+    suffix = golden.other_suffix(bench.cluster, first)
+    where = (bench.kube, bench.watching, bench.cluster)
+    second = await golden.take_golden(*where, bench.settings, generation=2, now=now, suffix=suffix)
+    assert set(await uids(bench)) == {"cp-snap", "wk-snap", "cp-snap-next", "wk-snap-next"}
+
+    await bench.damage("lost")
+    await bench.reset(second, "proof")
+    assert await bench.damaged("kept")
+    assert await bench.damaged("lost") is None
+    await golden.drop_others(*where, second, bench.settings)
+
+    assert await uids(bench) == {"cp-snap-next": second.control_plane.uid, "wk-snap-next": second.worker.uid}
+    assert golden.other_suffix(bench.cluster, second) == ""

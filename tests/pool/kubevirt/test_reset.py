@@ -17,6 +17,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from typing import Any
 import pytest
 
 from pool import reset
+from pool.diagnostics import bundle
 from pool.errors import (
     AttestationFailed,
     GuestUnhealthy,
@@ -34,7 +37,7 @@ from pool.errors import (
 from pool.guest.boots import boots_of
 from pool.guest.canary import plant_canary
 from pool.guest.health import Boot, wait_healthy
-from pool.kube.resources import NODES, RESOURCE_QUOTAS, VM_RESTORES, VM_SNAPSHOTS, VMIS, VMS
+from pool.kube.resources import NODES, RESOURCE_QUOTAS, SECRETS, VM_RESTORES, VM_SNAPSHOTS, VMIS, VMS
 from pool.kube.watching import described
 from pool.kubevirt import restores
 from pool.kubevirt.machines import start
@@ -42,6 +45,7 @@ from pool.kubevirt.manifests import restore
 from pool.models import Golden
 from pool.together import together
 from tests.pool.kubevirt.conftest import Bench, bench_at
+from tests.pool.wire import UNAVAILABLE
 
 
 @pytest.fixture
@@ -290,3 +294,33 @@ async def test_calls_of_a_reset_do_not_grow_with_its_duration(tmp_path: Path) ->
             durations.append(asyncio.get_running_loop().time() - began)
     assert durations[1] > 1.5 * durations[0]
     assert counts[1] <= counts[0] + 2
+
+
+async def test_an_outage_in_the_middle_is_waited_out(bench: Bench, golden: Golden) -> None:
+    run = steps(bench, golden, "run")
+    for step in run[:2]:
+        await step()
+
+    async def outage() -> None:
+        name = restore(bench.cluster.worker, "wk-snap", "run")["metadata"]["name"]
+        await bench.watching.until(
+            VM_RESTORES, name, "cluster1", lambda found: True if found else None, timeout=10, what="it to begin"
+        )
+        bench.wire.refuse(UNAVAILABLE, times=12)
+        bench.wire.cut_watches()
+
+    await together([run[2](), outage()])
+    for step in run[3:]:
+        await step()
+    assert await phases(bench) == ["Always", "Always"]
+
+
+async def test_a_bundle_tells_the_story_without_secrets(bench: Bench, golden: Golden) -> None:
+    await bench.reset(golden, "run")
+    shown = json.dumps(await bundle(bench.kube, bench.cluster))
+    assert "VirtualMachineRestoreComplete" in shown
+    assert golden.worker.uid in shown
+    for secret in await bench.kube.list(SECRETS, "cluster1"):
+        for value in secret["data"].values():
+            assert value not in shown
+            assert base64.b64decode(value).decode()[:200] not in shown

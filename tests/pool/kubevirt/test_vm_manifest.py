@@ -96,5 +96,5 @@ def test_mac_addresses_are_locally_administered_unicast() -> None:
 def test_restores_use_new_names_and_fail_rather_than_wait() -> None:
     spec = restore(CLUSTER.worker, "wk-snap", "run-1")["spec"]
     assert spec["targetReadinessPolicy"] == "FailImmediate"
-    # RandomizeNames, the default: the other policies leak disks or restore nothing the second time.
-    assert spec.get("volumeRestorePolicy", "RandomizeNames") == "RandomizeNames"
+    # Unset is RandomizeNames: the other policies leak disks, or restore nothing the second time.
+    assert "volumeRestorePolicy" not in spec
