@@ -25,3 +25,10 @@ async def lab(api: Api, tmp_path: Path) -> Lab:
     lab = Lab(api, tmp_path)
     await lab.prepare()
     return lab
+
+
+@pytest.fixture
+async def bare(api_server: Simulator, tmp_path: Path) -> AsyncIterator[Api]:
+    """A bare Kubernetes API over HTTP."""
+    async with Api.connect(tmp_path / "kubeconfig") as connected:
+        yield connected
