@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SPEED ?= 20
+# The machine's own certificates, as pip and curl use them: uv ships its own and fails behind a proxy without this.
+export UV_SYSTEM_CERTS ?= 1
 
 .PHONY: help setup demo up test check format crds bench clean
 
@@ -18,7 +20,7 @@ $(VENV)/.installed: pyproject.toml uv.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "cks-pool needs Python 3.11 or newer; point make at one: make setup PYTHON=python3.12" >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.8,<1'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv==0.13.9'
 	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv sync --frozen --quiet --python $(BIN)/python
 	@touch $@
 

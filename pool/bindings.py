@@ -138,7 +138,7 @@ def choose(candidates: Sequence[PooledCluster], session_id: str, losses: int) ->
     """
     if not losses:
         return candidates[0]
-    spread = min(len(candidates), 2 ** (losses + 2))
+    spread = min(len(candidates), 4 << losses)
     return candidates[zlib.crc32(f"{session_id}/{losses}".encode()) % spread]
 
 

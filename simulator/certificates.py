@@ -49,7 +49,7 @@ def server(ca: Pair, names: tuple[str, ...], addresses: tuple[str, ...]) -> Pair
     """A server's certificate for these names and IP addresses."""
     alternatives: list[x509.GeneralName] = [x509.DNSName(name) for name in names]
     alternatives += [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
-    extensions = [(x509.SubjectAlternativeName(alternatives), False)]
+    extensions: list[tuple[x509.ExtensionType, bool]] = [(x509.SubjectAlternativeName(alternatives), False)]
     return _leaf(ca, "kube-apiserver", (), ExtendedKeyUsageOID.SERVER_AUTH, extensions)
 
 

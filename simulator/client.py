@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any, NamedTuple, Protocol
 
 Obj = dict[str, Any]
+Patch = Obj | list[Obj]
 
 
 class GVR(NamedTuple):
@@ -49,7 +50,7 @@ class Client(Protocol):
         self,
         gvr: GVR,
         name: str,
-        patch: Obj | list[Obj],
+        patch: Patch,
         namespace: str | None = None,
         *,
         type: str = "merge",
