@@ -19,6 +19,7 @@ from pool.lifecycle import ClusterPhase, SessionPhase
 from pool.models import Metadata, PooledCluster, Session, SessionSpec
 from pool.state.binder import GLANCE, Binder
 from pool.state.leases import Leases
+from pool.state.mirror import Mirror
 from pool.state.queue import Usher
 from pool.state.store import Store
 
@@ -33,7 +34,8 @@ class Assigning:
         self._binder = binder
         self._leases = leases
         self._watching = watching
-        self._usher = Usher(store, self._serve_queue)
+        self.mirror = Mirror(store)
+        self._usher = Usher(self.mirror, self._serve_queue)
         self._trying: set[str] = set()
 
     async def assign(self, session_id: str, spec: SessionSpec, wait_seconds: float | None) -> Session:
@@ -41,13 +43,16 @@ class Assigning:
 
         Raises NoClusterAvailable if none is free (within `wait_seconds`, None: now), UnknownPool if there are none.
         """
-        clusters = await self._store.clusters()
+        # A free one in the mirror is enough to begin with; that there is none is only believed when read.
+        clusters = self.mirror.clusters
+        if not self._candidates(clusters):
+            clusters = await self._store.clusters()
         if not clusters:
             raise self._store.unknown_pool("no clusters")
         known = any(cluster.status.assigned_session == session_id for cluster in clusters)
         if not (wait_seconds or known or free(clusters)):
             raise self._none_available(session_id, clusters)
-        session, made = await self._claim(session_id, spec)
+        session, made = await self._claim(session_id, spec, clusters)
         if session.phase is SessionPhase.ACTIVE:
             return session
         served = await self._serve(session, clusters, newcomer=made)
@@ -55,7 +60,9 @@ class Assigning:
             served = await self._wait(session, wait_seconds)
         return served or await self._give_up(session, made)
 
-    async def _claim(self, session_id: str, spec: SessionSpec) -> tuple[Session, bool]:
+    async def _claim(
+        self, session_id: str, spec: SessionSpec, clusters: Sequence[PooledCluster]
+    ) -> tuple[Session, bool]:
         """The session, pending or active with a cluster that is truly its own, and whether this call made it."""
         wanted = Session(metadata=Metadata(name=session_id, namespace=self._store.namespace), spec=spec)
         while True:
@@ -64,14 +71,16 @@ class Assigning:
             except AlreadyExists:
                 session = await self._store.find_session(session_id)
             try:
-                if session is not None and (kept := await self._keep(session, spec)) is not None:
+                if session is not None and (kept := await self._keep(session, spec, clusters)) is not None:
                     return kept, False
             except (Conflict, UnknownSession):
                 logger.debug("session %s changed while it was claimed", session_id)
 
-    async def _keep(self, session: Session, spec: SessionSpec) -> Session | None:
+    async def _keep(self, session: Session, spec: SessionSpec, clusters: Sequence[PooledCluster]) -> Session | None:
         """The session if it is still good; None after clearing away one that is over, so that its ID is free."""
         if session.phase is SessionPhase.PENDING:
+            if any(holds(cluster, session) for cluster in clusters):
+                return session
             return await self._keep_waiting(session, timedelta(seconds=spec.wait_seconds or 0))
         if session.phase.ended:
             await self._store.remove_session(session)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -60,6 +61,18 @@ class PoolState:
         self._leases = Leases(self._store)
         self._assigning = Assigning(self._store, Binder(self._store), self._leases, watching)
         self._operations = Operations(self._store)
+
+    @asynccontextmanager
+    async def following(self) -> AsyncIterator[None]:
+        """While entered, free clusters are found through a watch: an assignment reads nothing, at any pool size."""
+        listed = asyncio.Event()
+        async with self._assigning.mirror.following(lambda _: listed.set()) as following:
+            first = asyncio.create_task(listed.wait())
+            await asyncio.wait([first, following], return_when=asyncio.FIRST_COMPLETED)
+            first.cancel()
+            if following.done():
+                await following
+            yield
 
     async def clusters(self) -> list[PooledCluster]:
         """All clusters by name. An outage raises; it is never an empty pool."""

@@ -15,10 +15,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from pool.bindings import is_free
-from pool.errors import ApiError, ApiUnavailable
-from pool.kube.resources import POOLED_CLUSTERS
+from pool.errors import ApiUnavailable
 from pool.models import PooledCluster
-from pool.state.store import Store
+from pool.state.mirror import RETRY, Mirror
 
 logger = logging.getLogger(__name__)
 
@@ -26,8 +25,6 @@ LOOK_AGAIN = 5.0
 """Seconds after which the queue is looked at even without news: a helper that died mid-way makes none."""
 HOLD_BACK = 0.3
 """Seconds, at most, to leave the queue's head to the process that waits for it; some handovers fit in."""
-RETRY = 0.5
-"""Seconds between two tries to follow the clusters during an outage."""
 
 Serve = Callable[[frozenset[str]], Awaitable[bool]]
 
@@ -35,8 +32,8 @@ Serve = Callable[[frozenset[str]], Awaitable[bool]]
 class Usher:
     """Serves the queue while somebody waits. `serve(mine)` returns False to be called again after holding back."""
 
-    def __init__(self, store: Store, serve: Serve) -> None:
-        self._store = store
+    def __init__(self, mirror: Mirror, serve: Serve) -> None:
+        self._mirror = mirror
         self._serve = serve
         self._mine: dict[str, int] = {}
         self._news = asyncio.Event()
@@ -61,9 +58,8 @@ class Usher:
                 await asyncio.wait([task])
 
     async def _work(self) -> None:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._follow())
-            while True:
+        async with self._mirror.following(self._changed) as following:
+            while not following.done():
                 self._news.clear()
                 await self._serve_once()
                 try:
@@ -71,6 +67,7 @@ class Usher:
                         await self._news.wait()
                 except TimeoutError:
                     logger.debug("no news of clusters for %g s, looking again", LOOK_AGAIN)
+            await following
 
     async def _serve_once(self) -> None:
         try:
@@ -83,22 +80,6 @@ class Usher:
             await asyncio.sleep(RETRY)
             self._news.set()
 
-    async def _follow(self) -> None:
-        """Note when a cluster may have become free. A gap in the watch counts as news."""
-        kube, version = self._store.kube, ""
-        while True:
-            try:
-                if not version:
-                    _, version = await kube.list_at(POOLED_CLUSTERS, self._store.namespace)
-                    self._news.set()
-                async for kind, obj in kube.watch(POOLED_CLUSTERS, self._store.namespace, resource_version=version):
-                    version = obj["metadata"]["resourceVersion"]
-                    if kind in ("ADDED", "MODIFIED") and is_free(PooledCluster.from_object(obj)):
-                        self._news.set()
-            except ApiUnavailable as error:
-                logger.debug("following clusters: %s", error)
-            except ApiError as error:
-                if error.status != 410:
-                    raise
-                version = ""
-            await asyncio.sleep(RETRY * random.uniform(0.5, 1.0))
+    def _changed(self, cluster: PooledCluster | None) -> None:
+        if cluster is None or is_free(cluster):
+            self._news.set()

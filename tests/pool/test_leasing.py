@@ -57,6 +57,23 @@ async def test_assigning_takes_four_calls_when_a_cluster_is_free(lab: Lab) -> No
     ]
 
 
+async def test_assigning_takes_three_calls_while_the_clusters_are_followed(lab: Lab) -> None:
+    await lab.pool(3)
+    async with lab.state.following():
+        lab.kube.counted()
+        await lab.state.assign("alice")
+        assert lab.kube.counted() == [
+            "POST sessions",
+            "PUT pooledclusters/cluster1/status",
+            "PUT sessions/alice/status",
+        ]
+        served = [await lab.state.assign(name) for name in ("bob", "cid")]
+        with pytest.raises(NoClusterAvailable):
+            await lab.state.assign("dee")
+    assert [session.status.assigned_cluster for session in served] == ["cluster2", "cluster3"]
+    await lab.check()
+
+
 async def test_assigning_again_gives_the_same_cluster(lab: Lab) -> None:
     await lab.pool(3)
     first = await lab.state.assign("alice")
@@ -396,6 +413,16 @@ async def test_bad_input_is_refused_before_anything_is_called(lab: Lab) -> None:
     assert lab.kube.counted() == []
     with pytest.raises(UnknownCluster):
         await lab.state.cluster("cluster9")
+
+
+async def test_a_retry_after_a_long_while_still_gets_the_cluster_locked_for_it(lab: Lab) -> None:
+    await lab.pool(2)
+    made = SESSIONS.manifest("alice", "cks-pool", spec={"waitSeconds": 0})
+    session = Session.from_object(await lab.kube.create(SESSIONS, made, "cks-pool"))
+    await Binder(lab.state._store).lock(await lab.state.cluster("cluster2"), session)
+    lab.clock.forward(1800)
+    assert (await lab.state.assign("alice")).status.assigned_cluster == "cluster2"
+    await lab.check()
 
 
 async def test_an_abandoned_pending_session_found_by_a_retry_is_served(lab: Lab) -> None:

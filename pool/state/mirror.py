@@ -1,0 +1,100 @@
+"""The clusters as a watch shows them: for finding a free one without reading them all.
+
+A mirror may lag. That costs a lost race at most, never a wrong handover, since every write names the version it was
+decided on. What a mirror does not show is not concluded from it: before "none is free" the pool is read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from pool.errors import ApiError, ApiUnavailable
+from pool.kube.resources import POOLED_CLUSTERS
+from pool.models import PooledCluster
+from pool.state.store import Store
+
+logger = logging.getLogger(__name__)
+
+RETRY = 0.5
+"""Seconds between two tries to follow the clusters during an outage."""
+
+Changed = Callable[[PooledCluster | None], None]
+
+
+class Mirror:
+    """Follows the clusters while `following` is entered; any number of users share one watch."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._clusters: dict[str, PooledCluster] = {}
+        self._current = False
+        self._listeners: list[Changed] = []
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def clusters(self) -> list[PooledCluster]:
+        """What the watch shows; empty while there is none or it is interrupted."""
+        return list(self._clusters.values()) if self._current else []
+
+    @asynccontextmanager
+    async def following(self, changed: Changed) -> AsyncIterator[asyncio.Task[None]]:
+        """Follow the clusters. `changed` is told each new state, None for a fresh list (much may have changed).
+
+        Yields the task that follows; it ends only by failing.
+        """
+        self._listeners.append(changed)
+        if self._current:
+            changed(None)
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._follow(), name="mirror of clusters")
+        try:
+            yield self._task
+        finally:
+            self._listeners.remove(changed)
+            if not self._listeners:
+                task, self._task = self._task, None
+                self._current = False
+                task.cancel()
+                await asyncio.wait([task])
+
+    async def _follow(self) -> None:
+        version = ""
+        while True:
+            try:
+                version = version or await self._list()
+                async for kind, obj in self._store.kube.watch(
+                    POOLED_CLUSTERS, self._store.namespace, resource_version=version
+                ):
+                    version = obj["metadata"]["resourceVersion"]
+                    if kind != "BOOKMARK":
+                        self._note(kind, PooledCluster.from_object(obj))
+            except ApiUnavailable as error:
+                logger.debug("following clusters: %s", error)
+                version, self._current = "", False
+            except ApiError as error:
+                if error.status != 410:
+                    raise
+                version = ""
+            await asyncio.sleep(RETRY * random.uniform(0.5, 1.0))
+
+    async def _list(self) -> str:
+        items, version = await self._store.kube.list_at(POOLED_CLUSTERS, self._store.namespace)
+        self._clusters = {item["metadata"]["name"]: PooledCluster.from_object(item) for item in items}
+        self._current = True
+        self._tell(None)
+        return version
+
+    def _note(self, kind: str, cluster: PooledCluster) -> None:
+        if kind == "DELETED":
+            self._clusters.pop(cluster.name, None)
+            return
+        self._clusters[cluster.name] = cluster
+        self._tell(cluster)
+
+    def _tell(self, cluster: PooledCluster | None) -> None:
+        for changed in self._listeners:
+            changed(cluster)
