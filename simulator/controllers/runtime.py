@@ -128,9 +128,19 @@ class Manager:
         informers = list(self._context.informers)
         self._tasks = [asyncio.create_task(_forever(informer)) for informer in informers]
         self._tasks.append(asyncio.create_task(self._context.events.run()))
-        await asyncio.gather(*(informer.synced.wait() for informer in informers))
+        await self._synced(informers)
         for controller in self._controllers:
             self._tasks += [asyncio.create_task(controller.work()) for _ in range(controller.workers)]
+
+    async def _synced(self, informers: list[Informer]) -> None:
+        """Wait until all caches are filled. Raises what made one of them break for good."""
+        filled = asyncio.ensure_future(asyncio.gather(*(informer.synced.wait() for informer in informers)))
+        try:
+            done, _ = await asyncio.wait([filled, *self._tasks], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            filled.cancel()
+        for task in done - {filled}:
+            task.result()
 
     async def stop(self) -> None:
         for task in self._tasks:
