@@ -27,8 +27,9 @@ PAGE = 500
 class HttpClient:
     """Client over HTTP. Raises ApiError; a connection that fails is an ApiError 503."""
 
-    def __init__(self, client: ApiClient, manager: str = "simulator") -> None:
+    def __init__(self, client: ApiClient, session: aiohttp.ClientSession, manager: str = "simulator") -> None:
         self._client = client
+        self._session = session
         self._manager = manager
 
     @classmethod
@@ -37,9 +38,11 @@ class HttpClient:
         """Raises kubernetes' ConfigException for a file that is none, OSError for one that cannot be read."""
         configuration = Configuration()
         await config.load_kube_config(str(kubeconfig), None, configuration, persist_config=False)
-        configuration.connection_pool_maxsize = 512
         async with ApiClient(configuration) as client:
-            yield cls(client)
+            # One connection a watch, beside those of the calls.
+            connector = aiohttp.TCPConnector(limit=0, ssl=client.rest_client.ssl_context)
+            async with aiohttp.ClientSession(connector=connector) as session:
+                yield cls(client, session)
 
     async def get(self, gvr: GVR, name: str, namespace: str | None = None) -> Obj:
         return await self._object("GET", gvr.path(namespace, quote(name)))
@@ -125,14 +128,13 @@ class HttpClient:
         timeout: float | None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         headers = {"Accept": JSON, "Content-Type": content, "User-Agent": self._manager}
-        await self._client.update_params_for_auth(headers, [], ["BearerToken"])
+        await self._client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
         url = f"{self._client.configuration.host}{path}"
         sent = None if body is None else orjson.dumps(body)
         given = {name: value for name, value in query.items() if value}
         limits = aiohttp.ClientTimeout(total=timeout, sock_connect=10.0)
-        session = self._client.rest_client.pool_manager
         try:
-            async with session.request(
+            async with self._session.request(
                 method, url, params=given, headers=headers, data=sent, timeout=limits
             ) as response:
                 if response.status >= 400:
