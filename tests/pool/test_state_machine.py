@@ -217,6 +217,15 @@ class PoolMachine(RuleBasedStateMachine):
             assert force or before is None or before.phase != "locked"
             self.handles.append(handle)
 
+    @rule(crash=CRASHES)
+    def silent_runs_are_taken_over(self, crash: int | None) -> None:
+        self.lab.clock.forward(self.lab.settings.operation_grace)
+        for cluster in self.seen.values():
+            if cluster.status.operation is not None:
+                kind = cluster.status.operation.kind
+                handle = self.attempt(self.lab.state.begin(cluster.name, kind, f"run{next(self.runs)}"), crash)
+                self.handles += [handle] if handle is not None else []
+
     @rule(name=NAMES, crash=CRASHES)
     def reset_in_place(self, name: str, crash: int | None) -> None:
         for cluster in self.seen.values():
@@ -245,8 +254,11 @@ class PoolMachine(RuleBasedStateMachine):
         else:
             work = handle.finish()
         before = self.seen
+        operation = cluster.status.operation if cluster is not None else None
+        owner = operation is not None and operation.run_id == handle.run_id
         try:
-            self.attempt(work, crash)
+            done = self.attempt(work, crash)
+            assert owner or done is None, f"{handle.run_id} wrote, though it does not own {handle.cluster_id}"
         except StaleOperation:
             self.look()
             assert self.seen == before
