@@ -1,0 +1,211 @@
+"""CustomResourceDefinitions over HTTP: registration, validation, defaults, status, scale, versions, columns, the end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.simulator.http_api import Api, Failed
+
+Obj = dict[str, Any]
+CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+THINGS = "/apis/x.io/v1/namespaces/default/things"
+TABLE = "application/json;as=Table;g=meta.k8s.io;v=v1"
+
+
+def definition(**more: Any) -> Obj:
+    spec = {
+        "type": "object",
+        "properties": {
+            "size": {"type": "integer", "minimum": 1, "default": 1},
+            "mode": {"type": "string", "enum": ["a", "b"]},
+        },
+        "x-kubernetes-validations": [{"rule": "self.size >= oldSelf.size", "message": "never shrinks"}],
+    }
+    status = {
+        "type": "object",
+        "properties": {"phase": {"type": "string"}, "replicas": {"type": "integer"}, "since": {"type": "string"}},
+    }
+    schema = {"openAPIV3Schema": {"type": "object", "properties": {"spec": spec, "status": status}}}
+    version = {
+        "name": "v1",
+        "served": True,
+        "storage": True,
+        "schema": schema,
+        "subresources": {
+            "status": {},
+            "scale": {"specReplicasPath": ".spec.size", "statusReplicasPath": ".status.replicas"},
+        },
+        "additionalPrinterColumns": [
+            {"name": "Phase", "type": "string", "jsonPath": ".status.phase"},
+            {"name": "Since", "type": "date", "jsonPath": ".status.since"},
+            {"name": "Size", "type": "integer", "jsonPath": ".spec.size", "priority": 1},
+        ],
+        "selectableFields": [{"jsonPath": ".status.phase"}],
+        **more,
+    }
+    old = {**version, "name": "v1alpha1", "storage": False, "deprecated": True}
+    names = {"plural": "things", "kind": "Thing", "shortNames": ["th"], "categories": ["all"]}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": "things.x.io"},
+        "spec": {"group": "x.io", "names": names, "scope": "Namespaced", "versions": [version, old]},
+    }
+
+
+def established(obj: Obj | None) -> bool:
+    return any(
+        one["type"] == "Established" and one["status"] == "True"
+        for one in ((obj or {}).get("status") or {}).get("conditions") or []
+    )
+
+
+@pytest.fixture
+async def things(bare: Api) -> Api:
+    await bare.create(CRDS, definition())
+    await bare.until(f"{CRDS}/things.x.io", established)
+    return bare
+
+
+def thing(name: str, **spec: Any) -> Obj:
+    return {"apiVersion": "x.io/v1", "kind": "Thing", "metadata": {"name": name}, "spec": spec}
+
+
+async def test_definition_is_accepted_and_established(things: Api) -> None:
+    made = await things.get(f"{CRDS}/things.x.io")
+    assert {one["type"] for one in made["status"]["conditions"]} == {"NamesAccepted", "Established"}
+    assert made["status"]["acceptedNames"]["listKind"] == "ThingList"
+    assert made["status"]["storedVersions"] == ["v1"]
+    resources = (await things.get("/apis/x.io/v1"))["resources"]
+    assert [one["name"] for one in resources] == ["things", "things/status", "things/scale"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"metadata": {"name": "wrong.x.io"}}, 'must be spec.names.plural+"."+spec.group'),
+        ({"spec": {**definition()["spec"], "group": ""}}, "spec.group: Required value"),
+        ({"spec": {**definition()["spec"], "scope": "World"}}, 'spec.scope: Unsupported value: "World"'),
+        ({"spec": {**definition()["spec"], "versions": [{"name": "v1", "served": True, "storage": True}]}}, "schemas are required"),
+    ],
+)  # fmt: skip
+async def test_definition_that_cannot_be_is_refused(bare: Api, change: Obj, message: str) -> None:
+    with pytest.raises(Failed) as caught:
+        await bare.create(CRDS, definition() | change)
+    assert caught.value.code == 422
+    assert message in caught.value.message
+
+
+async def test_objects_are_defaulted_validated_and_pruned(things: Api) -> None:
+    made = await things.create(THINGS, {**thing("x", extra=1), "status": {"phase": "Made up"}})
+    assert made["spec"] == {"size": 1}
+    assert "status" not in made
+    assert made["metadata"]["generation"] == 1
+    with pytest.raises(Failed) as caught:
+        await things.create(THINGS, thing("y", size=0, mode="c"))
+    assert caught.value.code == 422
+    assert caught.value.message == (
+        'Thing.x.io "y" is invalid: [spec.size: Invalid value: 0: spec.size in body should be greater than or equal to'
+        ' 1, spec.mode: Unsupported value: "c": supported values: "a", "b", <nil>: Invalid value: "null": some'
+        " validation rules were not checked because the object was invalid; correct the existing errors to complete"
+        " validation]"
+    )
+    assert [cause["field"] for cause in caught.value.body["details"]["causes"]] == ["spec.size", "spec.mode", "<nil>"]
+
+
+async def test_rules_compare_with_what_was(things: Api) -> None:
+    await things.create(THINGS, thing("x", size=3))
+    with pytest.raises(Failed, match='Thing.x.io "x" is invalid: spec: Invalid value: "object": never shrinks'):
+        await things.merge(f"{THINGS}/x", {"spec": {"size": 2}})
+
+
+async def test_generation_counts_the_spec_alone(things: Api) -> None:
+    await things.create(THINGS, thing("x"))
+    labelled = await things.merge(f"{THINGS}/x", {"metadata": {"labels": {"a": "b"}}})
+    assert labelled["metadata"]["generation"] == 1
+    assert (await things.merge(f"{THINGS}/x", {"spec": {"size": 2}}))["metadata"]["generation"] == 2
+    assert (await things.merge(f"{THINGS}/x/status", {"status": {"phase": "P"}}))["metadata"]["generation"] == 2
+
+
+async def test_status_and_spec_are_written_apart(things: Api) -> None:
+    made = await things.create(THINGS, thing("x"))
+    _, changed = await things.call(
+        "PUT", f"{THINGS}/x/status", {**made, "spec": {"size": 9}, "status": {"phase": "P"}}
+    )
+    assert (changed["spec"], changed["status"]) == ({"size": 1}, {"phase": "P"})
+    plain = await things.merge(f"{THINGS}/x", {"spec": {"size": 5}, "status": {"phase": "Q"}})
+    assert (plain["spec"], plain["status"]) == ({"size": 5}, {"phase": "P"})
+
+
+async def test_update_of_a_custom_resource_must_say_its_version(things: Api) -> None:
+    await things.create(THINGS, thing("x"))
+    code, answer = await things.call("PUT", f"{THINGS}/x", thing("x"))
+    assert code == 422
+    assert "metadata.resourceVersion: Invalid value: 0x0: must be specified for an update" in answer["message"]
+
+
+async def test_strategic_patch_of_a_custom_resource_is_not_supported(things: Api) -> None:
+    await things.create(THINGS, thing("x"))
+    content = "application/strategic-merge-patch+json"
+    code, answer = await things.call("PATCH", f"{THINGS}/x", {"spec": {"size": 2}}, content_type=content)
+    assert (code, answer["reason"]) == (415, "UnsupportedMediaType")
+
+
+async def test_scale_is_a_number_of_the_object(things: Api) -> None:
+    await things.create(THINGS, thing("x", size=2))
+    scale = await things.get(f"{THINGS}/x/scale")
+    assert (scale["kind"], scale["spec"]) == ("Scale", {"replicas": 2})
+    scale["spec"]["replicas"] = 4
+    await things.call("PUT", f"{THINGS}/x/scale", scale)
+    assert (await things.get(f"{THINGS}/x"))["spec"]["size"] == 4
+
+
+async def test_other_versions_show_the_same_object(things: Api) -> None:
+    await things.create(THINGS, thing("x"))
+    old = await things.get(THINGS.replace("v1/", "v1alpha1/") + "/x")
+    assert old["apiVersion"] == "x.io/v1alpha1"
+    assert old["spec"] == {"size": 1}
+
+
+async def test_declared_fields_can_be_selected(things: Api) -> None:
+    for name, phase in (("x", "P"), ("y", "Q")):
+        await things.create(THINGS, thing(name))
+        await things.merge(f"{THINGS}/{name}/status", {"status": {"phase": phase}})
+    assert [one["metadata"]["name"] for one in await things.items(f"{THINGS}?fieldSelector=status.phase%3DQ")] == ["y"]
+    with pytest.raises(Failed, match=r"field label not supported: spec\.size"):
+        await things.items(f"{THINGS}?fieldSelector=spec.size%3D1")
+
+
+async def test_table_has_the_declared_columns(things: Api) -> None:
+    await things.create(THINGS, thing("x"))
+    await things.merge(f"{THINGS}/x/status", {"status": {"phase": "P", "since": "2000-01-01T00:00:00Z"}})
+    _, table = await things.call("GET", THINGS, accept=TABLE)
+    assert [one["name"] for one in table["columnDefinitions"]] == ["Name", "Phase", "Since", "Size"]
+    assert table["columnDefinitions"][3]["priority"] == 1
+    (row,) = table["rows"]
+    assert row["cells"][:2] == ["x", "P"]
+    assert row["cells"][2].endswith("y")
+    assert row["object"]["kind"] == "PartialObjectMetadata"
+
+
+async def test_definition_goes_with_all_its_objects(things: Api) -> None:
+    await things.create(THINGS, {**thing("x"), "metadata": {"name": "x", "finalizers": ["a.b/c"]}})
+    await things.create(THINGS, thing("y"))
+    await things.delete(f"{CRDS}/things.x.io")
+    await things.until(f"{THINGS}/y", lambda obj: obj is None)
+    assert (await things.get(f"{CRDS}/things.x.io"))["metadata"]["deletionTimestamp"]
+    await things.merge(f"{THINGS}/x", {"metadata": {"finalizers": None}})
+    await things.until(f"{CRDS}/things.x.io", lambda obj: obj is None)
+    assert (await things.call("GET", THINGS))[0] == 404
+
+
+async def test_openapi_describes_the_kind(things: Api) -> None:
+    index = await things.get("/openapi/v3")
+    document = await things.get(index["paths"]["apis/x.io/v1"]["serverRelativeURL"])
+    schemas = document["components"]["schemas"]
+    kinds = [one["x-kubernetes-group-version-kind"] for one in schemas.values() if "x-kubernetes-group-version-kind" in one]
+    assert [{"group": "x.io", "version": "v1", "kind": "Thing"}] in kinds
+    patch = document["paths"]["/apis/x.io/v1/namespaces/{namespace}/things/{name}"]["patch"]
+    assert "fieldValidation" in [one["name"] for one in patch["parameters"]]
