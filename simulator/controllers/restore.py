@@ -40,19 +40,16 @@ from simulator.controllers.restore_plan import (
     restores_of,
     template_volumes,
 )
+from simulator.controllers.restore_source import RestoreError, usable_content
 from simulator.controllers.restore_target import Decision, decide
 from simulator.controllers.runtime import Controller
-from simulator.controllers.snapshot_status import conditioned, phase_of
+from simulator.controllers.snapshot_status import conditioned
 from simulator.controllers.workqueue import Key
 
 FINALIZER = "snapshot.kubevirt.io/vmrestore-protection"
 COMPONENT = "restore-controller"
 INITIALIZING = "Initializing VirtualMachineRestore"
 POPULATED = ("Succeeded", "WaitForFirstConsumer", "PendingPopulation")
-
-
-class RestoreError(Exception):
-    """Something that may pass: shown in the conditions and tried again."""
 
 
 class VirtualMachineRestores(Controller):
@@ -114,7 +111,7 @@ class VirtualMachineRestores(Controller):
     async def _advance(self, restore: Obj, vm: Obj | None) -> None:
         if not await self._target_ready(restore, vm):
             return
-        content = self._content(restore, vm)
+        content = usable_content(self.context, restore, vm)
         if vm is not None:
             vm = await self._claim_target(restore, vm)
         status = restore.get("status") or {}
@@ -151,29 +148,6 @@ class VirtualMachineRestores(Controller):
         else:
             await self._say(restore, False, decision.reason, decision.reason)
         return False
-
-    def _content(self, restore: Obj, vm: Obj | None) -> Obj:
-        """The snapshot's content. Raises RestoreError when it cannot be used."""
-        namespace = restore["metadata"]["namespace"]
-        name = restore["spec"]["virtualMachineSnapshotName"]
-        snapshot = self.context.cache(VM_SNAPSHOTS).get(namespace, name)
-        label = f"VMSnapshot {namespace}/{name}"
-        if snapshot is None:
-            raise RestoreError(f"{label} does not exist")
-        if phase_of(snapshot) == "Failed":
-            raise RestoreError(f"{label} failed and is invalid to use")
-        status = snapshot.get("status") or {}
-        if not status.get("readyToUse"):
-            raise RestoreError(f"{label} not ready")
-        if vm is not None and status.get("sourceUID") != vm["metadata"]["uid"]:
-            raise RestoreError("restore source and restore target are different but restore target already exists")
-        name = status.get("virtualMachineSnapshotContentName", "")
-        content = self.context.cache(VM_SNAPSHOT_CONTENTS).get(namespace, name)
-        if content is None:
-            raise RestoreError(f"VMSnapshotContent {namespace}/{name} does not exist")
-        if not (content.get("status") or {}).get("readyToUse"):
-            raise RestoreError(f"VMSnapshotContent {namespace}/{name} not ready")
-        return content
 
     async def _claim_target(self, restore: Obj, vm: Obj) -> Obj:
         """Mark the VM as being restored by this restore. Raises RestoreError when another one is at it."""

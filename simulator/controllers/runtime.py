@@ -7,6 +7,7 @@ import copy
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 from simulator.api.errors import ApiError
 from simulator.client import GVR, Client, Obj
@@ -134,13 +135,14 @@ class Manager:
 
     async def _synced(self, informers: list[Informer]) -> None:
         """Wait until all caches are filled. Raises what made one of them break for good."""
-        filled = asyncio.ensure_future(asyncio.gather(*(informer.synced.wait() for informer in informers)))
+        filled: asyncio.Future[Any] = asyncio.gather(*(informer.synced.wait() for informer in informers))
+        waiting: list[asyncio.Future[Any]] = [filled, *self._tasks]
         try:
-            done, _ = await asyncio.wait([filled, *self._tasks], return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         finally:
             filled.cancel()
-        for task in done - {filled}:
-            task.result()
+        for future in done:
+            future.result()
 
     async def stop(self) -> None:
         for task in self._tasks:

@@ -1,0 +1,36 @@
+"""The snapshot that a restore is made from, if it can be used. (KubeVirt: restore.go, snapshot checks.)"""
+
+from __future__ import annotations
+
+from simulator.client import Obj
+from simulator.controllers.resources import VM_SNAPSHOT_CONTENTS, VM_SNAPSHOTS
+from simulator.controllers.runtime import Context
+from simulator.controllers.snapshot_status import phase_of
+
+
+class RestoreError(Exception):
+    """Something that may pass: shown in the conditions and tried again."""
+
+
+def usable_content(context: Context, restore: Obj, vm: Obj | None) -> Obj:
+    """The snapshot's content. Raises RestoreError when it cannot be used."""
+    namespace = restore["metadata"]["namespace"]
+    name = restore["spec"]["virtualMachineSnapshotName"]
+    snapshot = context.cache(VM_SNAPSHOTS).get(namespace, name)
+    label = f"VMSnapshot {namespace}/{name}"
+    if snapshot is None:
+        raise RestoreError(f"{label} does not exist")
+    if phase_of(snapshot) == "Failed":
+        raise RestoreError(f"{label} failed and is invalid to use")
+    status = snapshot.get("status") or {}
+    if not status.get("readyToUse"):
+        raise RestoreError(f"{label} not ready")
+    if vm is not None and status.get("sourceUID") != vm["metadata"]["uid"]:
+        raise RestoreError("restore source and restore target are different but restore target already exists")
+    name = status.get("virtualMachineSnapshotContentName", "")
+    content = context.cache(VM_SNAPSHOT_CONTENTS).get(namespace, name)
+    if content is None:
+        raise RestoreError(f"VMSnapshotContent {namespace}/{name} does not exist")
+    if not (content.get("status") or {}).get("readyToUse"):
+        raise RestoreError(f"VMSnapshotContent {namespace}/{name} not ready")
+    return content
