@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from pool import namespaces, provision
+from pool import golden, namespaces, provision
+from pool.diagnostics import bundle
 from pool.errors import Forbidden
 from pool.kube.client import Kube
 from pool.kube.resources import (
@@ -23,6 +24,7 @@ from pool.kube.resources import (
     SERVICE_ACCOUNTS,
 )
 from pool.kube.watching import Watching
+from pool.kubevirt.preflight import ensure_storage_proved
 from pool.state import PoolState
 from tests.pool.kubevirt.conftest import CLUSTER, SETTINGS, Bench, bench_at, now
 
@@ -65,8 +67,13 @@ async def test_the_service_account_can_do_all_the_pool_does(bench: Bench) -> Non
     await namespaces.ensure_crds(bench.kube, bench.watching)
     await namespaces.check_cluster_namespaces(bench.kube, [CLUSTER])
     await bench.bootstrap()
+    await ensure_storage_proved(bench.kube, bench.watching, SETTINGS)
     taken = await bench.take_golden()
     await bench.reset(taken, "run")
+
+    await golden.drop_others(bench.kube, bench.watching, CLUSTER, taken, SETTINGS)
+    shown = await bundle(bench.kube, CLUSTER)
+    assert not [kind for kind, listed in shown.items() if str(listed).startswith("not listed")]
 
     state = PoolState(bench.kube, SETTINGS, now=now)
     await state.ensure_cluster(CLUSTER.id, CLUSTER.namespace)
