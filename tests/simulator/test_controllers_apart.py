@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from pathlib import Path
 
 from simulator.app import Simulator
@@ -53,3 +55,32 @@ async def test_parts_that_are_not_played_leave_their_kinds_alone(api_server: Sim
             assert "status" not in vm
         finally:
             await controllers.stop()
+
+
+async def test_chosen_parts_run_as_a_process_of_their_own(api_server: Simulator, tmp_path: Path) -> None:
+    install(api_server.api, api_server.client)
+    path = tmp_path / "kubeconfig"
+    command = [sys.executable, "-m", "simulator.controllers", "--kubeconfig", str(path), "--speed", "100"]
+    process = await asyncio.create_subprocess_exec(*command, "--only", "cdi,csi", stdout=asyncio.subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        line = await asyncio.wait_for(process.stdout.readline(), 30)
+        assert line == b"ready cdi,csi\n"
+        async with Api.connect(path) as api:
+            await Lab(api, tmp_path).prepare()
+            await api.until(
+                core("vm-templates", "persistentvolumeclaims", "golden"),
+                lambda claim: claim and claim["status"]["phase"] == "Bound",
+            )
+    finally:
+        process.terminate()
+        assert await asyncio.wait_for(process.wait(), 10) == 0
+
+
+async def test_an_unknown_part_is_refused_in_one_line(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "simulator.controllers", "--kubeconfig", str(tmp_path), "--only", "nope"]
+    process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
+    _, said = await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode == 2
+    assert said.decode().count("\n") == 1
+    assert "virt, cdi, csi, node, network" in said.decode()

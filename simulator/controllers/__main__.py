@@ -1,0 +1,80 @@
+"""`python -m simulator.controllers --kubeconfig FILE [--only PART,...]`: play parts beside any API server."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from kubernetes.aio.config import ConfigException
+
+from simulator.controllers.parts import Controllers, Part
+from simulator.delays import Delays
+from simulator.http_client import HttpClient
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> None:  # type: ignore[override]
+        """One line, without the usage above it."""
+        self.exit(2, f"controllers: {message}\n")
+
+
+def _parts(text: str) -> list[Part]:
+    try:
+        return [Part(name) for name in text.split(",")]
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{error}; there are {', '.join(Part)}") from error
+
+
+def _speed(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return value
+
+
+def arguments(given: Sequence[str]) -> argparse.Namespace:
+    """Read the command line; one line on stderr and exit status 2 for what cannot be."""
+    parser = _Parser(prog="python -m simulator.controllers", description=__doc__)
+    parser.add_argument("--kubeconfig", type=Path, required=True, metavar="FILE", help="how to reach the API server")
+    parser.add_argument("--only", type=_parts, default=list(Part), metavar="PART,...", help=f"of {', '.join(Part)}")
+    parser.add_argument("--speed", type=_speed, default=1.0, help="how many times faster than life (default: 1)")
+    parser.add_argument("--verbose", action="store_true", help="log what the controllers do")
+    return parser.parse_args(given)
+
+
+async def play(options: argparse.Namespace) -> None:
+    """Play until SIGTERM or SIGINT. Raises OSError, ConfigException for a kubeconfig that cannot be used."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with HttpClient.connect(options.kubeconfig) as client:
+        controllers = Controllers(client, Delays().scaled(options.speed), options.only)
+        try:
+            await controllers.start()
+            print(f"ready {','.join(options.only)}", flush=True)  # noqa: T201
+            await stop.wait()
+        finally:
+            await controllers.stop()
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    """The exit status: 0, or 2 for flags and files that cannot be used."""
+    options = arguments(sys.argv[1:] if given is None else given)
+    logging.basicConfig(level=logging.DEBUG if options.verbose else logging.WARNING, format="%(name)s: %(message)s")
+    logging.getLogger("asyncio").setLevel(logging.WARNING)
+    try:
+        asyncio.run(play(options))
+    except (OSError, ConfigException) as error:
+        print(f"controllers: {error}", file=sys.stderr)  # noqa: T201
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
