@@ -12,7 +12,7 @@ from simulator.controllers.claims import bound, claims_of_pod, class_of, waits_f
 from simulator.controllers.meta import controller_of, deleting, now, with_condition
 from simulator.controllers.resources import NODES, PODS, PVCS, STORAGE_CLASSES, VMIS
 from simulator.controllers.run_strategy import final, phase_of
-from simulator.controllers.runtime import Context, Controller
+from simulator.controllers.runtime import Context, Controller, key_of
 from simulator.controllers.workqueue import Key
 
 POD_NETWORK = "127.97."
@@ -31,6 +31,12 @@ class Pods(Controller):
         super().__init__(context)
         self._node = node
         self._due: dict[tuple[str, str], float] = {}
+        self._held: dict[Key, socket.socket] = {}
+
+    async def stop(self) -> None:
+        """Give all addresses back."""
+        for key in list(self._held):
+            self._held.pop(key).close()
 
     def watch(self) -> None:
         self.follow(PODS)
@@ -60,6 +66,8 @@ class Pods(Controller):
             return None
         pod = self.context.cache(PODS).get(*key)
         if pod is None:
+            if key in self._held:
+                self._held.pop(key).close()
             return None
         if deleting(pod):
             return await self._end(pod)
@@ -132,15 +140,20 @@ class Pods(Controller):
         wait = self._wait(pod, "start", self.delays.pod_start)
         if wait > 0:
             return wait
-        await self.context.set_status(PODS, pod, running(pod, self._address()))
+        await self.context.set_status(PODS, pod, running(pod, self._address(key_of(pod))))
         return None
 
-    def _address(self) -> str:
-        """A free pod address on which the API port can be listened on."""
+    def _address(self, key: Key) -> str:
+        """A new address for a pod. Other simulators on this machine take theirs from the same range, so it is held by
+        a socket (UDP, which nothing else uses there) for as long as the pod lives."""
         used = {(pod.get("status") or {}).get("podIP") for pod in self.context.cache(PODS)}
         while True:
             address = f"{POD_NETWORK}{random.randrange(256)}.{random.randrange(1, 255)}"
-            if address not in used and _free(address):
+            held = _hold(address) if address not in used else None
+            if held is not None:
+                if key in self._held:
+                    self._held.pop(key).close()
+                self._held[key] = held
                 return address
 
     async def _finish(self, pod: Obj) -> float | None:
@@ -175,13 +188,15 @@ class Pods(Controller):
         return None
 
 
-def _free(address: str) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind((address, API_PORT))
-        except OSError:
-            return False
-    return True
+def _hold(address: str) -> socket.socket | None:
+    """A socket that keeps `address`, None when it is taken."""
+    held = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        held.bind((address, API_PORT))
+    except OSError:
+        held.close()
+        return None
+    return held
 
 
 def running(pod: Obj, address: str) -> Obj:
