@@ -76,6 +76,10 @@ ATOMIC_TYPES = (
 """Structs that server-side apply takes as one value (`x-kubernetes-map-type: atomic`)."""
 
 
+ATOMIC_FIELDS = (("V1ServiceSpec", "selector"), ("V1PodSpec", "nodeSelector"))
+"""Maps that it takes as one value."""
+
+
 def extensions(merge: MergeList) -> Obj:
     """The marks that an OpenAPI document carries for such a list."""
     marks: Obj = {"x-kubernetes-patch-strategy": "merge"}

@@ -1,4 +1,4 @@
-"""CustomResourceDefinitions over HTTP: registration, validation, defaults, status, scale, versions, columns, the end."""
+"""CustomResourceDefinitions over HTTP: registration, validation, defaults, subresources, versions, columns, the end."""
 
 from __future__ import annotations
 
@@ -88,9 +88,12 @@ async def test_definition_is_accepted_and_established(things: Api) -> None:
         ({"metadata": {"name": "wrong.x.io"}}, 'must be spec.names.plural+"."+spec.group'),
         ({"spec": {**definition()["spec"], "group": ""}}, "spec.group: Required value"),
         ({"spec": {**definition()["spec"], "scope": "World"}}, 'spec.scope: Unsupported value: "World"'),
-        ({"spec": {**definition()["spec"], "versions": [{"name": "v1", "served": True, "storage": True}]}}, "schemas are required"),
+        (
+            {"spec": {**definition()["spec"], "versions": [{"name": "v1", "served": True, "storage": True}]}},
+            "schemas are required",
+        ),
     ],
-)  # fmt: skip
+)
 async def test_definition_that_cannot_be_is_refused(bare: Api, change: Obj, message: str) -> None:
     with pytest.raises(Failed) as caught:
         await bare.create(CRDS, definition() | change)
@@ -117,7 +120,7 @@ async def test_objects_are_defaulted_validated_and_pruned(things: Api) -> None:
 
 async def test_rules_compare_with_what_was(things: Api) -> None:
     await things.create(THINGS, thing("x", size=3))
-    with pytest.raises(Failed, match='Thing.x.io "x" is invalid: spec: Invalid value: "object": never shrinks'):
+    with pytest.raises(Failed, match=r'Thing\.x\.io "x" is invalid: spec: Invalid value: "object": never shrinks'):
         await things.merge(f"{THINGS}/x", {"spec": {"size": 2}})
 
 
@@ -131,9 +134,7 @@ async def test_generation_counts_the_spec_alone(things: Api) -> None:
 
 async def test_status_and_spec_are_written_apart(things: Api) -> None:
     made = await things.create(THINGS, thing("x"))
-    _, changed = await things.call(
-        "PUT", f"{THINGS}/x/status", {**made, "spec": {"size": 9}, "status": {"phase": "P"}}
-    )
+    _, changed = await things.call("PUT", f"{THINGS}/x/status", {**made, "spec": {"size": 9}, "status": {"phase": "P"}})
     assert (changed["spec"], changed["status"]) == ({"size": 1}, {"phase": "P"})
     plain = await things.merge(f"{THINGS}/x", {"spec": {"size": 5}, "status": {"phase": "Q"}})
     assert (plain["spec"], plain["status"]) == ({"size": 5}, {"phase": "P"})
@@ -205,7 +206,9 @@ async def test_openapi_describes_the_kind(things: Api) -> None:
     index = await things.get("/openapi/v3")
     document = await things.get(index["paths"]["apis/x.io/v1"]["serverRelativeURL"])
     schemas = document["components"]["schemas"]
-    kinds = [one["x-kubernetes-group-version-kind"] for one in schemas.values() if "x-kubernetes-group-version-kind" in one]
+    kinds = [
+        one["x-kubernetes-group-version-kind"] for one in schemas.values() if "x-kubernetes-group-version-kind" in one
+    ]
     assert [{"group": "x.io", "version": "v1", "kind": "Thing"}] in kinds
     patch = document["paths"]["/apis/x.io/v1/namespaces/{namespace}/things/{name}"]["patch"]
     assert "fieldValidation" in [one["name"] for one in patch["parameters"]]

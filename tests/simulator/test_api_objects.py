@@ -65,14 +65,23 @@ async def test_generated_names_differ(bare: Api) -> None:
     ("meta", "message"),
     [
         ({}, "metadata.name: Required value: name or generateName is required"),
-        ({"name": "Bad_Name"}, 'metadata.name: Invalid value: "Bad_Name": a lowercase RFC 1123 subdomain must consist of'),
+        (
+            {"name": "Bad_Name"},
+            'metadata.name: Invalid value: "Bad_Name": a lowercase RFC 1123 subdomain must consist of',
+        ),
         ({"name": "x" * 254}, "must be no more than 253 bytes"),
-        ({"name": "x", "labels": {"a": "b c"}}, 'metadata.labels: Invalid value: "b c": a valid label must be an empty string'),
+        (
+            {"name": "x", "labels": {"a": "b c"}},
+            'metadata.labels: Invalid value: "b c": a valid label must be an empty string',
+        ),
         ({"name": "x", "labels": {"-a": "b"}}, 'metadata.labels: Invalid value: "-a": name part must consist of'),
         ({"name": "x", "finalizers": ["a b"]}, 'metadata.finalizers: Invalid value: "a b"'),
-        ({"name": "x", "ownerReferences": [{"kind": "Pod", "apiVersion": "v1", "name": "p", "uid": ""}]}, "metadata.ownerReferences.uid"),
+        (
+            {"name": "x", "ownerReferences": [{"kind": "Pod", "apiVersion": "v1", "name": "p", "uid": ""}]},
+            "metadata.ownerReferences.uid",
+        ),
     ],
-)  # fmt: skip
+)
 async def test_metadata_that_cannot_be_is_invalid(bare: Api, meta: Obj, message: str) -> None:
     code, reason, said = await refused(bare, "POST", MAPS, {"metadata": meta})
     assert (code, reason) == (422, "Invalid")
@@ -234,7 +243,9 @@ async def test_secret_strings_are_stored_encoded(bare: Api) -> None:
 
 async def test_services_get_addresses_of_their_own(bare: Api) -> None:
     path = "/api/v1/namespaces/default/services"
-    made = [await bare.create(path, {"metadata": {"name": f"s{n}"}, "spec": {"ports": [{"port": 1}]}}) for n in range(3)]
+    made = [
+        await bare.create(path, {"metadata": {"name": f"s{n}"}, "spec": {"ports": [{"port": 1}]}}) for n in range(3)
+    ]
     addresses = [one["spec"]["clusterIP"] for one in made]
     assert len(set(addresses)) == 3
     assert all(address.startswith("127.96.") for address in addresses)

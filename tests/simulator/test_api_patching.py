@@ -89,7 +89,11 @@ def containers(*items: Obj) -> Obj:
             containers({"name": "a", "args": ["3"]}),
             containers({"name": "a", "args": ["3"]}),
         ),
-        ({"metadata": {"finalizers": ["a/a"]}}, {"metadata": {"finalizers": ["b/b"]}}, {"metadata": {"finalizers": ["a/a", "b/b"]}}),
+        (
+            {"metadata": {"finalizers": ["a/a"]}},
+            {"metadata": {"finalizers": ["b/b"]}},
+            {"metadata": {"finalizers": ["a/a", "b/b"]}},
+        ),
         (
             {"metadata": {"finalizers": ["a/a", "b/b"]}},
             {"metadata": {"$deleteFromPrimitiveList/finalizers": ["a/a"]}},
@@ -97,9 +101,13 @@ def containers(*items: Obj) -> Obj:
         ),
         ({"spec": {"a": 1, "nodeName": "x"}}, {"spec": {"$retainKeys": ["nodeName"]}}, {"spec": {"nodeName": "x"}}),
         ({"metadata": {"labels": {"a": "1"}}}, {"metadata": {"labels": {"a": None}}}, {"metadata": {"labels": {}}}),
-        ({"metadata": {"labels": {"a": "1"}}}, {"metadata": {"labels": {"$patch": "replace", "b": "2"}}}, {"metadata": {"labels": {"b": "2"}}}),
+        (
+            {"metadata": {"labels": {"a": "1"}}},
+            {"metadata": {"labels": {"$patch": "replace", "b": "2"}}},
+            {"metadata": {"labels": {"b": "2"}}},
+        ),
     ],
-)  # fmt: skip
+)
 def test_strategic_merge_patch(current: Obj, patch: Obj, result: Obj) -> None:
     before = repr(current)
     assert strategic.patched(current, patch, PODS) == result
@@ -121,8 +129,9 @@ def test_what_is_no_quantity(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "like", "text"), [(10 * 2**30, "1Gi", "10Gi"), (1536 * 2**20, "1Gi", "1536Mi"), (2, "4", "2"), (0, "1Gi", "0")]
-)  # fmt: skip
+    ("number", "like", "text"),
+    [(10 * 2**30, "1Gi", "10Gi"), (1536 * 2**20, "1Gi", "1536Mi"), (2, "4", "2"), (0, "1Gi", "0")],
+)
 def test_quantity_is_written_in_the_unit_of_its_limit(number: int, like: str, text: str) -> None:
     assert written(Decimal(number), like) == text
 

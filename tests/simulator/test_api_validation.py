@@ -27,29 +27,82 @@ def said(obj: Obj, tree: schema.Schema, old: Obj | None = None) -> list[str]:
         ({"type": "string"}, 1, 'a: Invalid value: "integer": a in body must be of type string: "integer"'),
         ({"type": "string"}, None, 'a: Invalid value: "null": a in body must be of type string: "null"'),
         ({"type": "boolean"}, "true", 'a: Invalid value: "string": a in body must be of type boolean: "string"'),
-        ({"type": "array", "items": {"type": "string"}}, {}, 'a: Invalid value: "object": a in body must be of type array: "object"'),
+        (
+            {"type": "array", "items": {"type": "string"}},
+            {},
+            'a: Invalid value: "object": a in body must be of type array: "object"',
+        ),
         ({"type": "string", "enum": ["x", "y"]}, "z", 'a: Unsupported value: "z": supported values: "x", "y"'),
         ({"type": "string", "pattern": "^[a-z]+$"}, "A", "a: Invalid value: \"A\": a in body should match '^[a-z]+$'"),
         ({"type": "string", "maxLength": 2}, "abc", "a: Too long: may not be more than 2 bytes"),
         ({"type": "string", "minLength": 2}, "a", 'a: Invalid value: "a": a in body should be at least 2 chars long'),
         ({"type": "integer", "minimum": 1}, 0, "a: Invalid value: 0: a in body should be greater than or equal to 1"),
         ({"type": "integer", "maximum": 5}, 6, "a: Invalid value: 6: a in body should be less than or equal to 5"),
-        ({"type": "number", "exclusiveMinimum": True, "minimum": 0}, 0, "a: Invalid value: 0: a in body should be greater than 0"),
+        (
+            {"type": "number", "exclusiveMinimum": True, "minimum": 0},
+            0,
+            "a: Invalid value: 0: a in body should be greater than 0",
+        ),
         ({"type": "integer", "multipleOf": 2}, 3, "a: Invalid value: 3: a in body should be a multiple of 2"),
-        ({"type": "string", "format": "date-time"}, "soon", 'a: Invalid value: "soon": a in body must be of type date-time: "soon"'),
+        (
+            {"type": "string", "format": "date-time"},
+            "soon",
+            'a: Invalid value: "soon": a in body must be of type date-time: "soon"',
+        ),
         ({"type": "string", "format": "uuid"}, "x", 'a: Invalid value: "x": a in body must be of type uuid: "x"'),
-        ({"type": "array", "maxItems": 1, "items": {"type": "string"}}, ["a", "b"], "a: Too many: 2: must have at most 1 items"),
-        ({"type": "array", "minItems": 1, "items": {"type": "string"}}, [], "a: Invalid value: []: a in body should have at least 1 items"),
-        ({"type": "array", "x-kubernetes-list-type": "set", "items": {"type": "string"}}, ["a", "a"], 'a[1]: Duplicate value: "a"'),
-        ({"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["n"], "items": {"type": "object", "properties": {"n": {"type": "string"}}}}, [{"n": "x"}, {"n": "x"}], 'a[1]: Duplicate value: {"n":"x"}'),
-        ({"x-kubernetes-int-or-string": True}, [], 'a: Invalid value: "array": a in body must be of type integer,string: "array"'),
+        (
+            {"type": "array", "maxItems": 1, "items": {"type": "string"}},
+            ["a", "b"],
+            "a: Too many: 2: must have at most 1 items",
+        ),
+        (
+            {"type": "array", "minItems": 1, "items": {"type": "string"}},
+            [],
+            "a: Invalid value: []: a in body should have at least 1 items",
+        ),
+        (
+            {"type": "array", "x-kubernetes-list-type": "set", "items": {"type": "string"}},
+            ["a", "a"],
+            'a[1]: Duplicate value: "a"',
+        ),
+        (
+            {
+                "type": "array",
+                "x-kubernetes-list-type": "map",
+                "x-kubernetes-list-map-keys": ["n"],
+                "items": {"type": "object", "properties": {"n": {"type": "string"}}},
+            },
+            [{"n": "x"}, {"n": "x"}],
+            'a[1]: Duplicate value: {"n":"x"}',
+        ),
+        (
+            {"x-kubernetes-int-or-string": True},
+            [],
+            'a: Invalid value: "array": a in body must be of type integer,string: "array"',
+        ),
         ({"type": "object", "properties": {"b": {"type": "string"}}, "required": ["b"]}, {}, "a.b: Required value"),
-        ({"type": "array", "items": {"type": "object", "required": ["b"], "properties": {"b": {"type": "string"}}}}, [{}], "a[0].b: Required value"),
-        ({"type": "object", "additionalProperties": {"type": "integer"}}, {"k": "v"}, 'a.k: Invalid value: "string": a.k in body must be of type integer: "string"'),
-        ({"type": "string", "anyOf": [{"pattern": "^a"}, {"pattern": "^b"}]}, "c", 'a: Invalid value: "c": "a" must validate at least one schema (anyOf)'),
-        ({"type": "string", "not": {"enum": ["x"]}}, "x", 'a: Invalid value: "x": "a" must not validate the schema (not)'),
+        (
+            {"type": "array", "items": {"type": "object", "required": ["b"], "properties": {"b": {"type": "string"}}}},
+            [{}],
+            "a[0].b: Required value",
+        ),
+        (
+            {"type": "object", "additionalProperties": {"type": "integer"}},
+            {"k": "v"},
+            'a.k: Invalid value: "string": a.k in body must be of type integer: "string"',
+        ),
+        (
+            {"type": "string", "anyOf": [{"pattern": "^a"}, {"pattern": "^b"}]},
+            "c",
+            'a: Invalid value: "c": "a" must validate at least one schema (anyOf)',
+        ),
+        (
+            {"type": "string", "not": {"enum": ["x"]}},
+            "x",
+            'a: Invalid value: "x": "a" must not validate the schema (not)',
+        ),
     ],
-)  # fmt: skip
+)
 def test_message(field: Obj, value: Any, message: str) -> None:
     assert said({"a": value}, of({"a": field})) == [message]
 
@@ -177,10 +230,13 @@ def test_defaults_fill_nested_objects_that_are_there() -> None:
     tree = of(
         {
             "spec": {"type": "object", "properties": {"n": {"type": "integer", "default": 1}}},
-            "list": {"type": "array", "items": {"type": "object", "properties": {"p": {"type": "string", "default": "TCP"}}}},
+            "list": {
+                "type": "array",
+                "items": {"type": "object", "properties": {"p": {"type": "string", "default": "TCP"}}},
+            },
             "gone": {"type": "object", "properties": {"n": {"type": "integer", "default": 1}}},
         }
-    )  # fmt: skip
+    )
     obj: Obj = {"spec": {"n": None}, "list": [{}, {"p": "UDP"}]}
     defaulting.default(obj, tree)
     assert obj == {"spec": {"n": 1}, "list": [{"p": "TCP"}, {"p": "UDP"}]}

@@ -57,6 +57,8 @@ def _schema(of: type[BaseModel]) -> tuple[Obj, list[str]]:
         merge = listmaps.KEYS.get((of.__name__, name))
         if merge and schema.get("type") == "array":
             schema |= listmaps.extensions(merge)
+        if (of.__name__, name) in listmaps.ATOMIC_FIELDS:
+            schema["x-kubernetes-map-type"] = "atomic"
         properties[name] = schema
         if info.is_required():
             required.append(name)
