@@ -102,7 +102,7 @@ def _rank(session: Session) -> tuple[int, datetime, str]:
 
 def free(clusters: Iterable[PooledCluster]) -> list[PooledCluster]:
     """The clusters that may be assigned, the longest-rested first."""
-    return sorted((cluster for cluster in clusters if is_free(cluster)), key=_rested)
+    return sorted((cluster for cluster in clusters if is_free(cluster)), key=rested)
 
 
 def is_free(cluster: PooledCluster) -> bool:
@@ -114,7 +114,8 @@ def is_free(cluster: PooledCluster) -> bool:
     )
 
 
-def _rested(cluster: PooledCluster) -> tuple[datetime, str]:
+def rested(cluster: PooledCluster) -> tuple[datetime, str]:
+    """What free clusters are ordered by: since when they rest, then their name."""
     return cluster.status.last_reset or LONG_AGO, cluster.name
 
 

@@ -10,7 +10,15 @@ from datetime import timedelta
 
 from pool import inputs
 from pool.bindings import Binding, bindings, choose, free, holds, patience_ends, place, queue, repairs
-from pool.errors import AlreadyExists, Conflict, NoClusterAvailable, NotHolder, UnknownSession, WaitTimeout
+from pool.errors import (
+    AlreadyExists,
+    Conflict,
+    NoClusterAvailable,
+    NotHolder,
+    UnknownCluster,
+    UnknownSession,
+    WaitTimeout,
+)
 from pool.forecast import expected_at
 from pool.kube.client import Object
 from pool.kube.resources import SESSIONS
@@ -25,6 +33,9 @@ from pool.state.store import Store
 
 logger = logging.getLogger(__name__)
 
+SPREAD = 64
+"""Free clusters, the longest-rested, among which writers part ways; more than any burst of lost races asks for."""
+
 
 class Assigning:
     """Who wants a cluster comes here."""
@@ -37,6 +48,8 @@ class Assigning:
         self.mirror = Mirror(store)
         self._usher = Usher(self.mirror, self._serve_queue)
         self._trying: set[str] = set()
+        # Races lost lately, less those won: how far newcomers spread over the free clusters.
+        self._contention = 0
 
     async def assign(self, session_id: str, spec: SessionSpec, wait_seconds: float | None) -> Session:
         """The session, Active with its cluster.
@@ -44,25 +57,32 @@ class Assigning:
         Raises NoClusterAvailable if none is free (within `wait_seconds`, None: now), UnknownPool if there are none.
         """
         # A free one in the mirror is enough to begin with; that there is none is only believed when read.
-        clusters = self.mirror.clusters
-        if not self._candidates(clusters):
+        candidates = self._mirrored()
+        if not candidates:
             clusters = await self._store.clusters()
-        if not clusters:
-            raise self._store.unknown_pool("no clusters")
-        known = any(cluster.status.assigned_session == session_id for cluster in clusters)
-        if not (wait_seconds or known or free(clusters)):
-            raise self._none_available(session_id, clusters)
-        session, made = await self._claim(session_id, spec, clusters)
+            if not clusters:
+                raise self._store.unknown_pool("no clusters")
+            candidates = self._not_tried(free(clusters))
+            known = any(cluster.status.assigned_session == session_id for cluster in clusters)
+            if not (wait_seconds or known or candidates):
+                raise self._none_available(session_id, clusters)
+        session, made = await self._claim(session_id, spec)
         if session.phase is SessionPhase.ACTIVE:
             return session
-        served = await self._serve(session, clusters, newcomer=made)
+        served = await self._serve_newcomer(session, candidates) if made else None
+        served = served or await self._serve(session)
         if served is None and wait_seconds:
             served = await self._wait(session, wait_seconds)
         return served or await self._give_up(session, made)
 
-    async def _claim(
-        self, session_id: str, spec: SessionSpec, clusters: Sequence[PooledCluster]
-    ) -> tuple[Session, bool]:
+    def _mirrored(self) -> list[PooledCluster]:
+        return self._not_tried(self.mirror.free(SPREAD))
+
+    def _not_tried(self, candidates: list[PooledCluster]) -> list[PooledCluster]:
+        """Without those another call of this process is about to lock, unless there are no others."""
+        return [c for c in candidates if c.name not in self._trying] or candidates
+
+    async def _claim(self, session_id: str, spec: SessionSpec) -> tuple[Session, bool]:
         """The session, pending or active with a cluster that is truly its own, and whether this call made it."""
         wanted = Session(metadata=Metadata(name=session_id, namespace=self._store.namespace), spec=spec)
         while True:
@@ -71,70 +91,72 @@ class Assigning:
             except AlreadyExists:
                 session = await self._store.find_session(session_id)
             try:
-                if session is not None and (kept := await self._keep(session, spec, clusters)) is not None:
+                if session is not None and (kept := await self._keep(session, spec)) is not None:
                     return kept, False
             except (Conflict, UnknownSession):
                 logger.debug("session %s changed while it was claimed", session_id)
 
-    async def _keep(self, session: Session, spec: SessionSpec, clusters: Sequence[PooledCluster]) -> Session | None:
+    async def _keep(self, session: Session, spec: SessionSpec) -> Session | None:
         """The session if it is still good; None after clearing away one that is over, so that its ID is free."""
         if session.phase is SessionPhase.PENDING:
-            if any(holds(cluster, session) for cluster in clusters):
-                return session
             return await self._keep_waiting(session, timedelta(seconds=spec.wait_seconds or 0))
         if session.phase.ended:
             await self._store.remove_session(session)
             return None
-        cluster = next((c for c in await self._store.clusters() if holds(c, session)), None)
-        if cluster is None:
+        if not await self._still_holds(session):
             await self._binder.settle(session.with_status(assigned_cluster=None), "its cluster was taken from it")
             return None
         await self._leases.expire(session.name)
         now = await self._store.find_session(session.name)
         return now if now is not None and now.phase is SessionPhase.ACTIVE else None
 
+    async def _still_holds(self, session: Session) -> bool:
+        try:
+            return holds(await self._store.cluster(session.status.assigned_cluster or ""), session)
+        except UnknownCluster:
+            return False
+
     async def _keep_waiting(self, session: Session, wait: timedelta) -> Session | None:
         """The pending session, for which somebody now waits so long; None after removing one that lost its place."""
         now, end = self._store.now(), patience_ends(session, timedelta())
-        if end is None or end >= now + wait:
+        if end is None or end >= now + wait or await self._locked_for(session):
             return session
         if end + self._store.queue_grace <= now:
             await self._store.remove_session(session)
             return None
         return await self._store.lengthen_wait(session, wait + (now - end))
 
-    async def _serve(self, session: Session, clusters: list[PooledCluster], *, newcomer: bool) -> Session | None:
-        """Get the session a cluster now. None if there is none for it, or others are before it."""
-        losses = 0
+    async def _locked_for(self, session: Session) -> PooledCluster | None:
+        locked = (c for c in await self._store.clusters() if c.phase is ClusterPhase.LOCKED)
+        return next((cluster for cluster in locked if holds(cluster, session)), None)
+
+    async def _serve_newcomer(self, session: Session, candidates: list[PooledCluster]) -> Session | None:
+        """Try one of the candidates without reading the queue, if that is fair. None if it was lost, or is not."""
+        if not candidates:
+            return None
+        cluster = choose(candidates, session.name, self._contention)
+        if not self._rested(cluster):
+            return None
+        return await self._try(Binding(session, cluster))
+
+    async def _serve(self, session: Session) -> Session | None:
+        """Get the session a cluster now, by the queue. None if there is none for it, or others are before it."""
         while True:
+            sessions = await self._store.sessions()
+            clusters = await self._store.clusters()
+            now = next((s for s in sessions if s.metadata.uid == session.metadata.uid), session)
+            if now.phase is SessionPhase.ACTIVE:
+                return now
             mine = next((c for c in clusters if holds(c, session) and c.phase is ClusterPhase.LOCKED), None)
             if mine is not None:
                 return await self._binder.activate(session, mine)
-            candidates = self._candidates(clusters)
-            if not candidates:
+            pairs = self._bindings(sessions, clusters)
+            own = next((pair for pair in pairs if pair.session.name == session.name), None)
+            if own is None:
                 return None
-            binding = Binding(session, choose(candidates, session.name, losses))
-            if losses or not newcomer or not self._rested(binding.cluster):
-                sessions = await self._store.sessions()
-                clusters = await self._store.clusters()
-                now = next((s for s in sessions if s.metadata.uid == session.metadata.uid), session)
-                if now.phase is SessionPhase.ACTIVE:
-                    return now
-                pairs = self._bindings(sessions, clusters)
-                own = next((pair for pair in pairs if pair.session.name == session.name), None)
-                if own is None:
-                    return None
-                binding = own
-            served = await self._try(binding)
+            served = await self._try(own)
             if served is not None:
                 return served
-            losses += 1
-            clusters = [c for c in clusters if c.name != binding.cluster.name]
-
-    def _candidates(self, clusters: Sequence[PooledCluster]) -> list[PooledCluster]:
-        """The free ones, without those another call of this process is about to lock."""
-        candidates = free(clusters)
-        return [c for c in candidates if c.name not in self._trying] or candidates
 
     def _rested(self, cluster: PooledCluster) -> bool:
         since = cluster.status.last_reset
@@ -144,9 +166,11 @@ class Assigning:
         name = binding.cluster.name
         self._trying.add(name)
         try:
-            return await self._binder.bind(binding)
+            served = await self._binder.bind(binding)
         finally:
             self._trying.discard(name)
+        self._contention = max(0, self._contention - 1) if served else min(4, self._contention + 1)
+        return served
 
     def _bindings(self, sessions: Sequence[Session], clusters: Sequence[PooledCluster]) -> list[Binding]:
         return bindings(sessions, clusters, self._store.now(), self._store.queue_grace)

@@ -9,9 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from bisect import bisect_left, insort
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import datetime
 
+from pool.bindings import free, is_free, rested
 from pool.errors import ApiError, ApiUnavailable
 from pool.kube.resources import POOLED_CLUSTERS
 from pool.models import PooledCluster
@@ -31,14 +34,19 @@ class Mirror:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._clusters: dict[str, PooledCluster] = {}
+        self._free: list[tuple[datetime, str]] = []
         self._current = False
         self._listeners: list[Changed] = []
         self._task: asyncio.Task[None] | None = None
 
     @property
-    def clusters(self) -> list[PooledCluster]:
-        """What the watch shows; empty while there is none or it is interrupted."""
-        return list(self._clusters.values()) if self._current else []
+    def current(self) -> bool:
+        """Whether there is a watch, and it is not interrupted."""
+        return self._current
+
+    def free(self, most: int) -> list[PooledCluster]:
+        """The longest-rested free clusters, as the watch shows them, at most so many; none while it is interrupted."""
+        return [self._clusters[name] for _, name in self._free[:most]] if self._current else []
 
     @asynccontextmanager
     async def following(self, changed: Changed) -> AsyncIterator[asyncio.Task[None]]:
@@ -84,15 +92,20 @@ class Mirror:
     async def _list(self) -> str:
         items, version = await self._store.kube.list_at(POOLED_CLUSTERS, self._store.namespace)
         self._clusters = {item["metadata"]["name"]: PooledCluster.from_object(item) for item in items}
+        self._free = [rested(cluster) for cluster in free(self._clusters.values())]
         self._current = True
         self._tell(None)
         return version
 
     def _note(self, kind: str, cluster: PooledCluster) -> None:
+        before = self._clusters.pop(cluster.name, None)
+        if before is not None and is_free(before):
+            del self._free[bisect_left(self._free, rested(before))]
         if kind == "DELETED":
-            self._clusters.pop(cluster.name, None)
             return
         self._clusters[cluster.name] = cluster
+        if is_free(cluster):
+            insort(self._free, rested(cluster))
         self._tell(cluster)
 
     def _tell(self, cluster: PooledCluster | None) -> None:

@@ -139,7 +139,9 @@ class PoolState:
         try:
             return await self._assigning.assign(name, spec, wait_seconds)
         finally:
-            await self.history.drain()
+            # Who follows the clusters stays: its events are written beside the next call.
+            if not self._assigning.mirror.current:
+                await self.history.drain()
 
     async def serve_queue(self) -> int:
         """Finish half-done handovers and bind whom there are clusters for. Returns how much was done."""
