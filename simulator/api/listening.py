@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from typing import Any
 
@@ -25,7 +26,8 @@ class Listener:
 
     async def open(self, host: str, port: int = 0) -> int:
         """Listen, and return the port. Raises OSError when the address is taken."""
-        server = web.Server(self._handle, access_log=None, keepalive_timeout=120.0)
+        # Cancelled when the client goes away, so that its watch does not live on.
+        server = web.Server(self._handle, access_log=None, keepalive_timeout=120.0, handler_cancellation=True)
         self._runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, host, port, ssl_context=self._context, backlog=1024)
@@ -47,7 +49,8 @@ class Listener:
         body = await http.content.read() if http.body_exists else b""
         headers = _headers(http)
         request = Request(http.method, http.path, http.query, headers, body, None, _certificate(http))
-        answer = await self._api.handle(request)
+        # What was begun is finished, whether or not the client waits for the answer.
+        answer = await asyncio.shield(self._api.handle(request))
         extra = dict(answer.headers)
         response: web.StreamResponse
         if answer.stream is None:

@@ -177,9 +177,9 @@ class ApiServer:
 
     def _watch(self, call: Call, form: Wanted) -> Response:
         watch = Watch(self.store, call, form.events(call) or encoder(call.kind, call.target.version))
-        self.watches.add(watch)
 
         async def stream() -> AsyncIterator[bytes]:
+            self.watches.add(watch)
             try:
                 async for chunk in watch.chunks():
                     yield chunk

@@ -21,6 +21,9 @@ def _namespace(obj: Obj, old: Obj | None) -> None:
     if old is None:
         obj["spec"] = {"finalizers": ["kubernetes"]}
         obj["status"] = {"phase": "Active"}
+    elif not old["metadata"].get("deletionTimestamp") or "spec" not in obj:
+        # Only a namespace that is being deleted can be finalized.
+        obj["spec"] = old["spec"]
 
 
 def _pod(obj: Obj, old: Obj | None) -> None:

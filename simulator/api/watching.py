@@ -91,6 +91,7 @@ class Watch:
         self._pending: list[Change] = []
         self._news = asyncio.Event()
         self._closed = False
+        self.ended = asyncio.Event()
 
     def close(self) -> None:
         """End the stream after what is pending, as a dropped connection would."""
@@ -120,6 +121,7 @@ class Watch:
                 yield chunk
         finally:
             stop()
+            self.ended.set()
 
     def _initial(self, start: int) -> bytes:
         stored = self._store.list(self._kind.collection, self._namespace)

@@ -148,7 +148,9 @@ async def test_namespace_takes_its_content_along_and_refuses_new(bare: Api) -> N
     await bare.until("/api/v1/namespaces/n", said)
     assert (await bare.get("/api/v1/namespaces/n"))["status"]["phase"] == "Terminating"
     assert await bare.find(f"{inside}/free") is None
-    with pytest.raises(Failed, match="unable to create new content in namespace n because it is being terminated") as caught:
+    with pytest.raises(
+        Failed, match="unable to create new content in namespace n because it is being terminated"
+    ) as caught:
         await bare.create(inside, config("late"))
     assert caught.value.code == 403
     assert caught.value.body["details"]["causes"][0]["reason"] == "NamespaceTerminating"

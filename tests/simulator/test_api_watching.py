@@ -47,9 +47,7 @@ async def test_watch_without_a_version_begins_with_what_is_there(bare: Api) -> N
 
 async def test_initial_events_end_with_a_marked_bookmark(bare: Api) -> None:
     await bare.create(MAPS, config("x", a="b"))
-    path = (
-        f"{MAPS}?labelSelector=a&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"
-    )
+    path = f"{MAPS}?labelSelector=a&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"
     async for type_, obj in bare.events(path):
         if type_ == "BOOKMARK":
             assert obj["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
@@ -99,6 +97,22 @@ async def test_a_burst_reaches_every_watcher_whole_and_in_order(bare: Api) -> No
         await bare.create(MAPS, config(f"x{number}"))
     wanted = [("ADDED", f"x{number}") for number in range(200)]
     assert all(found == wanted for found in await asyncio.gather(*watchers))
+
+
+async def test_watch_ends_with_its_client(bare: Api, api_server: Simulator) -> None:
+    opened = asyncio.Event()
+
+    async def look() -> None:
+        async for _ in bare.events(f"{MAPS}?labelSelector=none", opened):
+            raise AssertionError("there is nothing to tell")
+
+    looking = asyncio.create_task(look())
+    await asyncio.wait_for(opened.wait(), 5)
+    (watch,) = api_server.api.watches
+    looking.cancel()
+    async with asyncio.timeout(5):
+        await watch.ended.wait()
+    assert api_server.api.store.followers(("", "configmaps"), "default") == 0
 
 
 async def test_client_begins_anew_after_a_loss_and_tells_what_vanished(api_server: Simulator) -> None:

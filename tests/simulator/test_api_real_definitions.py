@@ -1,0 +1,51 @@
+"""The real definitions of KubeVirt, CDI and the CSI snapshotter, where they are at hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from simulator.api import crds, defaulting
+from simulator.api.validation import validate
+
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "kubevirt" / "crds"
+FILES = sorted(SHARED.glob("*.yaml"))
+pytestmark = pytest.mark.skipif(not FILES, reason="the real definitions are not on this machine")
+
+
+def definition(path: Path) -> Any:
+    return yaml.load(path.read_text(), Loader=yaml.CSafeLoader)  # noqa: S506
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_real_definition_is_accepted(path: Path) -> None:
+    crd = definition(path)
+    crds.prepare(crd, None)
+    assert crds.faults(crd, None) == []
+    assert crds.kind_of(crd).plural == crd["spec"]["names"]["plural"]
+
+
+@pytest.mark.skipif(not (SHARED / "virtualmachines.kubevirt.io.yaml").exists(), reason="no VirtualMachine definition")
+def test_real_schema_judges_a_virtual_machine() -> None:
+    crd = definition(SHARED / "virtualmachines.kubevirt.io.yaml")
+    schema = crds.kind_of(crd).versions["v1"].schema
+    assert schema is not None
+    disks = [{"name": "root", "disk": {"bus": "virtio"}}]
+    template = {"spec": {"domain": {"devices": {"disks": disks}, "typo": 1}}}
+    vm = {
+        "apiVersion": "kubevirt.io/v1",
+        "kind": "VirtualMachine",
+        "metadata": {"name": "x"},
+        "spec": {"template": template},
+    }
+    removed: list[str] = []
+    defaulting.prune(vm, schema, root=True, removed=removed)
+    assert removed == ["spec.template.spec.domain.typo"]
+    assert validate(vm, None, schema) == []
+    vm["spec"] = {"template": {"spec": {}}}
+    # The definition has CEL rules, so a second cause says that they were not checked.
+    missing, *_ = validate(vm, None, schema)
+    assert (missing.field, missing.message) == ("spec.template.spec.domain", "Required value")
