@@ -31,7 +31,7 @@ up: setup ## the same, left running: Prefect UI with every deployment, until Ctr
 	@$(BIN)/python -m demo --speed $(SPEED) --keep
 
 test: setup ## run the whole test suite
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup
 
 check: setup ## format, lint, strict types, import contracts, generated files
 	$(BIN)/ruff format --check .

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 from prefect.testing.utilities import prefect_test_harness
 
 from flows.runtime import Connection, connected
 from simulator.app import Simulator
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have all of these run in one process, so that there is one Prefect server however many processes test."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group("prefect"))
 
 
 @pytest.fixture(scope="session")
