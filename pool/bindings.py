@@ -85,7 +85,7 @@ def patience_ends(session: Session, grace: timedelta) -> datetime | None:
 
 
 def queue(sessions: Iterable[Session], now: datetime, grace: timedelta) -> list[Session]:
-    """The pending sessions that somebody still waits for: by priority, then age, then name."""
+    """The pending sessions that somebody still waits for: by priority, then age."""
     return sorted((session for session in sessions if _waits(session, now, grace)), key=_rank)
 
 
@@ -96,8 +96,9 @@ def _waits(session: Session, now: datetime, grace: timedelta) -> bool:
     return end is None or now < end
 
 
-def _rank(session: Session) -> tuple[int, datetime, str]:
-    return -session.spec.priority, session.metadata.creation_timestamp or LONG_AGO, session.name
+def _rank(session: Session) -> tuple[int, datetime, datetime, str]:
+    spec, created = session.spec, session.metadata.creation_timestamp or LONG_AGO
+    return -spec.priority, created, spec.requested_at or created, session.name
 
 
 def free(clusters: Iterable[PooledCluster]) -> list[PooledCluster]:

@@ -352,6 +352,8 @@ class SessionSpec(Model):
     """How long the session may keep its cluster, from the assignment; the pool's default if left out."""
     priority: Priority = 0
     """Higher is served first; then by age."""
+    requested_at: Time | None = None
+    """When it was asked for, by the asker's clock: the order within one second of creation."""
     wait_seconds: Count | None = None
     """Seconds after creation for which somebody waits for a cluster; left out, the session waits until it is served."""
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from pool import inputs
 from pool.bindings import Binding, bindings, choose, free, holds, patience_ends, place, queue, repairs
@@ -132,7 +132,8 @@ class Assigning:
 
     async def _serve_newcomer(self, session: Session, candidates: list[PooledCluster]) -> Session | None:
         """Try one of the candidates without reading the queue, if that is fair. None if it was lost, or is not."""
-        if not candidates:
+        if not candidates or self._trying:
+            # Several at once part ways by their places in the queue, not by losing races.
             return None
         cluster = choose(candidates, session.name, self._contention)
         if not self._rested(cluster):
@@ -175,13 +176,16 @@ class Assigning:
     def _bindings(self, sessions: Sequence[Session], clusters: Sequence[PooledCluster]) -> list[Binding]:
         return bindings(sessions, clusters, self._store.now(), self._store.queue_grace)
 
-    async def serve_queue(self) -> int:
-        """Finish what is half done and bind every pending session there is a cluster for. Returns how many were."""
+    async def serve_queue(self, only: str | None = None) -> int:
+        """Finish what is half done and bind every pending session there is a cluster for. Returns how much was done.
+
+        `only` binds this one cluster and repairs nothing: several who made one available each do not collide.
+        """
         sessions = await self._store.sessions()
         clusters = await self._store.clusters()
-        done = await self._binder.repair(repairs(sessions, clusters))
+        done = 0 if only else await self._binder.repair(repairs(sessions, clusters))
         for pair in self._bindings(sessions, clusters):
-            done += await self._help(pair)
+            done += only in (None, pair.cluster.name) and await self._help(pair)
         return done
 
     async def _help(self, pair: Binding) -> bool:
@@ -266,7 +270,11 @@ class Assigning:
         return NoClusterAvailable(session_id, counts, expected_at(clusters, self._store.now()))
 
 
-def spec_of(ttl_seconds: int | None, priority: int, wait_seconds: float | None, longest: timedelta) -> SessionSpec:
-    """What is asked for, checked. `longest` bounds the time to live. Raises InvalidInput."""
+def spec_of(
+    ttl_seconds: int | None, priority: int, wait_seconds: float | None, *, longest: timedelta, now: datetime
+) -> SessionSpec:
+    """What is asked for `now`, checked. `longest` bounds the time to live. Raises InvalidInput."""
     ttl = None if ttl_seconds is None else min(ttl_seconds, int(longest.total_seconds()))
-    return SessionSpec(ttl_seconds=ttl, priority=inputs.priority(priority), wait_seconds=math.ceil(wait_seconds or 0))
+    return SessionSpec(
+        requested_at=now, ttl_seconds=ttl, priority=inputs.priority(priority), wait_seconds=math.ceil(wait_seconds or 0)
+    )

@@ -135,7 +135,8 @@ class PoolState:
         """
         name = inputs.session_id(session_id)
         inputs.time_to_live(ttl_seconds, self.settings)
-        spec = spec_of(ttl_seconds, priority, wait_seconds, timedelta(seconds=self.settings.max_ttl_seconds))
+        longest = timedelta(seconds=self.settings.max_ttl_seconds)
+        spec = spec_of(ttl_seconds, priority, wait_seconds, longest=longest, now=self._store.now())
         try:
             return await self._assigning.assign(name, spec, wait_seconds)
         finally:
@@ -264,7 +265,7 @@ class PoolState:
         """Hand a cluster that became available to whoever waits. The operation is done whatever comes of it."""
         try:
             if cluster.phase is ClusterPhase.AVAILABLE:
-                await self._assigning.serve_queue()
+                await self._assigning.serve_queue(cluster.name)
         except PoolError as error:
             logger.warning("queue not served after %s became available: %s", cluster.name, error)
         await self.history.drain()

@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 LOOK_AGAIN = 5.0
 """Seconds after which the queue is looked at even without news: a helper that died mid-way makes none."""
+HESITATE = 0.1
+"""Seconds, at most, before acting on news: whoever made the cluster available hands it on himself."""
 HOLD_BACK = 0.3
 """Seconds, at most, to leave the queue's head to the process that waits for it; some handovers fit in."""
 
@@ -65,6 +67,7 @@ class Usher:
                 try:
                     async with asyncio.timeout(LOOK_AGAIN):
                         await self._news.wait()
+                    await asyncio.sleep(random.uniform(0.3, 1.0) * HESITATE)
                 except TimeoutError:
                     logger.debug("no news of clusters for %g s, looking again", LOOK_AGAIN)
             await following

@@ -42,6 +42,11 @@ def test_priority_goes_before_age() -> None:
     assert pairs(sessions, [cluster("c1")]) == [("exam", "c1")]
 
 
+def test_within_one_second_the_earlier_wish_is_first() -> None:
+    sessions = [session("a", spec={"requested_at": at(0.7)}), session("b", spec={"requested_at": at(0.2)})]
+    assert pairs(sessions, [cluster("c1")]) == [("b", "c1")]
+
+
 def test_longest_rested_cluster_is_first_and_one_never_reset_before_all() -> None:
     clusters = [cluster("c1", last_reset=at(50)), cluster("c2", last_reset=at(10)), cluster("c3")]
     assert [c.name for c in free(clusters)] == ["c3", "c2", "c1"]

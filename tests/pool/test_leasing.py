@@ -12,12 +12,15 @@ ended        any               begins anew              nothing
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from pool.bindings import Binding
 from pool.errors import (
+    ApiUnavailable,
     InvalidInput,
     NoClusterAvailable,
     NotHolder,
@@ -29,6 +32,7 @@ from pool.kube.resources import POOLED_CLUSTERS, SESSIONS
 from pool.lifecycle import SessionPhase
 from pool.models import Metadata, OperationKind, Session
 from pool.state.binder import Binder
+from simulator.app import Simulator
 from tests.pool.builders import operation
 from tests.pool.lab import Lab
 
@@ -141,7 +145,7 @@ async def test_the_queue_is_first_come_first_served_but_for_priority(lab: Lab) -
         await lab.watching.until(
             SESSIONS, name, "cks-pool", lambda s: (s or {}).get("status", {}).get("message"), timeout=10, what="a place"
         )
-        await _until_next_second(lab)
+        lab.clock.forward(1)
     order = []
     for turn in range(3):
         await lab.reset("c1", f"run{turn}")
@@ -151,20 +155,6 @@ async def test_the_queue_is_first_come_first_served_but_for_priority(lab: Lab) -
         waiting.pop(name)
         await lab.state.release(name)
     assert order == ["exam", "slow", "late"]
-
-
-async def _until_next_second(lab: Lab) -> None:
-    """Creation times have whole seconds; the queue's order within one is by name."""
-    probe = 0
-    first = last = ""
-    while first == last:
-        probe += 1
-        made = await lab.kube.create(
-            SESSIONS, SESSIONS.manifest(f"probe{probe}", "cks-pool", spec={"waitSeconds": 0}), "cks-pool"
-        )
-        await lab.kube.delete(SESSIONS, f"probe{probe}", "cks-pool")
-        last = made["metadata"]["creationTimestamp"]
-        first = first or last
 
 
 async def test_released_and_assigned_four_times_all_four_clusters_get_their_turn(lab: Lab) -> None:
@@ -431,6 +421,17 @@ async def test_an_abandoned_pending_session_found_by_a_retry_is_served(lab: Lab)
     lab.clock.forward(3600)
     session = await lab.state.assign("alice")
     assert session.status.assigned_cluster == "cluster1"
+
+
+async def test_an_outage_never_looks_like_an_empty_pool(tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        async with Simulator(controllers=False, kubeconfig=tmp_path / "kubeconfig"):
+            lab = await stack.enter_async_context(Lab.open(tmp_path / "kubeconfig"))
+            await lab.pool(1)
+        lab.kube._patience = 0.1
+        for attempt in (lab.state.assign("alice"), lab.state.stats(), lab.state.expire_due(), lab.state.serve_queue()):
+            with pytest.raises(ApiUnavailable):
+                await attempt
 
 
 async def test_a_cluster_cordoned_in_the_last_moment_is_not_locked(lab: Lab) -> None:
