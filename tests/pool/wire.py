@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from simulator.api.errors import ApiError
@@ -33,6 +33,8 @@ class Wire:
     calls: Counter[tuple[str, str]] = field(default_factory=Counter)
     """How often which verb came for which resource."""
     faults: list[Fault] = field(default_factory=list)
+    before: Callable[[Target], Awaitable[None]] | None = None
+    """Is awaited before a call is carried out: to hold it up, or to have something happen just then."""
     watched: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once a watch is served."""
 
@@ -78,6 +80,8 @@ class Wire:
         if request.user is not None:
             return await call()
         self.calls[target.verb, target.plural] += 1
+        if self.before is not None:
+            await self.before(target)
         for fault in self.faults:
             if fault.times > 0 and fault.match(request, target):
                 fault.times -= 1

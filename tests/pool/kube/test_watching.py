@@ -12,6 +12,9 @@ from pool.kube.client import Kube
 from pool.kube.resources import CONFIG_MAPS
 from pool.kube.watching import Watching
 from simulator.api.errors import ApiError as Refusal
+from simulator.api.requests import Target
+from simulator.app import Simulator
+from simulator.client import GVR
 from tests.pool.wire import EXPIRED, UNAVAILABLE, Wire
 
 
@@ -60,14 +63,24 @@ async def test_a_deletion_ends_a_wait(kube: Kube, watching: Watching) -> None:
         await kube.delete(CONFIG_MAPS, "one", "default")
 
 
-async def test_old_news_decide_nothing(kube: Kube, watching: Watching) -> None:
-    await kube.create(CONFIG_MAPS, config_map("one", key="ready"))
-    await until(watching, "one", "ready")
-    for value in ("ready", "busy", "ready", "busy"):
-        await kube.patch(CONFIG_MAPS, "one", {"data": {"key": value}}, "default")
-        if value == "busy":
-            with pytest.raises(WaitTimeout):
-                await until(watching, "one", "ready", timeout=0.05)
+async def test_old_news_decide_nothing(api_server: Simulator, kube: Kube, watching: Watching, wire: Wire) -> None:
+    """The watch is behind: it still has to tell of a `ready` that the wait's own read knows to be over."""
+    await kube.create(CONFIG_MAPS, config_map("one", key="busy"))
+    read = asyncio.Event()
+
+    async def lag(target: Target) -> None:
+        if target.verb == "watch":
+            await read.wait()
+        if target.verb == "get":
+            for value in ("ready", "busy"):
+                where = GVR("", "v1", "configmaps")
+                await api_server.client.patch(where, "one", {"data": {"key": value}}, "default")
+            read.set()
+
+    wire.before = lag
+    with pytest.raises(WaitTimeout):
+        await until(watching, "one", "ready", timeout=0.3)
+    assert read.is_set()
 
 
 async def test_many_waits_share_one_watch(kube: Kube, watching: Watching, wire: Wire) -> None:

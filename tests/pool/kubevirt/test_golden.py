@@ -12,6 +12,7 @@ from pool.guest.canary import plant_canary
 from pool.kube.resources import VM_SNAPSHOTS, VMIS, VMS
 from pool.kubevirt.machines import stop, wait_stopped
 from pool.kubevirt.manifests import snapshot
+from pool.kubevirt.snapshots import ensure_snapshot
 from tests.pool.kubevirt.conftest import Bench, now
 
 
@@ -50,17 +51,29 @@ async def test_taking_it_again_changes_nothing(bench: Bench) -> None:
 
 async def test_a_stop_that_nobody_saw_end_well_is_made_again(bench: Bench) -> None:
     await bench.bootstrap()
+    await bench.take_golden()  # an earlier clean stop proves nothing of the next one
     for machine in bench.cluster.machines:
         await stop(bench.kube, machine)
     for machine in bench.cluster.machines:
         await wait_stopped(bench.watching, machine, timeout=10)
     with pytest.raises(SnapshotFailed, match="cleanly stopped"):
-        await golden.snapshot_both(bench.kube, bench.watching, bench.cluster, bench.settings, generation=1)
+        await golden.snapshot_both(bench.kube, bench.watching, bench.cluster, bench.settings, generation=2)
 
-    await bench.take_golden()
+    await bench.take_golden(2)
 
     notes = [one["metadata"]["annotations"] for one in await bench.kube.list(VM_SNAPSHOTS, "cluster1")]
     assert len({note["cks.io/golden-stop"] for note in notes}) == 1
+
+
+async def test_a_pair_is_of_one_stop(bench: Bench) -> None:
+    await bench.bootstrap()
+    await stopped(bench)
+    pair = await golden.snapshot_both(bench.kube, bench.watching, bench.cluster, bench.settings, generation=1)
+    assert await golden.taken(bench.kube, bench.cluster, 1)
+    notes = dict(pair["wk-cluster1"]["metadata"]["annotations"]) | {"cks.io/golden-stop": "another"}
+    await ensure_snapshot(bench.kube, bench.watching, bench.cluster.worker, "wk-snap", notes, bench.settings)
+    assert await golden.taken(bench.kube, bench.cluster, 1) is None
+    assert await golden.taken(bench.kube, bench.cluster, 2) is None
 
 
 async def test_a_snapshot_of_a_running_vm_is_taken_again(bench: Bench) -> None:
