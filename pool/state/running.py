@@ -130,7 +130,9 @@ async def _beat(handle: OperationHandle) -> None:
     while True:
         await asyncio.sleep(settings.operation_heartbeat)
         if handle.settled:
-            return
+            # It is being ended; should that fail, the run goes on and so do its heartbeats.
+            last = loop.time()
+            continue
         try:
             async with asyncio.timeout(settings.operation_grace - (loop.time() - last)):
                 await handle.heartbeat()
@@ -145,9 +147,8 @@ async def _beat(handle: OperationHandle) -> None:
                     cure="the API server was gone too long; start the operation again",
                 ) from error
         except StaleOperation:
-            if handle.settled:
-                return
-            raise
+            if not handle.settled:
+                raise
 
 
 async def _fail(handle: OperationHandle, error: Exception) -> None:
