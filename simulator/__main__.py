@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from simulator.api.faults import Fault, FaultKind, parse
 from simulator.app import Simulator
 
 
@@ -35,6 +36,13 @@ def _port(text: str) -> int:
     return int(text)
 
 
+def _fault(text: str) -> Fault:
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def arguments(given: Sequence[str]) -> argparse.Namespace:
     """Read the command line; one line on stderr and exit status 2 for what cannot be."""
     parser = _Parser(prog="python -m simulator", description=__doc__)
@@ -42,6 +50,16 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--port", type=_port, default=0, help="port on 127.0.0.1 (default: a free one)")
     parser.add_argument("--speed", type=_positive, default=1.0, help="how many times faster than life (default: 1)")
     parser.add_argument("--seed", type=int, default=None, help="makes what is random repeatable")
+    parser.add_argument(
+        "--fault",
+        type=_fault,
+        action="append",
+        default=[],
+        metavar="KIND,OPTION=VALUE,...",
+        help=f"let requests fail: {', '.join(FaultKind)}; options: verbs (a+b), resource, namespace, name, probability,"
+        " count, per-object, after, seconds, code. Example: error,code=500,resource=sessions,probability=0.1",
+    )
+    parser.add_argument("--fault-admin", action="store_true", help="let faults be added by POST /simulator/faults")
     parser.add_argument("--no-controllers", action="store_true", help="only the Kubernetes API")
     parser.add_argument("--verbose", action="store_true", help="log what the controllers do")
     return parser.parse_args(given)
@@ -59,6 +77,8 @@ async def serve(options: argparse.Namespace) -> None:
         kubeconfig=options.kubeconfig,
         controllers=not options.no_controllers,
         seed=options.seed,
+        faults=options.fault,
+        fault_admin=options.fault_admin,
     )
     async with simulator:
         print(f"ready {simulator.url} kubeconfig {options.kubeconfig}", flush=True)  # noqa: T201

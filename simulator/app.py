@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import importlib
 import secrets
+from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from simulator import certificates, kubeconfig
+from simulator.api.fault_admin import PATH, FaultAdmin
+from simulator.api.faults import Fault, Faults
 from simulator.api.listening import Listener
 from simulator.api.local import LocalClient
 from simulator.api.requests import ADMIN, User
@@ -26,7 +29,8 @@ class Simulator:
     """An API server on loopback, with controllers and guests unless `controllers` is False, in the running loop.
 
     `port` 0 takes a free one; `speed` divides all delays (`delays`, the standard table unless given);
-    `kubeconfig` is written when the server answers.
+    `kubeconfig` is written when the server answers; `faults` hit requests over HTTP (more by `faults.add`), with
+    `fault_admin` also by POST to /simulator/faults; `seed` makes what chance decides about them repeatable.
     An async context manager. `url`, `kubeconfig_path`, `api` and `client` (as the admin) are there within.
     """
 
@@ -39,6 +43,8 @@ class Simulator:
         controllers: bool = True,
         seed: int | None = None,
         delays: Delays | None = None,
+        faults: Iterable[Fault] = (),
+        fault_admin: bool = False,
     ) -> None:
         self.kubeconfig_path = kubeconfig
         self.url = ""
@@ -46,6 +52,11 @@ class Simulator:
         admin = User(ADMIN.name, ADMIN.groups)
         root_ca = certificates.shared()[0].certificate_pem.decode()
         self.api = ApiServer(tokens={self.token: admin}, root_ca=root_ca)
+        self.faults = Faults(self.api.store, seed)
+        self.faults.faults += faults
+        self.api.middlewares.append(self.faults)
+        if fault_admin:
+            self.api.pages[PATH] = FaultAdmin(self.faults)
         self.client = LocalClient(self.api)
         self.delays = (delays or Delays()).scaled(speed)
         self.seed = seed

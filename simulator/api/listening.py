@@ -8,7 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
-from simulator.api.requests import Request
+from simulator.api.requests import Dropped, Request
 from simulator.api.server import WARNED, ApiServer
 
 BODY_LIMIT = 3 * 1024 * 1024
@@ -50,7 +50,10 @@ class Listener:
         headers = _headers(http)
         request = Request(http.method, http.path, http.query, headers, body, None, _certificate(http))
         # What was begun is finished, whether or not the client waits for the answer.
-        answer = await asyncio.shield(self._api.handle(request))
+        try:
+            answer = await asyncio.shield(self._api.handle(request))
+        except Dropped:
+            return _broken(http)
         extra = dict(answer.headers)
         response: web.StreamResponse
         if answer.stream is None:
@@ -67,6 +70,13 @@ class Listener:
         if answer.stream is not None:
             await _send(http, response, answer.stream)
         return response
+
+
+def _broken(http: web.BaseRequest) -> web.StreamResponse:
+    """Break the connection; the answer made up here reaches nobody."""
+    if http.transport is not None:
+        http.transport.abort()
+    return web.Response(status=500)
 
 
 async def _send(http: web.BaseRequest, response: web.StreamResponse, stream: Any) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,6 +54,12 @@ class Response:
     headers: dict[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     stream: AsyncIterator[bytes] | None = None
+    close: Callable[[], None] | None = None
+    """Ends the stream."""
+
+
+class Dropped(Exception):
+    """The connection is to be broken without an answer."""
 
 
 def answer(content: Any, status: int = 200, content_type: str = JSON) -> Response:

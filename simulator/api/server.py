@@ -23,7 +23,7 @@ from simulator.api.negotiation import Wanted, wanted
 from simulator.api.quotas import Quotas
 from simulator.api.rbac import Authorizer, denied
 from simulator.api.registry import Registry
-from simulator.api.requests import Request, Response, Target, User, answer, failure, target
+from simulator.api.requests import Dropped, Request, Response, Target, User, answer, failure, target
 from simulator.api.seeds import seed
 from simulator.api.store import Store, Stored
 from simulator.api.virtual import Virtual
@@ -61,6 +61,8 @@ class ApiServer:
         self.registry = Registry(builtin.host() if kinds is None else kinds)
         self.admission: list[Hook] = [Addresses(self.store, service_cidr)]
         self.middlewares: list[Middleware] = []
+        self.pages: dict[str, Callable[[Request], Response]] = {}
+        """Further paths that are no resource; who may call them is judged as for all paths."""
         self.authenticator = Authenticator(self.store, tokens, token_key)
         self.authorizer = Authorizer(self.store)
         self.quotas = Quotas(self.store, lambda: [kind.collection for kind in self.registry if kind.namespaced])
@@ -115,6 +117,8 @@ class ApiServer:
             return await self._through(request, where, user)
         except ApiError as error:
             return failure(error)
+        except Dropped:
+            raise
         except Exception:
             log.exception("%s %s failed", request.method, request.path)
             return failure(ApiError(500, "InternalError", "Internal error occurred: see the simulator's log"))
@@ -135,7 +139,8 @@ class ApiServer:
     def _plain(self, request: Request, where: Target, user: User) -> Response:
         if not self._documents.public(where.rest):
             self._authorize(user, where)
-        return self._documents.respond(request, where.rest)
+        page = self.pages.get(where.rest)
+        return page(request) if page is not None else self._documents.respond(request, where.rest)
 
     async def _resource(self, request: Request, where: Target, user: User) -> Response:
         handler = self._aggregated.get((where.group, where.version, where.plural))
@@ -186,7 +191,7 @@ class ApiServer:
             finally:
                 self.watches.discard(watch)
 
-        return Response(content_type=form.content_type, stream=stream())
+        return Response(content_type=form.content_type, stream=stream(), close=watch.close)
 
     async def _write(self, call: Call, verb: str, form: Wanted) -> Response:
         if verb == "create":

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from simulator.__main__ import main
+
 STARTS_WITHIN = 2.0
 """Seconds on an idle machine; tests share theirs, so they allow three times as much."""
 
@@ -48,16 +50,27 @@ async def test_serves_until_stopped(tmp_path: Path, number: signal.Signals) -> N
         (("--kubeconfig", "x", "--speed", "fast"), "fast is no number above 0"),
         (("--kubeconfig", "x", "--port", "70000"), "70000 is no port"),
         (("--kubeconfig", "x", "--port", "http"), "http is no port"),
+        (("--kubeconfig", "x", "--fault", "nonsense"), "there is no fault 'nonsense'"),
         (("--kubeconfig", "x", "--nonsense"), "unrecognized arguments: --nonsense"),
-        (("--kubeconfig", "/proc/nowhere/kubeconfig"), "No such file or directory"),
     ],
 )
-async def test_bad_input_is_one_line_and_status_2(arguments: tuple[str, ...], said: str) -> None:
-    process = await start(*arguments)
-    out, err = await asyncio.wait_for(process.communicate(), 30)
+def test_bad_flag_is_one_line_and_status_2(
+    arguments: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert said in err
+    assert err.count("\n") == 1
+
+
+async def test_file_that_cannot_be_written_is_one_line_and_status_2() -> None:
+    process = await start("--kubeconfig", "/proc/nowhere/kubeconfig")
+    _, err = await asyncio.wait_for(process.communicate(), 30)
     assert process.returncode == 2
-    assert out == b""
-    assert said in err.decode()
+    assert "No such file or directory" in err.decode()
     assert err.decode().count("\n") == 1
 
 
