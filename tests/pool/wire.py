@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
 from simulator.api.errors import ApiError
@@ -95,9 +95,15 @@ class Wire:
                 self._died.set()
             if self._left <= 0:
                 await asyncio.Event().wait()
-        if target.verb == "watch":
-            self.watched.set()
+        if response.stream is not None:
+            response.stream = self._streamed(response.stream)
         return response
+
+    async def _streamed(self, stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        # By the loop's next step the server has taken up the stream and counts it among its watches.
+        asyncio.get_running_loop().call_soon(self.watched.set)
+        async for chunk in stream:
+            yield chunk
 
 
 WRITES = ("create", "update", "patch", "delete")
