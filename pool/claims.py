@@ -99,9 +99,13 @@ def begun(cluster: PooledCluster, wish: Wish, now: datetime, grace: timedelta) -
         )
     started = before.started_at if before is not None and before.run_id == wish.run_id else now
     operation = Operation(kind=wish.kind, run_id=wish.run_id, started_at=started, heartbeat_at=now, attempt=attempt)
-    if wish.kind is OperationKind.REBUILD:
+    if cluster.status.rebuilding and wish.kind in (OperationKind.BOOTSTRAP, OperationKind.GOLDEN):
+        raise IllegalTransition(
+            f"{cluster.name} is half rebuilt", expected="a rebuild", actual=wish.kind, cure="run rebuild-cluster"
+        )
+    if wish.kind is OperationKind.REBUILD and (before is None or before.run_id != wish.run_id):
         # The snapshots go with the VMs they were taken of, and with them all that was known.
-        cluster = cluster.with_status(golden=None, conditions=[])
+        cluster = cluster.with_status(golden=None, conditions=[], rebuilding=True)
     return cluster.with_status(phase=phase, operation=operation)
 
 
@@ -172,7 +176,8 @@ def finished(
     Raises StaleOperation, AttestationFailed.
     """
     started = owned(cluster, claim).started_at
-    cluster = cluster.with_status(operation=None, failure=None)
+    rebuilding = cluster.status.rebuilding and claim.kind is not OperationKind.REBUILD
+    cluster = cluster.with_status(operation=None, failure=None, rebuilding=rebuilding)
     if attested is None:
         return cluster
     missing = [str(kind) for kind in ConditionType if not attested.get(kind)]

@@ -271,6 +271,8 @@ class ClusterStatus(Model):
     """The run that works on it, if any."""
     golden: Golden | None = None
     """The golden generation it is reset to."""
+    rebuilding: bool = False
+    """A rebuild began and did not finish: what is there may be old and used, only another rebuild goes on from here."""
     failure: Failure | None = None
     """Why the last operation failed."""
     conditions: list[Condition] = Field(default_factory=list)

@@ -225,7 +225,10 @@ def _needed(clusters: Sequence[PooledCluster], config: PlanConfig) -> Iterator[S
         if cluster.phase is ClusterPhase.CREATING:
             ready = cluster.status.condition(ConditionType.VMS_READY)
             booted = ready is not None and ready.status is ConditionStatus.TRUE
-            yield StartGolden(cluster.name) if booted else StartBootstrap(cluster.name)
+            if cluster.status.rebuilding:
+                yield StartRebuild(cluster.name, "its rebuild was not finished")
+            else:
+                yield StartGolden(cluster.name) if booted else StartBootstrap(cluster.name)
     present = {cluster.name for cluster in clusters}
     for number in range(1, (config.size or 0) + 1):
         if f"{config.cluster_prefix}{number}" not in present:

@@ -144,6 +144,17 @@ def test_a_rebuild_forgets_the_golden_generation() -> None:
     assert begin(cluster("c1"), "rebuild").status.golden is None
 
 
+def test_after_a_rebuild_began_only_a_rebuild_goes_on_for_old_disks_may_be_there() -> None:
+    begun_once = begin(cluster("c1", "error"), "rebuild")
+    broken = failed(begun_once, claim(begun_once), "VMFailed", "not removed", at(1), last=2)
+    for kind in ("bootstrap", "golden"):
+        with pytest.raises(IllegalTransition, match="half rebuilt"):
+            begin(broken, kind)
+    again = begin(broken, "rebuild", now=2)
+    done = finished(again, claim(again), None, at(3))
+    assert begin(done, "golden").phase is ClusterPhase.CREATING
+
+
 def test_golden_generations_only_go_forward() -> None:
     after = with_golden(cluster("c1", golden=golden(2)), golden(3), "both ready", T0)
     assert after.status.golden == golden(3)

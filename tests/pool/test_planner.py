@@ -94,6 +94,11 @@ def test_a_cluster_left_while_being_made_is_carried_on() -> None:
     assert planned(clusters) == [StartBootstrap("c1"), StartGolden("c2")]
 
 
+def test_a_rebuild_that_was_not_finished_is_made_again_not_bootstrapped_over() -> None:
+    half = cluster("c1", "creating", rebuilding=True)
+    assert planned([half]) == [StartRebuild("c1", "its rebuild was not finished")]
+
+
 def test_missing_clusters_are_made_only_where_the_size_is_known() -> None:
     assert planned([cluster("cluster2")], size=3) == [CreateMissing("cluster1"), CreateMissing("cluster3")]
     assert planned([cluster("cluster2")]) == []
