@@ -31,7 +31,6 @@ BEGINS: dict[tuple[OperationKind, ClusterPhase], ClusterPhase] = {
     (_K.BOOTSTRAP, _C.CREATING): _C.CREATING,
     (_K.GOLDEN, _C.CREATING): _C.CREATING,
     (_K.GOLDEN, _C.AVAILABLE): _C.RESETTING,
-    (_K.GOLDEN, _C.RESETTING): _C.RESETTING,
     (_K.RESET, _C.RESETTING): _C.RESETTING,
     (_K.RESET, _C.AVAILABLE): _C.RESETTING,
     (_K.RESET, _C.ERROR): _C.RESETTING,
@@ -45,7 +44,9 @@ BEGINS: dict[tuple[OperationKind, ClusterPhase], ClusterPhase] = {
 }
 """From which phase an operation may begin, and the phase it puts the cluster into: never one that is assignable.
 
-A locked cluster is not in it: it is unlocked first, or kept for its session, see `begun`.
+Two things are not in it, see `begun`: a locked cluster is unlocked first, or kept for its session; and the golden
+snapshots of a cluster taken out of service for them are carried on by a run that takes over. Any other `resetting`
+cluster may have been used, and what was used never becomes golden.
 """
 
 
@@ -91,6 +92,8 @@ def begun(cluster: PooledCluster, wish: Wish, now: datetime, grace: timedelta) -
     if cluster.phase is ClusterPhase.LOCKED:
         cluster = _begun_locked(cluster, wish)
     phase = BEGINS.get((wish.kind, cluster.phase))
+    if before is not None and before.kind is wish.kind is OperationKind.GOLDEN:
+        phase = cluster.phase
     if phase is None:
         raise IllegalTransition(
             f"{cluster.name} is not in a phase for {wish.kind}",

@@ -144,6 +144,15 @@ def test_a_rebuild_forgets_the_golden_generation() -> None:
     assert begin(cluster("c1"), "rebuild").status.golden is None
 
 
+def test_what_was_used_never_becomes_golden() -> None:
+    with pytest.raises(IllegalTransition):
+        begin(cluster("c1", "resetting"), "golden")
+    with pytest.raises(IllegalTransition):
+        begin(cluster("c1", "resetting", operation=operation("reset")), "golden", now=60)
+    refresh = begin(cluster("c1"), "golden", run="run1")
+    assert begin(refresh, "golden", now=60).phase is ClusterPhase.RESETTING
+
+
 def test_after_a_rebuild_began_only_a_rebuild_goes_on_for_old_disks_may_be_there() -> None:
     begun_once = begin(cluster("c1", "error"), "rebuild")
     broken = failed(begun_once, claim(begun_once), "VMFailed", "not removed", at(1), last=2)
