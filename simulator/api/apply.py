@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from simulator.api import fieldsets, managed
+from simulator.api.calls import Call
 from simulator.api.errors import ApiError, bad_request
 from simulator.api.fieldsets import Path
 from simulator.api.kinds import Kind
@@ -13,9 +14,6 @@ from simulator.api.objects import now
 from simulator.api.requests import Target
 from simulator.api.schema import Schema
 from simulator.api.values import child_of
-
-if TYPE_CHECKING:
-    from simulator.api.writing import Call
 
 Obj = dict[str, Any]
 

@@ -7,8 +7,8 @@ from typing import Any
 import orjson
 
 from simulator.api import reading, watching
+from simulator.api.calls import Call
 from simulator.api.store import Stored
-from simulator.api.writing import Call
 
 Obj = dict[str, Any]
 VERSION = "meta.k8s.io/v1"

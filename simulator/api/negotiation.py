@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Protocol
 
 from simulator.api import reading, watching
+from simulator.api.calls import Call
 from simulator.api.errors import not_acceptable
 from simulator.api.metadata_only import MetadataOnly
 from simulator.api.requests import JSON
 from simulator.api.store import Stored
 from simulator.api.tables import Tables
-from simulator.api.writing import Call
 
 
 class Wanted(Protocol):

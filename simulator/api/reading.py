@@ -9,10 +9,10 @@ from typing import Any
 import orjson
 
 from simulator.api import selectors
+from simulator.api.calls import Call
 from simulator.api.errors import ApiError, bad_request, not_found
 from simulator.api.kinds import Kind
 from simulator.api.store import Key, Store, Stored
-from simulator.api.writing import Call
 
 Obj = dict[str, Any]
 ALWAYS_SELECTABLE = ("metadata.name", "metadata.namespace")

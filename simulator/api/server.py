@@ -13,6 +13,7 @@ from simulator.api.addresses import Addresses
 from simulator.api.admission import Hook
 from simulator.api.aggregation import Handler, ask
 from simulator.api.auth import Authenticator
+from simulator.api.calls import Call
 from simulator.api.definitions import Definitions
 from simulator.api.documents import Documents
 from simulator.api.errors import ApiError, method_not_allowed, no_such_path
@@ -28,7 +29,7 @@ from simulator.api.seeds import seed
 from simulator.api.store import Store, Stored
 from simulator.api.virtual import Virtual
 from simulator.api.watching import Watch, encoder
-from simulator.api.writing import Call, Writer
+from simulator.api.writing import Writer
 
 Obj = dict[str, Any]
 Next = Callable[[], Awaitable[Response]]

@@ -9,12 +9,12 @@ from typing import Any
 import orjson
 
 from simulator.api import reading, watching
+from simulator.api.calls import Call
 from simulator.api.columns import NAMES
 from simulator.api.jsonpath import find
 from simulator.api.kinds import Column
 from simulator.api.metadata_only import VERSION, partial
 from simulator.api.store import Stored
-from simulator.api.writing import Call
 
 Obj = dict[str, Any]
 NAME = Column("Name", "string", ".metadata.name", "Name must be unique within a namespace.", "name")

@@ -10,12 +10,12 @@ from typing import Any
 
 import orjson
 
+from simulator.api.calls import Call
 from simulator.api.errors import ApiError, bad_request, gone, too_large
 from simulator.api.kinds import Kind
 from simulator.api.reading import matcher, object_bytes
 from simulator.api.selectors import Matches
 from simulator.api.store import Change, Store, Stored
-from simulator.api.writing import Call
 
 Obj = dict[str, Any]
 BOOKMARKS = 60.0

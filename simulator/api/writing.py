@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
-from simulator.api import bodies, defaulting, deletion, managed, objects, scaling, strategic, validation
+from simulator.api import bodies, deletion, managed, objects, scaling, strategic
 from simulator.api.admission import AdmissionRequest, Hook, admit
 from simulator.api.apply import apply
+from simulator.api.calls import Call
 from simulator.api.errors import (
     already_exists,
     bad_request,
@@ -18,46 +18,16 @@ from simulator.api.errors import (
     unsupported_media_type,
 )
 from simulator.api.garbage import finish
-from simulator.api.kinds import Kind, Scale, Version
+from simulator.api.judging import NAMESPACES, check_namespace, decode, judge
+from simulator.api.kinds import Kind, Scale
 from simulator.api.patching import json_patch, merge
-from simulator.api.requests import Request, Target, User
 from simulator.api.store import Conflict, Key, Store, Stored
 from simulator.client import GVR
 
 Obj = dict[str, Any]
-NAMESPACES = ("", "namespaces")
 IMMORTAL = ("default", "kube-system", "kube-public")
 PATCH_TRIES = 5
 """How often a patch without a resourceVersion is tried again on the newest object, as the real server does."""
-
-
-@dataclass(slots=True)
-class Call:
-    """A request to a stored kind."""
-
-    request: Request
-    target: Target
-    kind: Kind
-    version: Version
-    user: User
-    warnings: list[str] = field(default_factory=list)
-
-    @property
-    def key(self) -> Key:
-        return (self.target.namespace if self.kind.namespaced else "", self.target.name)
-
-    @property
-    def dry_run(self) -> bool:
-        wanted = self.request.query.get("dryRun", "")
-        if wanted not in ("", "All"):
-            raise bad_request(f'Invalid value: "{wanted}": supported values: "All"')
-        return bool(wanted)
-
-    @property
-    def manager(self) -> str:
-        """Whom changed fields are booked on: `fieldManager`, else the start of the user agent."""
-        given = self.request.query.get("fieldManager")
-        return given or self.request.headers.get("user-agent", "unknown").partition("/")[0] or "unknown"
 
 
 class Writer:
@@ -76,13 +46,13 @@ class Writer:
 
     async def _create(self, call: Call, obj: Obj, book: managed.Booking) -> Obj:
         kind = call.kind
-        self._decoded(call, obj)
-        self._check_namespace(call, obj)
+        decode(call, obj)
+        check_namespace(self._store, call, obj)
         objects.begin(obj, kind, call.version)
         obj = kind.stored(obj, call.target.version)
         if kind.prepare is not None:
             kind.prepare(obj, None)
-        self._judge(call, obj, None)
+        judge(call, obj, None)
         obj = await self._admitted(call, "CREATE", obj, None)
         obj = book(obj, None, call.manager, call.target, kind)
         name = obj["metadata"]["name"]
@@ -91,7 +61,7 @@ class Writer:
             raise already_exists(kind.group, kind.plural, name)
         if call.dry_run:
             return obj
-        self._check_namespace(call, obj)
+        check_namespace(self._store, call, obj)
         return self._store.put(kind.collection, key, obj, expected=None).obj
 
     async def update(self, call: Call) -> tuple[Obj, bool]:
@@ -103,7 +73,7 @@ class Writer:
             if call.kind.upsert and not call.target.subresource:
                 return await self._create(call, obj, managed.update), True
             raise not_found(call.kind.group, call.kind.plural, call.target.name)
-        self._decoded(call, obj)
+        decode(call, obj)
         obj = call.kind.stored(obj, call.target.version)
         objects.check_version(obj, stored.obj, call.kind)
         return await self._replace(call, obj, stored, managed.update), False
@@ -147,7 +117,7 @@ class Writer:
         # A patched object shares parts with the stored one; what follows changes it in place.
         changed = _copy(changed)
         obj = objects.check_identity(changed, kind, call.target)
-        self._decoded(call, obj)
+        decode(call, obj)
         obj = kind.stored(obj, version)
         meta = obj["metadata"]
         pinned = meta.get("resourceVersion", "") != stored.obj["metadata"]["resourceVersion"]
@@ -174,7 +144,7 @@ class Writer:
         obj = kind.stored(obj, kind.storage) if call.target.version == kind.storage else obj
         if kind.prepare is not None:
             kind.prepare(obj, old)
-        self._judge(call, obj, old)
+        judge(call, obj, old)
         obj = await self._admitted(call, "UPDATE", obj, old)
         obj = book(obj, old, call.manager, call.target, kind)
         obj["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
@@ -242,52 +212,6 @@ class Writer:
             raise not_found(call.kind.group, call.kind.plural, call.target.name)
         return stored
 
-    def _decoded(self, call: Call, obj: Obj) -> None:
-        """Default, then drop what the schema does not know, as strictly as the caller wants it."""
-        schema = call.version.schema
-        if schema is None:
-            return
-        unknown: list[str] = []
-        defaulting.prune(obj, schema, root=True, removed=unknown)
-        defaulting.default(obj, schema)
-        wanted = call.request.query.get("fieldValidation") or "Warn"
-        if wanted not in ("Ignore", "Warn", "Strict"):
-            choice = '"Ignore", "Strict", "Warn"'
-            raise bad_request(f'fieldValidation: Unsupported value: "{wanted}": supported values: {choice}')
-        said = [f'unknown field "{path}"' for path in unknown]
-        if said and wanted == "Strict":
-            kind, version = call.kind.kind, call.target.version
-            raise bad_request(
-                f'{kind} in version "{version}" cannot be handled as a {kind}: strict decoding error: {", ".join(said)}'
-            )
-        if wanted == "Warn":
-            call.warnings += said
-
-    def _check_namespace(self, call: Call, obj: Obj) -> None:
-        if not call.kind.namespaced:
-            return
-        name = call.target.namespace
-        namespace = self._store.get(NAMESPACES, ("", name))
-        if namespace is None:
-            raise not_found("", "namespaces", name)
-        if namespace.obj["metadata"].get("deletionTimestamp"):
-            why = f"unable to create new content in namespace {name} because it is being terminated"
-            error = forbidden(call.kind.group, call.kind.plural, obj["metadata"].get("name", ""), why)
-            cause = {"reason": "NamespaceTerminating", "message": f"namespace {name} is being terminated"}
-            error.details = {**(error.details or {}), "causes": [{**cause, "field": "metadata.namespace"}]}
-            raise error
-
-    def _judge(self, call: Call, obj: Obj, old: Obj | None) -> None:
-        kind = call.kind
-        causes = objects.metadata_faults(obj, old, kind)
-        stored_version = kind.versions.get(kind.storage) or call.version
-        if stored_version.schema is not None and not kind.builtin:
-            causes += validation.validate(obj, old, stored_version.schema)
-        if kind.validate is not None:
-            causes += kind.validate(obj, old)
-        if causes:
-            raise objects.invalid_object(kind, obj["metadata"]["name"], causes)
-
     async def _admitted(self, call: Call, operation: str, obj: Obj, old: Obj | None) -> Obj:
         kind = call.kind
         meta = (obj or old or {"metadata": {}})["metadata"]
@@ -308,7 +232,7 @@ class Writer:
         if operation == "DELETE" or request.object == obj:
             return obj
         changed = kind.stored(request.object, kind.storage)
-        self._judge(call, changed, old)
+        judge(call, changed, old)
         return changed
 
 

@@ -1,0 +1,64 @@
+"""What an object has to pass before it is stored: decoding by its schema, its namespace, validation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from simulator.api import defaulting, objects, validation
+from simulator.api.calls import Call
+from simulator.api.errors import bad_request, forbidden, not_found
+from simulator.api.store import Store
+
+Obj = dict[str, Any]
+NAMESPACES = ("", "namespaces")
+
+
+def decode(call: Call, obj: Obj) -> None:
+    """Default, then drop what the schema does not know, as strictly as the caller wants it. Raises ApiError 400."""
+    schema = call.version.schema
+    if schema is None:
+        return
+    unknown: list[str] = []
+    defaulting.prune(obj, schema, root=True, removed=unknown)
+    defaulting.default(obj, schema)
+    wanted = call.request.query.get("fieldValidation") or "Warn"
+    if wanted not in ("Ignore", "Warn", "Strict"):
+        choice = '"Ignore", "Strict", "Warn"'
+        raise bad_request(f'fieldValidation: Unsupported value: "{wanted}": supported values: {choice}')
+    said = [f'unknown field "{path}"' for path in unknown]
+    if said and wanted == "Strict":
+        kind, version = call.kind.kind, call.target.version
+        raise bad_request(
+            f'{kind} in version "{version}" cannot be handled as a {kind}: strict decoding error: {", ".join(said)}'
+        )
+    if wanted == "Warn":
+        call.warnings += said
+
+
+def check_namespace(store: Store, call: Call, obj: Obj) -> None:
+    """Raises ApiError 404 when the namespace is not there, 403 when it is being deleted."""
+    if not call.kind.namespaced:
+        return
+    name = call.target.namespace
+    namespace = store.get(NAMESPACES, ("", name))
+    if namespace is None:
+        raise not_found("", "namespaces", name)
+    if namespace.obj["metadata"].get("deletionTimestamp"):
+        why = f"unable to create new content in namespace {name} because it is being terminated"
+        error = forbidden(call.kind.group, call.kind.plural, obj["metadata"].get("name", ""), why)
+        cause = {"reason": "NamespaceTerminating", "message": f"namespace {name} is being terminated"}
+        error.details = {**(error.details or {}), "causes": [{**cause, "field": "metadata.namespace"}]}
+        raise error
+
+
+def judge(call: Call, obj: Obj, old: Obj | None) -> None:
+    """Raises ApiError 422 with everything that is wrong with the object."""
+    kind = call.kind
+    causes = objects.metadata_faults(obj, old, kind)
+    stored_version = kind.versions.get(kind.storage) or call.version
+    if stored_version.schema is not None and not kind.builtin:
+        causes += validation.validate(obj, old, stored_version.schema)
+    if kind.validate is not None:
+        causes += kind.validate(obj, old)
+    if causes:
+        raise objects.invalid_object(kind, obj["metadata"]["name"], causes)
