@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import logging
 import signal
+import sqlite3
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -60,6 +61,9 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
         " count, per-object, after, seconds, code. Example: error,code=500,resource=sessions,probability=0.1",
     )
     parser.add_argument("--fault-admin", action="store_true", help="let faults be added by POST /simulator/faults")
+    parser.add_argument(
+        "--data-dir", type=Path, metavar="DIR", help="keep the API's objects there (default: in memory)"
+    )
     parser.add_argument("--no-controllers", action="store_true", help="only the Kubernetes API")
     parser.add_argument("--verbose", action="store_true", help="log what the controllers do")
     return parser.parse_args(given)
@@ -79,6 +83,7 @@ async def serve(options: argparse.Namespace) -> None:
         seed=options.seed,
         faults=options.fault,
         fault_admin=options.fault_admin,
+        data_dir=options.data_dir,
     )
     async with simulator:
         print(f"ready {simulator.url} kubeconfig {options.kubeconfig}", flush=True)  # noqa: T201
@@ -92,7 +97,7 @@ def main(given: Sequence[str] | None = None) -> int:
     logging.getLogger("asyncio").setLevel(logging.WARNING)
     try:
         asyncio.run(serve(options))
-    except OSError as error:
+    except (OSError, sqlite3.Error) as error:
         print(f"simulator: {error}", file=sys.stderr)  # noqa: T201
         return 2
     return 0

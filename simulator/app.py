@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import secrets
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from simulator import certificates, kubeconfig
+from simulator import kubeconfig
+from simulator.api.database import Database
+from simulator.api.errors import ApiError
 from simulator.api.fault_admin import PATH, FaultAdmin
 from simulator.api.faults import Fault, Faults
 from simulator.api.listening import Listener
@@ -20,9 +21,11 @@ from simulator.api.requests import ADMIN, User
 from simulator.api.server import ApiServer
 from simulator.client import GVR, Obj
 from simulator.delays import Delays
+from simulator.identity import Identity
 from simulator.manifests import definitions, objects
 
 HOST = "127.0.0.1"
+DATABASE = "simulator.db"
 
 
 class Simulator:
@@ -31,6 +34,7 @@ class Simulator:
     `port` 0 takes a free one; `speed` divides all delays (`delays`, the standard table unless given);
     `kubeconfig` is written when the server answers; `faults` hit requests over HTTP (more by `faults.add`), with
     `fault_admin` also by POST to /simulator/faults; `seed` makes what chance decides about them repeatable.
+    With `data_dir` the objects, the admin's token and the authority are kept there, and there again after a kill.
     An async context manager. `url`, `kubeconfig_path`, `api` and `client` (as the admin) are there within.
     """
 
@@ -45,13 +49,19 @@ class Simulator:
         delays: Delays | None = None,
         faults: Iterable[Fault] = (),
         fault_admin: bool = False,
+        data_dir: Path | None = None,
     ) -> None:
         self.kubeconfig_path = kubeconfig
         self.url = ""
-        self.token = secrets.token_hex(16)
-        admin = User(ADMIN.name, ADMIN.groups)
-        root_ca = certificates.shared()[0].certificate_pem.decode()
-        self.api = ApiServer(tokens={self.token: admin}, root_ca=root_ca)
+        self._database = Database(data_dir / DATABASE) if data_dir is not None else None
+        self._identity = Identity.kept(self._database) if self._database is not None else Identity.fresh()
+        self.token = self._identity.token
+        self.api = ApiServer(
+            self._database.load() if self._database is not None else None,
+            tokens={self.token: User(ADMIN.name, ADMIN.groups)},
+            token_key=self._identity.token_key,
+            root_ca=self._identity.ca.certificate_pem.decode(),
+        )
         self.faults = Faults(self.api.store, seed)
         self.faults.faults += faults
         self.api.middlewares.append(self.faults)
@@ -79,22 +89,31 @@ class Simulator:
         await self._stack.aclose()
 
     async def _start(self) -> None:
-        ca, context = certificates.shared()
+        if self._database is not None:
+            self._stack.callback(self._database.close)
         await self._stack.enter_async_context(self.api)
         for definition in definitions():
-            await self.client.create(GVR("apiextensions.k8s.io", "v1", "customresourcedefinitions"), definition)
+            await self._ensure(definition)
         # Definitions are served from the loop's next step on.
         await asyncio.sleep(0)
         for obj in objects():
-            await self.client.create(self._resource(obj), obj)
-        listener = Listener(self.api, context)
+            await self._ensure(obj)
+        listener = Listener(self.api, self._identity.context)
         port = await listener.open(HOST, self._port)
         self._stack.push_async_callback(listener.close)
         self.url = f"https://{HOST}:{port}"
         if self._controllers:
             await self._stack.enter_async_context(_controllers(self))
         if self.kubeconfig_path is not None:
-            kubeconfig.write(self.kubeconfig_path, server=self.url, ca=ca.certificate_pem, token=self.token)
+            ca = self._identity.ca.certificate_pem
+            kubeconfig.write(self.kubeconfig_path, server=self.url, ca=ca, token=self.token)
+
+    async def _ensure(self, obj: Obj) -> None:
+        try:
+            await self.client.create(self._resource(obj), obj)
+        except ApiError as error:
+            if error.reason != "AlreadyExists":
+                raise
 
     def _resource(self, obj: Obj) -> GVR:
         kind = self.api.registry.of_object(obj["apiVersion"], obj["kind"])

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 NAMES = ("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc")
+ADDRESSES = ("127.0.0.1", "::1", "127.96.0.1")
 VALIDITY = timedelta(days=365)
 
 
@@ -104,4 +105,4 @@ def server_context(pair: Pair, client_ca: Pair) -> ssl.SSLContext:
 def shared() -> tuple[Pair, ssl.SSLContext]:
     """The authority of this process and its server's TLS context for loopback."""
     ca = authority()
-    return ca, server_context(server(ca, NAMES, ("127.0.0.1", "::1", "127.96.0.1")), ca)
+    return ca, server_context(server(ca, NAMES, ADDRESSES), ca)
