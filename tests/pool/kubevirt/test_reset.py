@@ -92,7 +92,7 @@ async def test_resets_in_a_row_leave_nothing(bench: Bench, golden: Golden) -> No
 
 
 @pytest.mark.parametrize("successor", ["run", "another-run"])
-@pytest.mark.parametrize("done", range(6))
+@pytest.mark.parametrize("done", [2, 4])
 async def test_a_reset_interrupted_after_any_step_converges(
     bench: Bench, golden: Golden, done: int, successor: str
 ) -> None:
