@@ -157,5 +157,8 @@ COLUMNS: dict[tuple[str, str], tuple[Column, ...]] = {
 }
 """By group and kind; the name comes before them all (after, where a cell replaces it)."""
 
+NAMELESS = {("", "Event"), ("events.k8s.io", "Event")}
+"""Kinds whose name is not shown first: nobody reads the names of events."""
+
 NAMES: dict[tuple[str, str], Callable[[Obj], str]] = {("storage.k8s.io", "StorageClass"): cells.storage_class_name}
 """Kinds whose name is shown with something beside it."""

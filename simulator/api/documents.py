@@ -28,9 +28,9 @@ _AGGREGATED = "application/json;g=apidiscovery.k8s.io;v={};as=APIGroupDiscoveryL
 class Documents:
     """Answers for these paths; documents are made again only when the kinds have changed."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, extra: discovery.Extra) -> None:
         self._registry = registry
-        self._extra: discovery.Extra = {}
+        self._extra = extra
         self._cache: dict[tuple[str, str], Response] = {}
         self._generation = -1
 

@@ -27,7 +27,7 @@ from simulator.api.registry import Registry
 from simulator.api.requests import Dropped, Request, Response, Target, User, answer, failure, target
 from simulator.api.seeds import seed
 from simulator.api.store import Store, Stored
-from simulator.api.virtual import Virtual
+from simulator.api.virtual import Virtual, entries
 from simulator.api.watching import Watch, encoder
 from simulator.api.writing import Writer
 
@@ -70,7 +70,7 @@ class ApiServer:
         self.writer = Writer(self.store, self.admission, self.quotas)
         self.watches: set[Watch] = set()
         self._aggregated: dict[tuple[str, str, str], Handler] = {}
-        self._documents = Documents(self.registry)
+        self._documents = Documents(self.registry, entries())
         self._virtual = Virtual(self.store, self.authenticator, self.authorizer)
         self._definitions = Definitions(self.store, self.registry)
         self._root_ca = root_ca

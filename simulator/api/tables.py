@@ -10,7 +10,7 @@ import orjson
 
 from simulator.api import reading, watching
 from simulator.api.calls import Call
-from simulator.api.columns import NAMES
+from simulator.api.columns import NAMELESS, NAMES
 from simulator.api.jsonpath import find
 from simulator.api.kinds import Column
 from simulator.api.metadata_only import VERSION, partial
@@ -50,7 +50,7 @@ class Tables:
 
 def table(call: Call, items: Sequence[Stored], meta: Obj) -> Obj:
     """The Table of some objects."""
-    columns = (_name(call), *call.version.columns)
+    columns = (*_name(call), *call.version.columns)
     include = call.request.query.get("includeObject", "Metadata")
     return {
         "kind": "Table",
@@ -61,9 +61,12 @@ def table(call: Call, items: Sequence[Stored], meta: Obj) -> Obj:
     }
 
 
-def _name(call: Call) -> Column:
-    shown = NAMES.get((call.kind.group, call.kind.kind))
-    return NAME if shown is None else Column(NAME.name, NAME.type, shown, NAME.description, NAME.format)
+def _name(call: Call) -> tuple[Column, ...]:
+    kind = (call.kind.group, call.kind.kind)
+    if kind in NAMELESS:
+        return ()
+    shown = NAMES.get(kind)
+    return (NAME if shown is None else Column(NAME.name, NAME.type, shown, NAME.description, NAME.format),)
 
 
 def _definition(column: Column) -> Obj:

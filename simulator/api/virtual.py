@@ -24,6 +24,16 @@ REVIEWS = {
 }
 
 
+def entries() -> dict[tuple[str, str], list[Obj]]:
+    """The reviews as discovery lists them."""
+    found: dict[tuple[str, str], list[Obj]] = {}
+    for (group, plural), kind in REVIEWS.items():
+        inside = plural == "localsubjectaccessreviews"
+        entry = {"name": plural, "singularName": kind.lower(), "namespaced": inside, "kind": kind, "verbs": ["create"]}
+        found.setdefault((group, "v1"), []).append(entry)
+    return found
+
+
 class Virtual:
     """Answers them from the authenticator and the authorizer."""
 

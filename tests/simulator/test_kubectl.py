@@ -162,3 +162,20 @@ async def test_wait_follows_conditions_fields_and_deletions(kubectl: Kubectl) ->
     await waiting
     await kubectl("create", "namespace", "n")
     await kubectl("delete", "namespace", "n", "--timeout=10s")
+
+
+async def test_events_are_shown_without_their_names(kubectl: Kubectl) -> None:
+    event = """
+apiVersion: v1
+kind: Event
+metadata: {name: e.1}
+involvedObject: {kind: Pod, name: p, namespace: default}
+reason: Why
+message: because
+type: Normal
+lastTimestamp: "2026-01-01T00:00:00Z"
+"""
+    await kubectl("create", "-f", "-", given=event)
+    header, row = (await kubectl("get", "events")).splitlines()
+    assert header.split() == ["LAST", "SEEN", "TYPE", "REASON", "OBJECT", "MESSAGE"]
+    assert row.split()[1:] == ["Normal", "Why", "pod/p", "because"]
