@@ -8,6 +8,7 @@ from prefect import task
 from prefect.deployments import arun_deployment
 
 from flows.retries import EFFECT
+from flows.runtime import connected
 
 
 @task(**EFFECT, task_run_name="start-{deployment}")
@@ -30,6 +31,10 @@ async def start_run(deployment: str, parameters: dict[str, Any], reason: str) ->
 async def start_reset(cluster_id: str, epoch: int, reason: str = "released") -> str:
     """Start the reset of a cluster that was given back at `epoch`. Returns the flow run's name.
 
-    Should the Prefect API not answer, maintenance finds the cluster `resetting` with nobody on it and starts it.
+    Prefect may remember more than one cluster of that name and epoch, of pools that were torn down: so the resource's
+    UID is part of the reason. Should the Prefect API not answer, maintenance finds the cluster `resetting` with nobody
+    on it and starts the reset.
     """
-    return await start_run("reset-cluster", {"cluster_id": cluster_id}, f"{cluster_id}:{epoch}:{reason}")
+    async with connected() as pool:
+        uid = (await pool.state.cluster(cluster_id)).metadata.uid
+    return await start_run("reset-cluster", {"cluster_id": cluster_id}, f"{uid}:{epoch}:{reason}")

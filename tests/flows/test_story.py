@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
+from uuid import UUID
 
 import pytest
 from prefect import get_client
 from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
+from prefect.client.schemas.objects import FlowRun
 
 from demo.damage import Damage
 from flows.admin import rebuild_cluster, release_all_clusters, teardown_pool
@@ -45,33 +48,39 @@ async def census(host: Connection, kinds: Sequence[Resource]) -> dict[str, int]:
     return {kind.plural: len(await host.kube.list(kind, CLUSTER.namespace)) for kind in kinds}
 
 
+class Resets:
+    """The flow runs of reset-cluster that were started since the test began."""
+
+    def __init__(self, client: PrefectClient, deployment: UUID, before: set[UUID]) -> None:
+        self._client = client
+        self._deployment = deployment
+        self._before = before
+
+    async def started(self) -> list[str]:
+        """The clusters they are for, in no order."""
+        runs = await _runs(self._client, self._deployment)
+        return [run.parameters["cluster_id"] for run in runs if run.id not in self._before]
+
+
+async def _runs(client: PrefectClient, deployment: UUID) -> list[FlowRun]:
+    only = DeploymentFilter(id=DeploymentFilterId(any_=[deployment]))
+    return await client.read_flow_runs(deployment_filter=only)
+
+
 @pytest.fixture
-async def resets(host: Connection, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """Deployments of reset-cluster as the Prefect server knows them, so that a release can start one."""
+async def resets(host: Connection) -> AsyncIterator[Resets]:
+    """reset-cluster as a deployment that the Prefect server knows, with nobody to run it."""
     async with get_client() as client:
-        await deploy_reset(client)
-    return []
-
-
-async def deploy_reset(client: PrefectClient) -> None:
-    flow_id = await client.create_flow_from_name("reset-cluster")
-    await client.create_deployment(
-        flow_id,
-        "reset-cluster",
-        entrypoint="flows.reset:reset_cluster",
-        pull_steps=[],
-        parameter_openapi_schema={},
-        enforce_parameter_schema=False,
-    )
-
-
-async def scheduled_resets(cluster_id: str) -> int:
-    async with get_client() as client:
-        runs = await client.read_flow_runs()
-    return sum(
-        run.deployment_id is not None and run.parameters.get("cluster_id") == cluster_id and run.state is not None
-        for run in runs
-    )
+        deployment = await client.create_deployment(
+            await client.create_flow_from_name("reset-cluster"),
+            "reset-cluster",
+            entrypoint="flows.reset:reset_cluster",
+            pull_steps=[],
+            parameter_openapi_schema={},
+            enforce_parameter_schema=False,
+        )
+        before = {run.id for run in await _runs(client, deployment)}
+        yield Resets(client, deployment, before)
 
 
 async def test_a_bootstrapped_cluster_has_two_running_vms_and_two_golden_snapshots(host: Connection) -> None:
@@ -97,7 +106,7 @@ async def test_bootstrapping_again_changes_nothing(host: Connection) -> None:
 
 
 async def test_damage_is_gone_after_release_and_reset_and_the_next_session_gets_the_cluster(
-    host: Connection, resets: list[Any]
+    host: Connection, resets: Resets
 ) -> None:
     await bootstrap_pool(size=1)
     lease = await assign_session("alice", ttl_seconds=600)
@@ -110,7 +119,9 @@ async def test_damage_is_gone_after_release_and_reset_and_the_next_session_gets_
 
     await release_session("alice")
     assert await phases(host) == {"cluster1": ClusterPhase.RESETTING}
-    assert await scheduled_resets("cluster1") >= 1, "the release starts a reset as a flow run of its own"
+    assert await resets.started() == ["cluster1"], "the release starts a reset as a flow run of its own"
+    await release_session("alice")
+    assert await resets.started() == ["cluster1"], "releasing again starts no second one"
     await reset_cluster("cluster1")
 
     assert await damage.remains() == []
@@ -152,7 +163,7 @@ async def test_a_reset_that_restores_nothing_never_makes_a_cluster_available(
     assert cluster.status.failure.attempts == host.settings.reset_attempts
 
 
-async def test_maintenance_expires_what_is_over_and_starts_the_reset(host: Connection, resets: list[Any]) -> None:
+async def test_maintenance_expires_what_is_over_and_starts_the_reset(host: Connection, resets: Resets) -> None:
     await bootstrap_pool(size=1)
     await assign_session("alice", ttl_seconds=60)
     cluster = await host.kube.get(POOLED_CLUSTERS, "cluster1", host.settings.namespace)
@@ -161,7 +172,18 @@ async def test_maintenance_expires_what_is_over_and_starts_the_reset(host: Conne
     await pool_maintenance()
     assert (await host.state.session("alice")).phase is SessionPhase.EXPIRED
     assert await phases(host) == {"cluster1": ClusterPhase.RESETTING}
-    assert await scheduled_resets("cluster1") >= 1
+    assert "cluster1" in await resets.started()
+
+
+async def test_a_pool_made_anew_resets_its_clusters_though_names_and_epochs_come_again(
+    host: Connection, resets: Resets
+) -> None:
+    for _ in range(2):
+        await bootstrap_pool(size=1)
+        await assign_session("alice")
+        await release_session("alice")
+        await teardown_pool(confirm="teardown")
+    assert await resets.started() == ["cluster1", "cluster1"]
 
 
 async def test_maintenance_of_a_healthy_pool_changes_no_phase(host: Connection) -> None:
