@@ -74,8 +74,13 @@ class Binder:
         """Mark the pending session Active with the cluster locked for it; gives the lock back if it is surplus.
 
         Returns the session as it is then: Active with this cluster or, when a helper was faster, with another.
-        Raises UnknownSession if it was removed, NotHolder if it ended, before it got the cluster.
+        Raises UnknownSession if it was removed, NotHolder if it ended, before it got the cluster; Conflict if a lock
+        whose time had run out before it was handed out changed meanwhile.
         """
+        end = cluster.status.expires_at
+        if end is not None and end <= self.store.now():
+            # Left by a crash long ago: the time to live starts now. The lock stays, so nobody else can be handed it.
+            cluster = await self._renew(cluster, session)
         while True:
             try:
                 return await self.store.write_session(_active(session, cluster))
@@ -96,6 +101,12 @@ class Binder:
                     f"session {session.name} ended while it waited", actual=found.phase, cure="assign it anew"
                 )
             return found
+
+    async def _renew(self, cluster: PooledCluster, session: Session) -> PooledCluster:
+        now = self.store.now()
+        end = end_of(now, inputs.time_to_live(session.spec.ttl_seconds, self.store.settings))
+        after = cluster.with_status(lock_time=now, expires_at=end)
+        return await self.store.write_cluster(cluster, after, Why("assigned", f"session {session.name}"))
 
     async def bind(self, binding: Binding) -> Session | None:
         """Both writes. Returns None if the cluster was lost to somebody else."""

@@ -187,6 +187,15 @@ async def test_a_crash_between_lock_and_session_is_finished_by_anybody(lab: Lab)
     await lab.check()
 
 
+async def test_a_lock_left_by_a_crash_long_ago_starts_its_time_when_it_is_handed_out(lab: Lab) -> None:
+    await lab.pool(1)
+    await Binder(lab.state._store).lock(await lab.state.cluster("cluster1"), await _pending(lab, "alice"))
+    lab.clock.forward(30_000)
+    session = await lab.state.assign("alice")
+    assert session.status.expires_at == lab.clock() + timedelta(seconds=lab.settings.ttl_seconds)
+    await lab.check()
+
+
 async def test_two_helpers_lock_two_clusters_for_one_session_and_one_is_given_back(lab: Lab) -> None:
     await lab.pool(2)
     session, binder = await _pending(lab, "alice"), Binder(lab.state._store)
