@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from prefect import get_run_logger, runtime
+from prefect import get_run_logger, runtime, task
+from prefect.artifacts import acreate_markdown_artifact
 
-from flows.runtime import Connection
+from flows.retries import EFFECT
+from flows.runtime import Connection, connected
+from pool import diagnostics
 from pool.errors import (
     IllegalTransition,
     InvalidInput,
@@ -17,6 +21,7 @@ from pool.errors import (
     StaleOperation,
     UnknownCluster,
 )
+from pool.kubevirt.cluster import Cluster
 from pool.lifecycle import ClusterPhase
 from pool.models import OperationKind
 from pool.state import OperationHandle
@@ -33,24 +38,39 @@ async def attempt(
     kind: OperationKind,
     work: Callable[[OperationHandle], Awaitable[T]],
     *,
+    session_id: str | None = None,
     force: bool = False,
 ) -> T:
     """Claim the cluster and do `work`; when it fails, do it again until its attempts are used up.
 
     Each attempt has a run ID of its own, so that it trusts nothing a failed one left half done. After the last one
-    the cluster is in `error`. Raises what `work` or the claim raises.
+    the cluster is in `error`, and what is known of it is kept as an artifact. `session_id` asks for a reset in place.
+    Raises what `work` or the claim raises.
     """
     count = 0
     while True:
         count += 1
         run_id = str(runtime.flow_run.id) if count == 1 else f"{runtime.flow_run.id}.{count}"
         try:
-            async with pool.state.operation(cluster_id, kind, run_id, force=force) as operation:
+            claim = pool.state.operation(cluster_id, kind, run_id, session_id=session_id, force=force)
+            async with claim as operation:
                 return await work(operation)
         except REFUSALS:
             raise
         except PoolError as error:
             now = await pool.state.cluster(cluster_id)
-            if now.phase is ClusterPhase.ERROR or count >= pool.settings.reset_attempts:
+            if now.phase is ClusterPhase.ERROR:
+                await keep_diagnostics(Cluster(cluster_id, now.spec.namespace), str(error))
+                raise
+            if count >= pool.settings.reset_attempts:
                 raise
             get_run_logger().warning("%s of %s, attempt %d failed: %s; again", kind, cluster_id, count, error)
+
+
+@task(**EFFECT, task_run_name="diagnostics-{cluster.id}")
+async def keep_diagnostics(cluster: Cluster, error: str) -> None:
+    """Keep what is known of a cluster that went wrong as the artifact `diagnostics-CLUSTER`; no secrets are in it."""
+    async with connected() as pool:
+        bundle = await diagnostics.bundle(pool.kube, cluster)
+    text = f"**{error}**\n\n```json\n{json.dumps(bundle, indent=1, default=str)}\n```\n"
+    await acreate_markdown_artifact(text, key=f"diagnostics-{cluster.id}", description=error)

@@ -17,26 +17,32 @@ from pool import reset
 from pool.errors import SnapshotMissing
 from pool.guest.canary import plant_canary
 from pool.kubevirt.cluster import Cluster
-from pool.models import ConditionType, Golden, OperationKind
+from pool.models import ConditionType, Golden, OperationKind, SessionId
 from pool.reset import Attestation
 from pool.state import OperationHandle
 
+InPlace = Annotated[
+    SessionId | None,
+    Field(description="Reset in place: this session holds the cluster and keeps it, clean, at a new epoch."),
+]
 Force = Annotated[bool, Field(description="Take a locked cluster from its session. The session is told and ended.")]
 
 
 @flow(name="reset-cluster", flow_run_name="reset-{cluster_id}")
-async def reset_cluster(cluster_id: OneCluster, force: Force = False) -> Any:
+async def reset_cluster(cluster_id: OneCluster, session_id: InPlace = None, force: Force = False) -> Any:
     """Restore both VMs of one cluster from its golden snapshots, and attest that it is clean and healthy.
 
     Args:
         cluster_id: The cluster's name, for example cluster1.
+        session_id: Reset in place: this session holds the cluster and keeps it, clean, at a new epoch.
         force: Take a locked cluster from its session. The session is told and ended.
     """
-    generation = await restore_cluster(cluster_id, force=force)
-    return Completed(message=f"{cluster_id} is available, restored from golden generation {generation}")
+    generation = await restore_cluster(cluster_id, session_id=session_id, force=force)
+    whose = f"{session_id}'s again" if session_id else "available"
+    return Completed(message=f"{cluster_id} is {whose}, restored from golden generation {generation}")
 
 
-async def restore_cluster(cluster_id: str, *, force: bool = False) -> int:
+async def restore_cluster(cluster_id: str, *, session_id: str | None = None, force: bool = False) -> int:
     """The whole reset of one cluster. Returns the golden generation it was restored to."""
     async with connected() as pool:
         found = await pool.state.cluster(cluster_id)
@@ -45,7 +51,7 @@ async def restore_cluster(cluster_id: str, *, force: bool = False) -> int:
         async def work(operation: OperationHandle) -> int:
             return await restore(operation, cluster)
 
-        return await attempt(pool, cluster_id, OperationKind.RESET, work, force=force)
+        return await attempt(pool, cluster_id, OperationKind.RESET, work, session_id=session_id, force=force)
 
 
 async def restore(operation: OperationHandle, cluster: Cluster) -> int:
@@ -58,15 +64,20 @@ async def restore(operation: OperationHandle, cluster: Cluster) -> int:
             expected="a golden generation",
             cure="run create-golden-snapshots, or rebuild-cluster",
         )
-    run_id = operation.run_id
+    attestation = await restore_to(cluster, golden, operation.run_id, operation.epoch)
+    await operation.finish(attested=evidence_of(attestation), reason="restored and attested healthy")
+    return golden.generation
+
+
+async def restore_to(cluster: Cluster, golden: Golden, run_id: str, epoch: int) -> Attestation:
+    """Take both disks back to a generation, and attest that they are."""
     await prepare(cluster, golden, run_id)
     await stop_both(cluster, run_id)
     await restore_both(cluster, golden, run_id)
     await start_both(cluster, golden, run_id)
     attestation = await attest(cluster, golden)
-    await clean_up(cluster, operation.epoch)
-    await operation.finish(attested=_evidence(attestation), reason="restored and attested healthy")
-    return golden.generation
+    await clean_up(cluster, epoch)
+    return attestation
 
 
 @task(**EFFECT, task_run_name="prepare-{cluster.id}")
@@ -117,7 +128,8 @@ async def clean_up(cluster: Cluster, epoch: int) -> None:
         get_run_logger().warning("removed what an aborted restore had left: %s", leftover)
 
 
-def _evidence(attestation: Attestation) -> dict[ConditionType, str]:
+def evidence_of(attestation: Attestation) -> dict[ConditionType, str]:
+    """What was proved, in words, by condition."""
     disks = ", ".join(f"{vm} on {disk}" for vm, disk in attestation.disks.items())
     snapshots = ", ".join(f"{vm} from {uid}" for vm, uid in attestation.snapshots.items())
     nodes = ", ".join(f"{node.name} renewed {node.renewed:%H:%M:%S}" for node in attestation.nodes)

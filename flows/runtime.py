@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 
 from pydantic import ValidationError
 
+from flows.events import announce
 from pool.errors import InvalidInput
 from pool.kube.client import Kube
 from pool.kube.watching import Watching
@@ -86,7 +87,7 @@ async def _open() -> tuple[Connection, AsyncExitStack]:
     async with AsyncExitStack() as stack:
         kube = await stack.enter_async_context(Kube.connect(settings.kubeconfig))
         watching = await stack.enter_async_context(Watching(kube))
-        state = PoolState(kube, settings, now=utcnow, watching=watching)
+        state = PoolState(kube, settings, now=utcnow, watching=watching, events=announce)
         return Connection(settings, kube, watching, state), stack.pop_all()
 
 

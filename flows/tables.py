@@ -43,9 +43,11 @@ def summary(stats: ClusterPoolStats) -> str:
 
 def console_table(clusters: Sequence[PooledCluster], stats: ClusterPoolStats, console: Console | None = None) -> None:
     """Print the pool for a person."""
+    content = rows(clusters)
+    shown = [column for column in COLUMNS if column in ("cluster", "phase") or any(row[column] for row in content)]
     table = Table(title=summary(stats), title_justify="left")
-    for column in COLUMNS:
-        table.add_column(column)
-    for row in rows(clusters):
-        table.add_row(*row.values())
+    for column in shown:
+        table.add_column(column, no_wrap=column != "failure")
+    for row in content:
+        table.add_row(*(row[column] for column in shown))
     (console or Console()).print(table)

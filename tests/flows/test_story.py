@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 from uuid import UUID
@@ -9,23 +10,37 @@ from uuid import UUID
 import pytest
 from prefect import get_client
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey, DeploymentFilter, DeploymentFilterId
 from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.sorting import ArtifactSort
+from prefect.events import Event
+from prefect.events.clients import get_events_subscriber
+from prefect.events.filters import EventFilter, EventNameFilter
 
 from demo.damage import Damage
 from flows.admin import rebuild_cluster, release_all_clusters, teardown_pool
 from flows.bootstrap import bootstrap_pool
+from flows.golden import create_golden_snapshots
 from flows.maintenance import pool_maintenance
 from flows.reset import reset_cluster
 from flows.runtime import Connection
 from flows.sessions import assign_session, extend_session, release_session
 from flows.status import pool_status
-from pool.errors import AttestationFailed, IllegalTransition, NoClusterAvailable, UnknownCluster, UnknownSession
+from pool.errors import (
+    AttestationFailed,
+    IllegalTransition,
+    NoClusterAvailable,
+    NotHolder,
+    SnapshotMissing,
+    UnknownCluster,
+    UnknownSession,
+)
 from pool.kube.resources import (
     DATA_VOLUMES,
     NAMESPACES,
     POOLED_CLUSTERS,
     PVCS,
+    SECRETS,
     VM_RESTORES,
     VM_SNAPSHOTS,
     VMS,
@@ -234,6 +249,91 @@ async def test_the_status_says_how_many_are_where(host: Connection) -> None:
     await bootstrap_pool(size=1)
     state = await pool_status(return_state=True)
     assert state.message == "1 clusters: 1 available, 0 locked, 0 resetting, 0 creating, 0 in error"
+
+
+async def test_a_reset_in_place_keeps_the_session_and_takes_its_damage_back(host: Connection) -> None:
+    await bootstrap_pool(size=1)
+    before = await assign_session("alice")
+    damage = Damage(host.kube, CLUSTER)
+    await damage.inflict()
+    await reset_cluster("cluster1", session_id="alice")
+    after = await host.state.session("alice")
+    assert await damage.remains() == []
+    assert (after.phase, after.status.assigned_cluster) == (SessionPhase.ACTIVE, "cluster1")
+    assert after.status.epoch == before.epoch + 1
+    assert await phases(host) == {"cluster1": ClusterPhase.LOCKED}
+
+
+async def test_a_session_cannot_reset_anothers_cluster_in_place(host: Connection) -> None:
+    await bootstrap_pool(size=1)
+    await assign_session("alice")
+    with pytest.raises(NotHolder):
+        await reset_cluster("cluster1", session_id="bob")
+    assert await phases(host) == {"cluster1": ClusterPhase.LOCKED}
+
+
+async def test_a_refresh_proves_the_new_generation_and_drops_the_old_one(
+    host: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host.settings, "min_standby", 0)
+    await bootstrap_pool(size=1)
+    old = (await host.state.cluster("cluster1")).status.golden
+    await create_golden_snapshots(refresh=True)
+    after = await host.state.cluster("cluster1")
+    new = after.status.golden
+    assert after.phase is ClusterPhase.AVAILABLE
+    assert old is not None
+    assert new is not None
+    assert (old.generation, new.generation) == (1, 2)
+    snapshots = {one["metadata"]["uid"] for one in await host.kube.list(VM_SNAPSHOTS, "cluster1")}
+    assert snapshots == {new.control_plane.uid, new.worker.uid}
+    await reset_cluster("cluster1")
+
+
+async def test_a_refresh_waits_while_the_pool_is_short_of_standby(host: Connection) -> None:
+    await bootstrap_pool(size=1)
+    state = await create_golden_snapshots(refresh=True, return_state=True)
+    assert "0 of 1 refreshed" in (state.message or "")
+    golden = (await host.state.cluster("cluster1")).status.golden
+    assert golden is not None
+    assert golden.generation == 1
+
+
+async def test_what_is_known_of_a_cluster_in_error_is_kept_without_its_secrets(host: Connection) -> None:
+    await bootstrap_pool(size=1)
+    await host.kube.delete(VM_SNAPSHOTS, "wk-snap", "cluster1")
+    await host.watching.until(
+        VM_SNAPSHOTS, "wk-snap", "cluster1", lambda one: True if one is None else None, timeout=10, what="deletion"
+    )
+    with pytest.raises(SnapshotMissing):
+        await reset_cluster("cluster1")
+    assert await phases(host) == {"cluster1": ClusterPhase.ERROR}
+    secret = await host.kube.get(SECRETS, "cluster-ca", "cluster1")
+    async with get_client() as client:
+        only = ArtifactFilter(key=ArtifactFilterKey(any_=["diagnostics-cluster1"]))
+        artifact = (await client.read_artifacts(artifact_filter=only, sort=ArtifactSort.CREATED_DESC))[0]
+    assert "wk-cluster1" in str(artifact.data)
+    for value in secret["data"].values():
+        assert value not in str(artifact.data)
+
+
+async def test_every_transition_is_announced_as_a_prefect_event(host: Connection) -> None:
+    only = EventFilter(event=EventNameFilter(prefix=["cks.cluster."]))
+    async with asyncio.timeout(30), get_events_subscriber(filter=only) as feed:
+        await bootstrap_pool(size=1)
+        await assign_session("alice")
+        uid = (await host.state.cluster("cluster1")).metadata.uid
+        announced: list[Event] = []
+        while len(announced) < 3:
+            event = await anext(feed)
+            if event.resource.id == f"cks.cluster.{uid}":
+                announced.append(event)
+    told = [(event.event, event.payload["from"], event.payload["who"], event.payload["epoch"]) for event in announced]
+    assert told == [
+        ("cks.cluster.creating", "", "", 0),
+        ("cks.cluster.available", "creating", "", 0),
+        ("cks.cluster.locked", "available", "session alice", 1),
+    ]
 
 
 async def test_unknown_names_are_refused_with_the_cure(host: Connection) -> None:

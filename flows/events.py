@@ -1,0 +1,33 @@
+"""Every change of a cluster's phase as a Prefect event, so that automations and the event feed see the pool's life."""
+
+from __future__ import annotations
+
+from prefect.events import emit_event
+
+from pool.state import Transition
+
+
+async def announce(transition: Transition) -> None:
+    """Emit `cks.cluster.<phase>` about the cluster, with who, why, from, to, run and epoch.
+
+    Events are queued and sent in the background; one that is lost does not touch the transition, which is written.
+    """
+    cluster = transition.cluster
+    emit_event(
+        event=f"cks.cluster.{transition.to}",
+        resource={
+            "prefect.resource.id": f"cks.cluster.{cluster.metadata.uid}",
+            "prefect.resource.name": cluster.name,
+            "cks.cluster.namespace": cluster.spec.namespace,
+        },
+        occurred=transition.at,
+        payload={
+            "cluster": cluster.name,
+            "from": str(transition.before or ""),
+            "to": str(transition.to),
+            "why": transition.why.reason,
+            "who": transition.why.who,
+            "run": transition.why.run_id,
+            "epoch": cluster.status.epoch,
+        },
+    )
