@@ -32,13 +32,15 @@ class ApiError(Exception):
         self.retry_after = retry_after
         self.plain = False
         """Whether the answer is plain text instead of a Status."""
+        self.resume = ""
+        """Continue token by which the rest of an expired list can be had, as it is now."""
 
     def to_status(self) -> Obj:
         """The `Status` object of the answer's body."""
         status: Obj = {
             "kind": "Status",
             "apiVersion": "v1",
-            "metadata": {},
+            "metadata": {"continue": self.resume} if self.resume else {},
             "status": "Failure",
             "message": self.message,
             "reason": self.reason,

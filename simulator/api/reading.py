@@ -18,8 +18,12 @@ Obj = dict[str, Any]
 ALWAYS_SELECTABLE = ("metadata.name", "metadata.namespace")
 _TOO_OLD = (
     "The provided continue parameter is too old to display a consistent list result. You can start a new list without"
-    " the continue parameter."
+    " the continue parameter, or use the continue token in this response to retrieve the remainder of the results."
+    " Continuing with the provided token results in an inconsistent list - objects that were created, modified, or"
+    " deleted between the time the first chunk was returned and now may show up in the list."
 )
+INCONSISTENT = -1
+"""The version in a token that goes on with a list as it is now."""
 
 
 def get(store: Store, call: Call) -> Stored:
@@ -86,11 +90,12 @@ def page(store: Store, call: Call) -> Page:
 
 def _chunk(store: Store, call: Call, namespace: str, matches: selectors.Matches | None, limit: int, token: str) -> Page:
     version, start = _opened(token) if token else (store.version, ("", ""))
+    version = store.version if version == INCONSISTENT else version
     if call.request.query.get("resourceVersionMatch") == "Exact":
         version = _number(call.request.query.get("resourceVersion", ""))
     found = store.list_at(call.kind.collection, namespace, version)
     if found is None:
-        raise ApiError(410, "Expired", _TOO_OLD)
+        raise _expired(token, start)
     items = [(key, one) for key, one in found if key > start and (matches is None or matches(one.obj))]
     if not limit or len(items) <= limit:
         return Page([one for _, one in items], version)
@@ -98,6 +103,13 @@ def _chunk(store: Store, call: Call, namespace: str, matches: selectors.Matches 
     # The real server cannot count what a selector leaves out, so it says nothing then.
     remaining = len(items) - limit if matches is None else None
     return Page([one for _, one in items[:limit]], version, _token(version, last), remaining)
+
+
+def _expired(token: str, start: Key) -> ApiError:
+    error = ApiError(410, "Expired", _TOO_OLD)
+    if token:
+        error.resume = _token(INCONSISTENT, start)
+    return error
 
 
 def _number(text: str) -> int:

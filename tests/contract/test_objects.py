@@ -1,0 +1,175 @@
+"""Objects: optimistic concurrency, preconditions, finalizers, owners, namespaces. Any Kubernetes does this."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.contract.api import Api
+from tests.contract.lab import CORE, core, unique
+from tests.simulator.http_api import Failed, Obj
+
+
+def config(name: str, **meta: object) -> Obj:
+    return {"metadata": {"name": name, **meta}, "data": {"key": "old"}}
+
+
+def owned(name: str, owner: Obj, **more: object) -> Obj:
+    """A ConfigMap that `owner`, another one, owns."""
+    meta = owner["metadata"]
+    reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": meta["name"], "uid": meta["uid"], **more}
+    return config(name, ownerReferences=[reference])
+
+
+async def test_a_write_from_a_stale_read_is_refused_and_says_to_try_again(api: Api, namespace: str) -> None:
+    path = core(namespace, "configmaps", "x")
+    read = await api.create(core(namespace, "configmaps"), config("x"))
+    await api.merge(path, {"data": {"key": "new"}})
+    with pytest.raises(Failed) as refusal:
+        await api.replace(path, {**read, "data": {"key": "mine"}})
+    assert refusal.value.code == 409
+    assert refusal.value.body["reason"] == "Conflict"
+    assert refusal.value.message == (
+        'Operation cannot be fulfilled on configmaps "x": the object has been modified; '
+        "please apply your changes to the latest version and try again"
+    )
+    assert (await api.get(path))["data"] == {"key": "new"}
+
+
+async def test_of_many_writers_from_one_read_exactly_one_succeeds(api: Api, namespace: str) -> None:
+    path = core(namespace, "configmaps", "x")
+    read = await api.create(core(namespace, "configmaps"), config("x"))
+    writes = [api.call("PUT", path, {**read, "data": {"key": str(number)}}) for number in range(10)]
+    codes = sorted(code for code, _ in await asyncio.gather(*writes))
+    assert codes == [200, *[409] * 9]
+
+
+async def test_a_merge_patch_with_a_version_is_held_against_it(api: Api, namespace: str) -> None:
+    path = core(namespace, "configmaps", "x")
+    read = await api.create(core(namespace, "configmaps"), config("x"))
+    await api.merge(path, {"data": {"key": "new"}})
+    version = read["metadata"]["resourceVersion"]
+    with pytest.raises(Failed) as refusal:
+        await api.merge(path, {"metadata": {"resourceVersion": version}, "data": {"key": "mine"}})
+    assert (refusal.value.code, refusal.value.body["reason"]) == (409, "Conflict")
+
+
+async def test_a_json_patch_whose_test_fails_changes_nothing(api: Api, namespace: str) -> None:
+    path = core(namespace, "configmaps", "x")
+    await api.create(core(namespace, "configmaps"), config("x"))
+    patch = [
+        {"op": "test", "path": "/data/key", "value": "other"},
+        {"op": "replace", "path": "/data/key", "value": "mine"},
+    ]
+    code, answer = await api.call("PATCH", path, patch, content_type="application/json-patch+json")
+    assert (code, answer["reason"]) == (422, "Invalid")
+    assert (await api.get(path))["data"] == {"key": "old"}
+
+
+async def test_a_name_is_taken_once(api: Api, namespace: str) -> None:
+    await api.create(core(namespace, "configmaps"), config("x"))
+    with pytest.raises(Failed) as refusal:
+        await api.create(core(namespace, "configmaps"), config("x"))
+    assert (refusal.value.code, refusal.value.body["reason"]) == (409, "AlreadyExists")
+    assert refusal.value.message == 'configmaps "x" already exists'
+
+
+async def test_what_is_not_there_is_not_found_by_name(api: Api, namespace: str) -> None:
+    with pytest.raises(Failed) as refusal:
+        await api.get(core(namespace, "configmaps", "x"))
+    assert (refusal.value.code, refusal.value.body["reason"]) == (404, "NotFound")
+    assert refusal.value.message == 'configmaps "x" not found'
+
+
+@pytest.mark.parametrize("field", ["uid", "resourceVersion"])
+async def test_a_deletion_is_held_against_its_preconditions(api: Api, namespace: str, field: str) -> None:
+    path = core(namespace, "configmaps", "x")
+    first = await api.create(core(namespace, "configmaps"), config("x"))
+    await api.delete(path)
+    second = await api.create(core(namespace, "configmaps"), config("x"))
+    with pytest.raises(Failed) as refusal:
+        await api.remove(path, preconditions={field: first["metadata"][field]})
+    assert (refusal.value.code, refusal.value.body["reason"]) == (409, "Conflict")
+    assert "precondition" in refusal.value.message.lower()
+    await api.remove(path, preconditions={field: second["metadata"][field]})
+    assert await api.find(path) is None
+
+
+async def test_a_finalizer_keeps_a_deleted_object_until_it_is_removed(api: Api, namespace: str) -> None:
+    path = core(namespace, "configmaps", "x")
+    await api.create(core(namespace, "configmaps"), config("x", finalizers=["example.com/hold"]))
+    await api.delete(path)
+    held = await api.get(path)
+    assert held["metadata"]["deletionTimestamp"]
+    with pytest.raises(Failed) as refusal:
+        await api.create(core(namespace, "configmaps"), config("x"))
+    assert refusal.value.code == 409
+    with pytest.raises(Failed) as refusal:
+        await api.merge(path, {"metadata": {"finalizers": ["example.com/hold", "example.com/more"]}})
+    assert refusal.value.code == 422
+    assert "Forbidden: no new finalizers can be added if the object is being deleted" in refusal.value.message
+    await api.merge(path, {"metadata": {"finalizers": None}})
+    assert await api.find(path) is None
+
+
+async def test_what_an_object_owns_goes_after_it(api: Api, namespace: str) -> None:
+    maps = core(namespace, "configmaps")
+    owner = await api.create(maps, config("owner"))
+    child = await api.create(maps, owned("child", owner))
+    grandchild = await api.create(maps, owned("grandchild", child))
+    await api.create(maps, config("other"))
+    await api.remove(f"{maps}/owner", propagationPolicy="Background")
+    await api.gone(f"{maps}/owner", f"{maps}/child", f"{maps}/{grandchild['metadata']['name']}")
+    assert await api.find(f"{maps}/other") is not None
+
+
+async def test_with_foreground_deletion_the_owner_goes_last(api: Api, namespace: str) -> None:
+    maps = core(namespace, "configmaps")
+    owner = await api.create(maps, config("owner"))
+    child = owned("child", owner, blockOwnerDeletion=True)
+    child["metadata"]["finalizers"] = ["example.com/hold"]
+    await api.create(maps, child)
+    await api.remove(f"{maps}/owner", propagationPolicy="Foreground")
+    await api.until(f"{maps}/child", lambda one: one and one["metadata"].get("deletionTimestamp"))
+    assert (await api.get(f"{maps}/owner"))["metadata"]["finalizers"] == ["foregroundDeletion"]
+    await api.merge(f"{maps}/child", {"metadata": {"finalizers": None}})
+    await api.gone(f"{maps}/child", f"{maps}/owner")
+
+
+async def test_orphans_stay(api: Api, namespace: str) -> None:
+    maps = core(namespace, "configmaps")
+    owner = await api.create(maps, config("owner"))
+    await api.create(maps, owned("child", owner))
+    await api.remove(f"{maps}/owner", propagationPolicy="Orphan")
+    await api.gone(f"{maps}/owner")
+    child = await api.until(
+        f"{maps}/child", lambda one: one if one and not one["metadata"].get("ownerReferences") else None
+    )
+    assert "deletionTimestamp" not in child["metadata"]
+
+
+async def test_a_namespace_goes_with_all_that_is_in_it(api: Api, namespace: str) -> None:
+    held = core(namespace, "configmaps", "held")
+    await api.create(core(namespace, "configmaps"), config("held", finalizers=["example.com/hold"]))
+    await api.create(core(namespace, "configmaps"), config("x"))
+    await api.delete(f"{CORE}/namespaces/{namespace}")
+    await api.gone(core(namespace, "configmaps", "x"))
+    terminating = await api.get(f"{CORE}/namespaces/{namespace}")
+    assert terminating["status"]["phase"] == "Terminating"
+    with pytest.raises(Failed) as refusal:
+        await api.create(core(namespace, "configmaps"), config("late"))
+    assert (refusal.value.code, refusal.value.body["reason"]) == (403, "Forbidden")
+    assert refusal.value.message == (
+        f'configmaps "late" is forbidden: unable to create new content in namespace {namespace} '
+        "because it is being terminated"
+    )
+    await api.merge(held, {"metadata": {"finalizers": None}})
+    await api.gone(f"{CORE}/namespaces/{namespace}")
+
+
+async def test_nothing_is_made_in_a_namespace_that_is_not_there(api: Api) -> None:
+    name = unique("contract")
+    with pytest.raises(Failed) as refusal:
+        await api.create(core(name, "configmaps"), config("x"))
+    assert (refusal.value.code, refusal.value.message) == (404, f'namespaces "{name}" not found')

@@ -1,0 +1,257 @@
+"""VMs: power and its answers, what a watcher sees of it, disks, cloning."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tests.contract.api import Api
+from tests.contract.lab import Lab, claims, core, kubevirt, reasons, volumes
+from tests.simulator.http_api import Failed, Obj
+from tests.simulator.lab import POWER
+
+pytestmark = pytest.mark.needs_controllers
+
+VMI = "virtualmachineinstances"
+CONFLICT = 'Operation cannot be fulfilled on virtualmachine.kubevirt.io "{}": {}'
+
+
+async def power(lab: Lab, name: str, action: str, body: Any = None, **how: str) -> tuple[int, Any]:
+    return await lab.api.call("PUT", f"{POWER}/namespaces/{lab.namespace}/virtualmachines/{name}/{action}", body, **how)
+
+
+async def test_start_and_stop_answer_202_with_nothing(lab: Lab) -> None:
+    await lab.halted("cp")
+    assert await power(lab, "cp", "start") == (202, "")
+    assert (await lab.get_vm())["spec"]["runStrategy"] == "Always"
+    await lab.running()
+    assert await power(lab, "cp", "stop", {"gracePeriod": 0}) == (202, "")
+    assert (await lab.get_vm())["spec"]["runStrategy"] == "Halted"
+
+
+async def test_an_always_vm_is_halted_also_when_nothing_runs_of_it(lab: Lab) -> None:
+    vm = lab.vm("cp")
+    # Without its Secret and without the right to clone it never gets anywhere.
+    await lab.api.delete(lab.binding)
+    await lab.api.create(kubevirt(lab.namespace), vm)
+    assert await power(lab, "cp", "stop") == (202, "")
+    code, answer = await power(lab, "cp", "stop")
+    assert (code, answer["message"]) == (409, CONFLICT.format("cp", "VM is not running"))
+
+
+async def test_starting_what_runs_is_a_conflict(lab: Lab) -> None:
+    await lab.halted("cp")
+    await lab.launch()
+    code, answer = await power(lab, "cp", "start")
+    assert (code, answer["reason"]) == (409, "Conflict")
+    assert answer["message"] == CONFLICT.format("cp", "VM is already running")
+
+
+@pytest.mark.parametrize(
+    ("action", "text"),
+    [("stop", "VM is not running"), ("restart", "RunStategy Halted does not support manual restart requests")],
+)
+async def test_ending_what_does_not_run_is_a_conflict(lab: Lab, action: str, text: str) -> None:
+    await lab.halted("cp")
+    code, answer = await power(lab, "cp", action)
+    assert (code, answer["message"]) == (409, CONFLICT.format("cp", text))
+
+
+@pytest.mark.parametrize("action", ["start", "stop", "restart"])
+async def test_a_vm_that_is_not_there_is_not_found(lab: Lab, action: str) -> None:
+    code, answer = await power(lab, "nope", action)
+    assert (code, answer["reason"]) == (404, "NotFound")
+    assert answer["message"] == 'virtualmachine.kubevirt.io "nope" not found'
+
+
+async def test_a_client_that_takes_only_json_is_not_served(lab: Lab) -> None:
+    await lab.halted("cp")
+    code, _ = await power(lab, "cp", "start", accept="application/json")
+    assert code == 406
+    assert (await lab.get_vm())["spec"]["runStrategy"] == "Halted"
+
+
+@pytest.mark.parametrize(
+    ("action", "body", "text"),
+    [
+        ("stop", [1], "Can not unmarshal Request body to struct, error: "),
+        ("restart", {"gracePeriodSeconds": 5}, "For force restart, only gracePeriod=0 is supported for now"),
+    ],
+)
+async def test_a_body_of_the_wrong_kind_is_a_bad_request(lab: Lab, action: str, body: Any, text: str) -> None:
+    await lab.halted("cp")
+    await lab.launch()
+    code, answer = await power(lab, "cp", action, body)
+    assert code == 400
+    assert answer["message"].startswith(text)
+
+
+async def test_a_patch_of_the_run_strategy_is_the_same_and_can_be_repeated(lab: Lab) -> None:
+    await lab.halted("cp")
+    path = kubevirt(lab.namespace, name="cp")
+    for _ in range(2):
+        await lab.api.merge(path, {"spec": {"runStrategy": "Always"}})
+    await lab.running()
+    for _ in range(2):
+        await lab.api.merge(path, {"spec": {"runStrategy": "Halted"}})
+    await lab.api.gone(kubevirt(lab.namespace, VMI, "cp"))
+
+
+async def lives(lab: Lab, opened: asyncio.Event) -> list[str]:
+    """Phases of the VMI `cp` until it is gone, repeated ones once."""
+    phases: list[str] = []
+    async for type_, vmi in lab.api.events(kubevirt(lab.namespace, VMI), opened):
+        phase = (vmi.get("status") or {}).get("phase", "")
+        if not phases or phases[-1] != phase:
+            phases.append(phase)
+        if type_ == "DELETED":
+            return phases
+    raise AssertionError("the watch ended")
+
+
+async def life(lab: Lab, grace: int | None) -> list[str]:
+    """One life of the VM, stopped with this grace."""
+    opened = asyncio.Event()
+    watch = asyncio.create_task(lives(lab, opened))
+    async with asyncio.timeout(3 * lab.api.patience):
+        await opened.wait()
+        await lab.launch()
+        await lab.halt(grace=grace)
+        return await watch
+
+
+async def test_without_grace_an_instance_ends_succeeded_whatever_its_guest_does(lab: Lab) -> None:
+    await lab.halted("cp")
+    phases = await life(lab, 0)
+    assert phases[-2:] == ["Running", "Succeeded"]
+    order = [one for one in phases if one]
+    assert order == sorted(order, key=["Pending", "Scheduling", "Scheduled", "Running", "Succeeded"].index)
+
+
+@pytest.mark.needs_guests
+@pytest.mark.parametrize(("grace", "phase"), [(None, "Succeeded"), (1, "Failed")])
+async def test_with_grace_the_last_phase_tells_whether_the_guest_shut_down(
+    lab: Lab, grace: int | None, phase: str
+) -> None:
+    await lab.halted("cp")
+    assert (await life(lab, grace))[-1] == phase
+
+
+async def test_every_start_has_a_new_pod_that_services_find_by_the_templates_labels(lab: Lab) -> None:
+    await lab.halted("cp")
+    seen: set[tuple[str, str]] = set()
+    for _ in range(2):
+        await lab.launch()
+        pods = await lab.api.page(core(lab.namespace, "pods"), labelSelector="role=control-plane,kubevirt.io")
+        running = [pod for pod in pods["items"] if pod["status"]["phase"] == "Running"]
+        [pod] = [pod for pod in running if not pod["metadata"].get("deletionTimestamp")]
+        seen.add((pod["metadata"]["uid"], pod["metadata"]["name"]))
+        vmi = await lab.api.get(kubevirt(lab.namespace, VMI, "cp"))
+        assert vmi["status"]["interfaces"][0]["ipAddress"] == pod["status"]["podIP"]
+        assert pod["metadata"]["ownerReferences"][0]["uid"] == vmi["metadata"]["uid"]
+        assert vmi["metadata"]["ownerReferences"][0]["kind"] == "VirtualMachine"
+        await lab.halt()
+    assert len({uid for uid, _ in seen}) == len({name for _, name in seen}) == 2
+
+
+async def test_a_new_vm_reads_stopped_before_anything_happened(api: Api, lab: Lab) -> None:
+    await lab.secrets("cp")
+    made = await api.create(kubevirt(lab.namespace), lab.vm("cp", strategy="Halted"))
+    first = made.get("status") or {}
+    assert first.get("printableStatus") in (None, "Stopped")
+    path = kubevirt(lab.namespace, name="cp")
+    known = await api.until(path, lambda vm: vm if vm and (vm.get("status") or {}).get("printableStatus") else None)
+    assert known["status"]["printableStatus"] in ("Stopped", "Provisioning")
+
+
+async def test_a_vm_is_created_until_its_instance_is_gone(lab: Lab) -> None:
+    await lab.halted("cp")
+    vm = await lab.launch()
+    assert (vm["status"]["created"], vm["status"]["ready"]) == (True, True)
+    await lab.halt()
+    path = kubevirt(lab.namespace, name="cp")
+    stopped = await lab.api.until(path, lambda vm: vm if vm and not vm["status"].get("created") else None)
+    assert stopped["status"]["printableStatus"] == "Stopped"
+    assert reasons(stopped)["Ready"] == ("False", "VMINotExists")
+
+
+async def test_the_instances_status_is_no_subresource(lab: Lab) -> None:
+    await lab.halted("cp")
+    await lab.launch()
+    path = kubevirt(lab.namespace, VMI, "cp")
+    code, _ = await lab.api.call("GET", f"{path}/status")
+    assert code == 404
+    written = await lab.api.merge(path, {"status": {"machine": {"type": "contract"}}})
+    assert written["status"]["machine"] == {"type": "contract"}
+
+
+async def test_a_deleted_vm_takes_everything_of_its_own_along(lab: Lab) -> None:
+    await lab.halted("cp")
+    await lab.launch()
+    await lab.api.remove(kubevirt(lab.namespace, name="cp"), propagationPolicy="Foreground")
+    await lab.api.gone(
+        kubevirt(lab.namespace, name="cp"),
+        kubevirt(lab.namespace, VMI, "cp"),
+        volumes(lab.namespace, "cp-rootdisk"),
+        claims(lab.namespace, "cp-rootdisk"),
+    )
+
+
+async def test_a_namespace_with_a_running_vm_can_be_removed(lab: Lab) -> None:
+    await lab.halted("cp")
+    await lab.launch()
+    await lab.api.delete(f"/api/v1/namespaces/{lab.namespace}")
+    await lab.api.gone(f"/api/v1/namespaces/{lab.namespace}")
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"running": True}, "Running and RunStrategy are mutually exclusive. Note that Running is deprecated, please "),
+        ({"runStrategy": None}, "RunStrategy must be specified"),
+        ({"runStrategy": "Never"}, "Invalid RunStrategy (Never)"),
+    ],
+)
+async def test_a_vm_that_cannot_be_is_denied(lab: Lab, change: Obj, text: str) -> None:
+    vm = lab.vm("cp")
+    vm["spec"] = {key: value for key, value in (vm["spec"] | change).items() if value is not None}
+    with pytest.raises(Failed) as denial:
+        await lab.api.create(kubevirt(lab.namespace), vm)
+    assert (denial.value.code, denial.value.body["reason"]) == (422, "Invalid")
+    webhook = 'admission webhook "virtualmachine-validator.kubevirt.io" denied the request: '
+    assert denial.value.message.startswith(webhook + text)
+
+
+async def test_cloning_from_another_namespace_needs_the_right_to(lab: Lab) -> None:
+    await lab.api.delete(lab.binding)
+    await lab.secrets("cp")
+    await lab.api.create(kubevirt(lab.namespace), lab.vm("cp"))
+    path = kubevirt(lab.namespace, name="cp")
+    vm = await lab.api.until(path, lambda vm: vm if "Failure" in reasons(vm) else None)
+    [failure] = [one for one in vm["status"]["conditions"] if one["type"] == "Failure"]
+    account = f"system:serviceaccount:{lab.namespace}:default"
+    assert f"User {account} has insufficient permissions in clone source namespace vm-templates" in failure["message"]
+    assert await lab.api.find(volumes(lab.namespace, "cp-rootdisk")) is None
+    await lab.allow_cloning()
+    vm = await lab.running()
+    assert "Failure" not in reasons(vm)
+
+
+async def test_a_cloned_disk_carries_the_templates_labels(lab: Lab) -> None:
+    await lab.halted("cp")
+    volume = await lab.api.get(volumes(lab.namespace, "cp-rootdisk"))
+    claim = await lab.api.get(claims(lab.namespace, "cp-rootdisk"))
+    for one in (volume, claim):
+        assert one["metadata"]["labels"]["role"] == "control-plane"
+    assert volume["metadata"]["ownerReferences"][0]["kind"] == "VirtualMachine"
+    assert claim["metadata"]["ownerReferences"][0]["kind"] == "DataVolume"
+    assert claim["status"]["phase"] == "Bound"
+
+
+async def test_a_data_volumes_spec_is_final(lab: Lab) -> None:
+    await lab.halted("cp")
+    change = {"spec": {"storage": {"resources": {"requests": {"storage": "20Gi"}}}}}
+    with pytest.raises(Failed, match="Cannot update DataVolume Spec"):
+        await lab.api.merge(volumes(lab.namespace, "cp-rootdisk"), change)

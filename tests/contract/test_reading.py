@@ -1,0 +1,160 @@
+"""Lists, selectors and watches. Any Kubernetes does this."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from urllib.parse import urlencode
+
+import pytest
+
+from tests.contract.api import Api
+from tests.contract.lab import core
+from tests.simulator.http_api import Failed, Obj
+
+SELECTED = [
+    ("role=cp", ["a"]),
+    ("role!=cp", ["b", "c"]),
+    ("role", ["a", "b"]),
+    ("!role", ["c"]),
+    ("role in (cp, wk)", ["a", "b"]),
+    ("role notin (cp),team", ["c"]),
+    ("role=cp,team=x", []),
+]
+ONLY = "contract=yes"
+"""Kubernetes itself puts a ConfigMap into every namespace."""
+
+
+async def make(api: Api, namespace: str, name: str, **labels: str) -> Obj:
+    meta = {"name": name, "labels": {"contract": "yes", **labels}}
+    return await api.create(core(namespace, "configmaps"), {"metadata": meta})
+
+
+async def take(api: Api, namespace: str, count: int, *, version: str, labels: str = ONLY) -> list[tuple[str, str]]:
+    """The first `count` events: type and name, of an error its code."""
+    found: list[tuple[str, str]] = []
+    async with asyncio.timeout(api.patience):
+        async for type_, obj in api.events(core(namespace, "configmaps"), version=version, labelSelector=labels):
+            found.append((type_, str(obj["code"]) if type_ == "ERROR" else obj["metadata"]["name"]))
+            if len(found) == count:
+                break
+    return found
+
+
+@pytest.mark.parametrize(("selector", "names"), SELECTED)
+async def test_labels_select(api: Api, namespace: str, selector: str, names: list[str]) -> None:
+    await make(api, namespace, "a", role="cp")
+    await make(api, namespace, "b", role="wk")
+    await make(api, namespace, "c", team="x")
+    assert await api.names(core(namespace, "configmaps"), labelSelector=f"{ONLY},{selector}") == names
+
+
+async def test_a_name_selects_as_field_and_other_fields_are_refused(api: Api, namespace: str) -> None:
+    await make(api, namespace, "a")
+    await make(api, namespace, "b")
+    path = core(namespace, "configmaps")
+    assert await api.names(path, fieldSelector="metadata.name=a") == ["a"]
+    assert "a" not in await api.names(path, fieldSelector="metadata.name!=a")
+    with pytest.raises(Failed) as refusal:
+        await api.page(path, fieldSelector="data.key=x")
+    assert refusal.value.code == 400
+    assert "field label not supported" in refusal.value.message
+
+
+async def test_a_list_in_pages_is_the_list_as_it_was_at_its_first_page(api: Api, namespace: str) -> None:
+    for number in range(5):
+        await make(api, namespace, f"x{number}")
+    path = core(namespace, "configmaps")
+    first = await api.page(path, labelSelector=ONLY, limit="2")
+    await make(api, namespace, "x9")
+    names = [one["metadata"]["name"] for one in first["items"]]
+    following = first["metadata"]["continue"]
+    while following:
+        page = await api.page(path, labelSelector=ONLY, limit="2", **{"continue": following})
+        names += [one["metadata"]["name"] for one in page["items"]]
+        following = page["metadata"].get("continue")
+    assert names == ["x0", "x1", "x2", "x3", "x4"]
+
+
+async def test_a_watch_from_a_list_tells_everything_after_it_in_order(api: Api, namespace: str) -> None:
+    await make(api, namespace, "before")
+    path = core(namespace, "configmaps")
+    version = (await api.page(path))["metadata"]["resourceVersion"]
+    await make(api, namespace, "x")
+    await api.merge(f"{path}/x", {"data": {"a": "1"}})
+    await api.delete(f"{path}/x")
+    events = [("ADDED", "x"), ("MODIFIED", "x"), ("DELETED", "x")]
+    assert await take(api, namespace, 3, version=version) == events
+
+
+async def test_every_watched_version_can_be_resumed_from(api: Api, namespace: str) -> None:
+    path = core(namespace, "configmaps")
+    start = (await api.page(path))["metadata"]["resourceVersion"]
+    for number in range(3):
+        await make(api, namespace, f"x{number}")
+    seen: list[str] = []
+    version = start
+    for _ in range(3):
+        async with asyncio.timeout(api.patience):
+            async for _type, obj in api.events(path, version=version, labelSelector=ONLY):
+                seen.append(obj["metadata"]["name"])
+                version = obj["metadata"]["resourceVersion"]
+                break
+    assert seen == ["x0", "x1", "x2"]
+
+
+async def test_what_leaves_the_selection_is_told_as_deleted(api: Api, namespace: str) -> None:
+    made = await make(api, namespace, "x", role="cp")
+    path = core(namespace, "configmaps", "x")
+    await api.merge(path, {"metadata": {"labels": {"role": "wk"}}})
+    await api.merge(path, {"metadata": {"labels": {"role": "cp"}}})
+    version = made["metadata"]["resourceVersion"]
+    assert await take(api, namespace, 2, version=version, labels="role=cp") == [("DELETED", "x"), ("ADDED", "x")]
+
+
+async def test_a_watch_ends_after_the_seconds_it_asked_for(api: Api, namespace: str) -> None:
+    version = (await api.page(core(namespace, "configmaps")))["metadata"]["resourceVersion"]
+    async with asyncio.timeout(api.patience):
+        path = core(namespace, "configmaps")
+        async for type_, obj in api.events(path, version=version, timeoutSeconds="1", labelSelector="none=here"):
+            raise AssertionError(f"{type_} {obj['metadata']}")
+
+
+async def test_a_watch_from_a_forgotten_version_is_told_that_it_is_gone(
+    api: Api, namespace: str, compact: Callable[[], None]
+) -> None:
+    await make(api, namespace, "x")
+    await make(api, namespace, "y")
+    compact()
+    try:
+        [(type_, told)] = await take(api, namespace, 1, version="1")
+    except Failed as refusal:
+        # Before the stream began is as good a time to say so.
+        type_, told = "ERROR", str(refusal.code)
+    if type_ != "ERROR":
+        pytest.skip("the server still has its whole history")
+    assert told == "410"
+    # What is left to do: list again, and go on from there.
+    version = (await api.page(core(namespace, "configmaps")))["metadata"]["resourceVersion"]
+    await make(api, namespace, "z")
+    assert await take(api, namespace, 1, version=version) == [("ADDED", "z")]
+
+
+async def test_a_page_of_a_forgotten_list_is_refused_with_a_fresh_start(
+    api: Api, namespace: str, compact: Callable[[], None]
+) -> None:
+    for name in ("x", "y"):
+        await make(api, namespace, name)
+    path = core(namespace, "configmaps")
+    first = await api.page(path, labelSelector=ONLY, limit="1")
+    await make(api, namespace, "z")
+    compact()
+    query = urlencode({"labelSelector": ONLY, "limit": "1", "continue": first["metadata"]["continue"]})
+    code, answer = await api.call("GET", f"{path}?{query}")
+    if code == 200:
+        pytest.skip("the server remembers the list")
+    assert (code, answer["reason"]) == (410, "Expired")
+    # It offers to go on with what is there now: the pages after this one, the list no longer of one moment.
+    query = urlencode({"labelSelector": ONLY, "limit": "1", "continue": answer["metadata"]["continue"]})
+    code, answer = await api.call("GET", f"{path}?{query}")
+    assert (code, [one["metadata"]["name"] for one in answer["items"]]) == (200, ["y"])
