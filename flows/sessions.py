@@ -99,7 +99,8 @@ async def extend_session(
     return Completed(message=message, data={"expiresAt": expires_at})
 
 
-@task(**EFFECT, task_run_name="extend-{session_id}")
+# An extension adds to what is agreed: tried again after a lost answer it could add twice.
+@task(**(EFFECT | {"retries": 0}), task_run_name="extend-{session_id}")
 async def extend(session_id: str, seconds: int) -> tuple[str, str]:
     """Extend the session. Returns what was agreed, in words, and the new end (RFC 3339)."""
     async with connected() as pool:

@@ -49,7 +49,8 @@ def _pooled_clusters() -> dict[str, Any]:
     return _definition(
         PooledCluster,
         "pooledclusters",
-        "pc",
+        # Where PriorityClass is served, `pc` means that first; `pcl` always means ours.
+        ["pc", "pcl"],
         spec,
         status,
         columns,
@@ -72,7 +73,7 @@ def _sessions() -> dict[str, Any]:
         _column("Priority", ".spec.priority", "Higher is served first.", "integer", wide=True),
         _column("Epoch", ".status.epoch", "The cluster's epoch at the handover.", "integer", wide=True),
     ]
-    return _definition(Session, "sessions", "ses", spec, status, columns, "assignedCluster")
+    return _definition(Session, "sessions", ["ses"], spec, status, columns, "assignedCluster")
 
 
 def _cluster_rules() -> list[Schema]:
@@ -132,7 +133,7 @@ def _column(name: str, path: str, description: str, kind: str = "string", *, wid
 def _definition(
     model: type[PooledCluster | Session],
     plural: str,
-    short: str,
+    short: list[str],
     spec: Schema,
     status: Schema,
     columns: list[Schema],
@@ -168,7 +169,7 @@ def _definition(
         "listKind": f"{model.KIND}List",
         "plural": plural,
         "singular": model.KIND.lower(),
-        "shortNames": [short],
+        "shortNames": short,
         "categories": ["cks"],
     }
     return {

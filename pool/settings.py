@@ -30,8 +30,9 @@ class Settings(BaseSettings):
 
     templates_namespace: DnsLabel = "vm-templates"
     """Where the golden image lives; every cluster's disks are cloned from it."""
-    golden_image: str = "docker://quay.io/containerdisks/ubuntu:24.04"
-    """Registry URL that CDI imports the golden disk image from. It must have kubeadm, kubelet and containerd."""
+    golden_image: str = "docker://registry.example/cks-node:v1.32.0"
+    """Registry URL that CDI imports the golden disk image from. The default is a placeholder that only the simulator
+    takes: no public image carries what a node needs (deployments/templates/README.md says what that is)."""
     storage_class: str | None = None
     """Storage class of all disks. None: the host cluster's default class."""
     disk_size: Quantity = "20Gi"

@@ -74,7 +74,7 @@ def static_pod(name: str, init: Init) -> Obj:
             "hostNetwork": True,
             "nodeName": init.node,
             "priorityClassName": "system-node-critical",
-            "containers": [{"name": name, "image": f"registry.k8s.io/{name}:{init.version}"}],
+            "containers": [{"name": name, "image": f"{name}:{init.version}"}],
         },
     }
 
