@@ -26,6 +26,7 @@ from simulator.controllers.resources import (
     VMS,
     VOLUME_SNAPSHOTS,
 )
+from simulator.controllers.restore_created import created_vm
 from simulator.controllers.restore_plan import (
     LAST_RESTORE,
     VolumePolicy,
@@ -245,19 +246,11 @@ class VirtualMachineRestores(Controller):
 
     async def _apply(self, restore: Obj, vm: Obj | None, content: Obj) -> None:
         """One update of the VM: spec and the mark that it is applied. A VM that is not there is created, Halted."""
-        spec = restored_spec(vm, content, restore["status"]["restores"])
-        mark = {LAST_RESTORE: restore_id(restore)}
+        spec = restored_spec(vm, content, restore)
         if vm is None:
-            source = content["spec"]["source"]["virtualMachine"]["metadata"]
-            meta = {
-                "name": restore["spec"]["target"]["name"],
-                "namespace": restore["metadata"]["namespace"],
-                "labels": dict(source.get("labels") or {}),
-                "annotations": mark,
-            }
-            manifest = {"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachine", "metadata": meta, "spec": spec}
-            await self.context.create(VMS, manifest)
+            await self.context.create(VMS, created_vm(restore, content, spec))
             return
+        mark = {LAST_RESTORE: restore_id(restore)}
         await self.context.update(VMS, {**with_annotations(vm, mark), "spec": spec})
 
     async def _finish(self, restore: Obj, vm: Obj) -> None:

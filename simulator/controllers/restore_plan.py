@@ -162,13 +162,13 @@ def replaced_data_volumes(vm: Obj, restores: Sequence[Obj]) -> list[str]:
     return [name for volume, name in now_used.items() if new.get(volume) not in (None, name)]
 
 
-def restored_spec(vm: Obj | None, content: Obj, restores: Sequence[Obj]) -> Obj:
+def restored_spec(vm: Obj | None, content: Obj, restore: Obj) -> Obj:
     """The VM's spec after the restore: the snapshot's, on the restored disks, with the VM's own run strategy."""
     source = content["spec"]["source"]["virtualMachine"]
     spec: Obj = copy.deepcopy(source["spec"])
     current: Obj = vm["spec"] if vm is not None else {"runStrategy": "Halted", "template": {"spec": {}}}
     templated = template_volumes(spec)
-    by_volume = {one["volumeName"]: one for one in restores}
+    by_volume = {one["volumeName"]: one for one in restore["status"]["restores"]}
     spec.pop("running", None)
     spec.pop("runStrategy", None)
     spec |= {"runStrategy": current["runStrategy"]} if "runStrategy" in current else {"running": False}
@@ -188,7 +188,8 @@ def restored_spec(vm: Obj | None, content: Obj, restores: Sequence[Obj]) -> Obj:
     if kept:
         spec["dataVolumeTemplates"] = kept
     firmware = spec["template"]["spec"].setdefault("domain", {}).setdefault("firmware", {})
-    if not firmware.get("uuid"):
+    # Another VM than the one of the snapshot gets an identity of its own.
+    if not firmware.get("uuid") and source["metadata"]["name"] == restore["spec"]["target"]["name"]:
         firmware["uuid"] = str(uuid.uuid5(LEGACY_UUIDS, source["metadata"]["name"]))
     return spec
 

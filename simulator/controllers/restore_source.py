@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from simulator.client import Obj
 from simulator.controllers.resources import VM_SNAPSHOT_CONTENTS, VM_SNAPSHOTS
+from simulator.controllers.restore_plan import already_restored
 from simulator.controllers.runtime import Context
 from simulator.controllers.snapshot_status import phase_of
 
@@ -25,7 +26,7 @@ def usable_content(context: Context, restore: Obj, vm: Obj | None) -> Obj:
     status = snapshot.get("status") or {}
     if not status.get("readyToUse"):
         raise RestoreError(f"{label} not ready")
-    if vm is not None and status.get("sourceUID") != vm["metadata"]["uid"]:
+    if vm is not None and status.get("sourceUID") != vm["metadata"]["uid"] and not already_restored(vm, restore):
         raise RestoreError("restore source and restore target are different but restore target already exists")
     name = status.get("virtualMachineSnapshotContentName", "")
     content = context.cache(VM_SNAPSHOT_CONTENTS).get(namespace, name)

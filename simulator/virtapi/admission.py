@@ -9,6 +9,7 @@ from simulator.api.errors import ApiError, Cause
 from simulator.client import Client, Obj
 from simulator.controllers.resources import PVCS, VM_RESTORES, VM_SNAPSHOTS
 from simulator.virtapi.denials import denied, refused
+from simulator.virtapi.restore_patches import patch_faults
 from simulator.virtapi.vm_rules import change_faults, spec_faults
 
 VM_VALIDATOR = "virtualmachine-validator.kubevirt.io"
@@ -65,7 +66,8 @@ class Webhooks:
             causes = _reference_faults(restore["spec"].get("target") or {}, "spec.target")
             causes += _policy_faults(restore["spec"])
             causes += await self._running_restores(request, restore)
-            await self._check_snapshot(request, restore)
+            if await self._check_snapshot(request, restore):
+                causes += patch_faults(restore["spec"])
         if causes:
             raise denied(RESTORE_VALIDATOR, causes)
 
@@ -78,21 +80,22 @@ class Webhooks:
             if other["spec"].get("target") == target and not (other.get("status") or {}).get("complete")
         ]
 
-    async def _check_snapshot(self, request: AdmissionRequest, restore: Obj) -> None:
-        """A missing snapshot is admitted; one that has no content yet is not."""
+    async def _check_snapshot(self, request: AdmissionRequest, restore: Obj) -> bool:
+        """Whether there is one: a missing snapshot is admitted, whatever the patches; one without content is not."""
         try:
             snapshot = await self._client.get(
                 VM_SNAPSHOTS, restore["spec"]["virtualMachineSnapshotName"], request.namespace
             )
         except ApiError as error:
             if error.code == 404:
-                return
+                return False
             raise
         if "status" not in snapshot:
             text = f'Internal error occurred: failed calling webhook "{RESTORE_VALIDATOR}": failed to call webhook: EOF'
             raise ApiError(500, "InternalError", text)
         if snapshot["status"].get("readyToUse") and not snapshot["status"].get("virtualMachineSnapshotContentName"):
             raise refused(RESTORE_VALIDATOR, "snapshot content name is nil in vmSnapshot status")
+        return True
 
     async def _data_volume(self, request: AdmissionRequest, volume: Obj) -> None:
         if request.operation == "UPDATE":
