@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from simulator import kubeconfig
+from simulator import accounts, kubeconfig
 from simulator.api.database import Database
 from simulator.api.errors import ApiError
 from simulator.api.fault_admin import PATH, FaultAdmin
@@ -125,5 +125,6 @@ class Simulator:
 def _controllers(simulator: Simulator) -> AsyncExitStack:
     """The controllers and what they answer for at the API, as an async context."""
     module = importlib.import_module("simulator.controllers")
-    running: AsyncExitStack = module.running(simulator.client, simulator.api, simulator.delays)
+    client = LocalClient(simulator.api, user=User(accounts.CONTROLLER, accounts.GROUPS))
+    running: AsyncExitStack = module.running(client, simulator.api, simulator.delays)
     return running

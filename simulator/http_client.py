@@ -13,6 +13,7 @@ import orjson
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
 
+from simulator import accounts
 from simulator.api.errors import ApiError
 from simulator.api.local import PATCHES, Patch, error_of, whole_items
 from simulator.api.requests import JSON
@@ -22,10 +23,12 @@ from simulator.relisting import follow
 Objects = list[Obj]
 PAGE = 500
 """Objects a list chunk, as kubectl."""
+SPEAKING_AS = {"Impersonate-User": accounts.CONTROLLER, "Impersonate-Group": accounts.GROUPS[0]}
+"""The kubeconfig's user must be allowed to impersonate; administrators are."""
 
 
 class HttpClient:
-    """Client over HTTP. Raises ApiError; a connection that fails is an ApiError 503."""
+    """Client over HTTP, speaking as virt-controller. Raises ApiError; a connection that fails is an ApiError 503."""
 
     def __init__(self, client: ApiClient, session: aiohttp.ClientSession, manager: str = "simulator") -> None:
         self._client = client
@@ -127,7 +130,7 @@ class HttpClient:
         *,
         timeout: float | None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        headers = {"Accept": JSON, "Content-Type": content, "User-Agent": self._manager}
+        headers = {"Accept": JSON, "Content-Type": content, "User-Agent": self._manager, **SPEAKING_AS}
         await self._client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
         url = f"{self._client.configuration.host}{path}"
         sent = None if body is None else orjson.dumps(body)

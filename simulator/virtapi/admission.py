@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 
+from simulator import accounts
 from simulator.api.admission import AdmissionRequest
 from simulator.api.errors import ApiError, Cause
 from simulator.client import Client, Obj
@@ -34,6 +35,8 @@ class Webhooks:
         where = (request.gvr.group, request.gvr.plural)
         if where == ("kubevirt.io", "virtualmachines"):
             self._virtual_machine(request, request.object)
+        elif where == ("kubevirt.io", "virtualmachineinstances"):
+            self._instance(request)
         elif where == ("snapshot.kubevirt.io", "virtualmachinesnapshots"):
             self._snapshot(request, request.object)
         elif where == ("snapshot.kubevirt.io", "virtualmachinerestores"):
@@ -51,6 +54,14 @@ class Webhooks:
             causes += change_faults(request.old_object, vm)
         if causes:
             raise denied(VM_VALIDATOR, causes)
+
+    def _instance(self, request: AdmissionRequest) -> None:
+        """Instances have no status subresource; what others than KubeVirt write there is dropped without a word."""
+        old = request.old_object
+        if request.operation == "UPDATE" and old is not None and request.user.name not in accounts.OWN:
+            request.object.pop("status", None)
+            if "status" in old:
+                request.object["status"] = old["status"]
 
     def _snapshot(self, request: AdmissionRequest, snapshot: Obj) -> None:
         causes = _reference_faults(snapshot["spec"].get("source") or {}, "spec.source")

@@ -177,14 +177,15 @@ async def test_a_vm_is_created_until_its_instance_is_gone(lab: Lab) -> None:
     assert reasons(stopped)["Ready"] == ("False", "VMINotExists")
 
 
-async def test_the_instances_status_is_no_subresource(lab: Lab) -> None:
+async def test_what_a_client_writes_into_an_instances_status_is_dropped_without_a_word(lab: Lab) -> None:
     await lab.halted("cp")
     await lab.launch()
     path = kubevirt(lab.namespace, VMI, "cp")
     code, _ = await lab.api.call("GET", f"{path}/status")
     assert code == 404
-    written = await lab.api.merge(path, {"status": {"machine": {"type": "contract"}}})
-    assert written["status"]["machine"] == {"type": "contract"}
+    written = await lab.api.merge(path, {"status": {"phase": "Failed"}, "metadata": {"labels": {"contract": "yes"}}})
+    assert written["metadata"]["labels"]["contract"] == "yes"
+    assert written["status"]["phase"] == "Running"
 
 
 async def test_a_deleted_vm_takes_everything_of_its_own_along(lab: Lab) -> None:
