@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import pytest
 from prefect import flow, get_client
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.settings import PREFECT_WORKER_QUERY_SECONDS, temporary_settings
 from prefect.states import Cancelling
 
@@ -57,11 +57,12 @@ async def deploy(client: PrefectClient, name: str, work_pool: str) -> UUID:
     )
 
 
-async def finished(client: PrefectClient, run_id: UUID) -> FlowRun:
-    async with asyncio.timeout(30):
+async def finished(client: PrefectClient, run_id: UUID, *states: StateType) -> FlowRun:
+    """The run once it is in one of the states; by default any final one."""
+    async with asyncio.timeout(60):
         while True:
             run = await client.read_flow_run(run_id)
-            if run.state is not None and run.state.is_final():
+            if run.state is not None and (run.state.type in states if states else run.state.is_final()):
                 return run
             await asyncio.sleep(0.05)
 
@@ -106,6 +107,5 @@ async def test_cancelling_in_the_ui_stops_the_task(work_pool: str) -> None:
         async with asyncio.timeout(30):
             await begun.wait()
         await client.set_flow_run_state(run.id, Cancelling())
-        run = await finished(client, run.id)
-        assert run.state is not None
-        assert run.state.is_cancelled()
+        # The engine first reports that its task was stopped (Crashed); the worker, who knows why, has the last word.
+        await finished(client, run.id, StateType.CANCELLED)
