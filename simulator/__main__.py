@@ -1,4 +1,7 @@
-"""`python -m simulator --kubeconfig FILE`: serve the simulated cluster until stopped."""
+"""`python -m simulator --kubeconfig FILE`: serve the simulated cluster until stopped.
+
+`python -m simulator controllers --kubeconfig FILE` plays its controllers, all or some, beside any other API server.
+"""
 
 from __future__ import annotations
 
@@ -92,7 +95,13 @@ async def serve(options: argparse.Namespace) -> None:
 
 def main(given: Sequence[str] | None = None) -> int:
     """The exit status: 0, or 2 for flags and files that cannot be used."""
-    options = arguments(sys.argv[1:] if given is None else given)
+    given = sys.argv[1:] if given is None else given
+    if list(given[:1]) == ["controllers"]:
+        # What they need takes a while to import, and serving may do without.
+        from simulator.controllers.command import main as controllers
+
+        return controllers(given[1:])
+    options = arguments(given)
     logging.basicConfig(level=logging.DEBUG if options.verbose else logging.WARNING, format="%(name)s: %(message)s")
     logging.getLogger("asyncio").setLevel(logging.WARNING)
     try:

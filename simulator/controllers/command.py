@@ -1,4 +1,4 @@
-"""`python -m simulator.controllers --kubeconfig FILE [--only PART,...]`: play parts beside any API server."""
+"""`python -m simulator controllers --kubeconfig FILE [--only PART,...]`: play parts beside any API server."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from simulator.http_client import HttpClient
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> None:  # type: ignore[override]
         """One line, without the usage above it."""
-        self.exit(2, f"controllers: {message}\n")
+        self.exit(2, f"simulator controllers: {message}\n")
 
 
 def _parts(text: str) -> list[Part]:
@@ -28,6 +28,13 @@ def _parts(text: str) -> list[Part]:
         return [Part(name) for name in text.split(",")]
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{error}; there are {', '.join(Part)}") from error
+
+
+def _file(text: str) -> Path:
+    path = Path(text)
+    if not path.is_file():
+        raise argparse.ArgumentTypeError(f"{text} is no file")
+    return path
 
 
 def _speed(text: str) -> float:
@@ -39,8 +46,8 @@ def _speed(text: str) -> float:
 
 def arguments(given: Sequence[str]) -> argparse.Namespace:
     """Read the command line; one line on stderr and exit status 2 for what cannot be."""
-    parser = _Parser(prog="python -m simulator.controllers", description=__doc__)
-    parser.add_argument("--kubeconfig", type=Path, required=True, metavar="FILE", help="how to reach the API server")
+    parser = _Parser(prog="python -m simulator controllers", description=__doc__)
+    parser.add_argument("--kubeconfig", type=_file, required=True, metavar="FILE", help="how to reach the API server")
     parser.add_argument("--only", type=_parts, default=list(Part), metavar="PART,...", help=f"of {', '.join(Part)}")
     parser.add_argument("--speed", type=_speed, default=1.0, help="how many times faster than life (default: 1)")
     parser.add_argument("--verbose", action="store_true", help="log what the controllers do")
@@ -63,18 +70,14 @@ async def play(options: argparse.Namespace) -> None:
             await controllers.stop()
 
 
-def main(given: Sequence[str] | None = None) -> int:
+def main(given: Sequence[str]) -> int:
     """The exit status: 0, or 2 for flags and files that cannot be used."""
-    options = arguments(sys.argv[1:] if given is None else given)
+    options = arguments(given)
     logging.basicConfig(level=logging.DEBUG if options.verbose else logging.WARNING, format="%(name)s: %(message)s")
     logging.getLogger("asyncio").setLevel(logging.WARNING)
     try:
         asyncio.run(play(options))
     except (OSError, ConfigException) as error:
-        print(f"controllers: {error}", file=sys.stderr)  # noqa: T201
+        print(f"simulator controllers: {error}", file=sys.stderr)  # noqa: T201
         return 2
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
