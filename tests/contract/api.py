@@ -83,6 +83,22 @@ class Api(http_api.Api):
         """PUT. Raises Failed."""
         return await self._json("PUT", path, obj)
 
+    async def ensure(self, collection: str, obj: Obj) -> None:
+        """Create it unless one of its name is there. Raises Failed."""
+        try:
+            await self.create(collection, obj)
+        except Failed as failure:
+            if failure.body.get("reason") != "AlreadyExists":
+                raise
+
+    async def discard(self, path: str) -> None:
+        """Delete it if it is there. Raises Failed."""
+        try:
+            await self.delete(path)
+        except Failed as failure:
+            if failure.code != 404:
+                raise
+
     async def remove(self, path: str, **options: Any) -> Obj:
         """DELETE with DeleteOptions. Raises Failed."""
         return await self._json("DELETE", path, {"kind": "DeleteOptions", "apiVersion": "v1", **options})

@@ -51,9 +51,10 @@ class Lab(SimulatorLab):
         await super().prepare()
 
     async def _golden(self) -> None:
-        namespace = {"metadata": {"name": TEMPLATES}}
-        if await self.api.find(f"{CORE}/namespaces/{TEMPLATES}") is None:
-            await self.api.create(f"{CORE}/namespaces", namespace)
+        await self.api.ensure(f"{CORE}/namespaces", {"metadata": {"name": TEMPLATES}})
+        rules = [{"apiGroups": ["cdi.kubevirt.io"], "resources": ["datavolumes/source"], "verbs": ["*"]}]
+        await self.api.ensure(f"{RBAC}/namespaces/{TEMPLATES}/roles", {"metadata": {"name": CLONER}, "rules": rules})
+        # A golden image may be a claim alone, and CDI refuses a DataVolume for a claim that is there.
         if await self.api.find(claims(TEMPLATES, "golden")) is None:
             storage = {"resources": {"requests": {"storage": "10Gi"}}}
             volume = {
@@ -62,11 +63,7 @@ class Lab(SimulatorLab):
                 "metadata": {"name": "golden"},
                 "spec": {"source": {"registry": {"url": "docker://golden"}}, "storage": storage},
             }
-            await self.api.create(volumes(TEMPLATES), volume)
-        if await self.api.find(f"{RBAC}/namespaces/{TEMPLATES}/roles/{CLONER}") is None:
-            rules = [{"apiGroups": ["cdi.kubevirt.io"], "resources": ["datavolumes/source"], "verbs": ["*"]}]
-            role = {"metadata": {"name": CLONER}, "rules": rules}
-            await self.api.create(f"{RBAC}/namespaces/{TEMPLATES}/roles", role)
+            await self.api.ensure(volumes(TEMPLATES), volume)
 
     @property
     def binding(self) -> str:
@@ -83,9 +80,8 @@ class Lab(SimulatorLab):
 
     async def clean(self) -> None:
         """Leave nothing but the golden image."""
-        await self.api.delete(f"{CORE}/namespaces/{self.namespace}")
-        if await self.api.find(self.binding) is not None:
-            await self.api.delete(self.binding)
+        await self.api.discard(f"{CORE}/namespaces/{self.namespace}")
+        await self.api.discard(self.binding)
         await self.api.gone(f"{CORE}/namespaces/{self.namespace}")
 
     def vm(self, name: str, *, strategy: str = "Always", grace: int = 120) -> Obj:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -29,19 +28,13 @@ def established(definition: Obj | None) -> bool:
 
 
 @pytest.fixture
-async def pool(api: Api, namespace: str) -> AsyncIterator[str]:
-    """A namespace where the pool's kinds are served; definitions that were missing go away again."""
-    made = []
+async def pool(api: Api, namespace: str) -> str:
+    """A namespace where the pool's kinds are served."""
     for file in FILES:
         definition = yaml.safe_load(file.read_text())
-        path = f"{DEFINITIONS}/{definition['metadata']['name']}"
-        if await api.find(path) is None:
-            await api.create(DEFINITIONS, definition)
-            made.append(path)
-        await api.until(path, established)
-    yield namespace
-    for path in made:
-        await api.delete(path)
+        await api.ensure(DEFINITIONS, definition)
+        await api.until(f"{DEFINITIONS}/{definition['metadata']['name']}", established)
+    return namespace
 
 
 def clusters(namespace: str, name: str = "", subresource: str = "") -> str:
