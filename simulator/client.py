@@ -40,8 +40,8 @@ class Client(Protocol):
     async def list(self, gvr: GVR, namespace: str | None = None, *, labels: str = "", fields: str = "") -> list[Obj]:
         """The objects of a namespace, of all namespaces when that is None."""
 
-    async def create(self, gvr: GVR, obj: Obj, namespace: str | None = None) -> Obj:
-        """Create; `namespace` defaults to the object's own."""
+    async def create(self, gvr: GVR, obj: Obj, namespace: str | None = None, *, subresource: str = "") -> Obj:
+        """Create; `namespace` defaults to the object's own. With a subresource: that of the object of its name."""
 
     async def update(self, gvr: GVR, obj: Obj, *, subresource: str = "") -> Obj:
         """Replace at the object's resourceVersion (409 when it has changed since)."""

@@ -85,6 +85,7 @@ def subresources(kind: Kind, version: Version) -> list[tuple[str, str, str, list
         found.append(("scale", "autoscaling/v1", "Scale", ["get", "patch", "update"]))
     special = {
         "token": ("authentication.k8s.io/v1", "TokenRequest", ["create"]),
+        "binding": (own, "Binding", ["create"]),
         "finalize": (own, kind.kind, ["update"]),
     }
     return [*found, *((name, *special[name]) for name in kind.subresources)]

@@ -34,8 +34,9 @@ class LocalClient:
         found = await self._object("GET", gvr.path(namespace), _selected(labels, fields))
         return whole_items(found)
 
-    async def create(self, gvr: GVR, obj: Obj, namespace: str | None = None) -> Obj:
-        path = gvr.path(namespace or obj["metadata"].get("namespace"))
+    async def create(self, gvr: GVR, obj: Obj, namespace: str | None = None, *, subresource: str = "") -> Obj:
+        name = quote(obj["metadata"]["name"]) if subresource else ""
+        path = gvr.path(namespace or obj["metadata"].get("namespace"), name, subresource)
         return await self._object("POST", path, self._managed(), obj)
 
     async def update(self, gvr: GVR, obj: Obj, *, subresource: str = "") -> Obj:

@@ -163,6 +163,8 @@ class ApiServer:
         subresource = call.target.subresource
         if subresource == "scale" and call.version.scale is not None:
             return answer(await self.writer.scale(call, call.version.scale))
+        if subresource == "binding" and subresource in call.kind.subresources:
+            return await self._bind(call)
         if subresource and subresource != "finalize" and not (subresource == "status" and call.version.status):
             raise no_such_path()
         verb = call.target.verb
@@ -176,6 +178,12 @@ class ApiServer:
         if verb == "watch":
             return self._watch(call, form)
         return await self._write(call, verb, form)
+
+    async def _bind(self, call: Call) -> Response:
+        if call.target.verb != "create":
+            raise method_not_allowed()
+        await self.writer.bind(call)
+        return answer({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}, 201)
 
     def _get(self, call: Call, form: Wanted) -> Response:
         stored = reading.get(self.store, call)

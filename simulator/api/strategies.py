@@ -170,10 +170,28 @@ def _role_ref_faults(obj: Obj, old: Obj | None) -> list[Cause]:
     return []
 
 
+_POD_CHANGES = (
+    "Forbidden: pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
+    "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
+    "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"
+)
+
+
 def _pod_faults(obj: Obj, old: Obj | None) -> list[Cause]:
     if not obj["spec"].get("containers"):
         return [Cause("spec.containers", "Required value", "FieldValueRequired")]
+    if old is not None and _fixed(obj["spec"]) != _fixed(old["spec"]):
+        return [Cause("spec", _POD_CHANGES, "FieldValueForbidden")]
     return []
+
+
+def _fixed(spec: Obj) -> Obj:
+    """What of a pod's spec never changes; its node is changed by binding only."""
+    free = ("activeDeadlineSeconds", "tolerations", "terminationGracePeriodSeconds", "schedulingGates")
+    kept = {key: value for key, value in spec.items() if key not in free}
+    for field in ("containers", "initContainers"):
+        kept[field] = [{**one, "image": ""} for one in spec.get(field) or []]
+    return kept
 
 
 VALIDATE: dict[Collection, Callable[[Obj, Obj | None], list[Cause]]] = {

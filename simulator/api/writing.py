@@ -7,6 +7,7 @@ from typing import Any
 from simulator.api import bodies, deletion, managed, objects, scaling, strategic
 from simulator.api.admission import AdmissionRequest, Hook, admit
 from simulator.api.apply import apply
+from simulator.api.binding import bound
 from simulator.api.calls import Call
 from simulator.api.errors import (
     already_exists,
@@ -180,6 +181,21 @@ class Writer:
             obj["metadata"]["resourceVersion"] = given_version
         objects.check_version(obj, stored.obj, call.kind)
         return scaling.scale_of(await self._replace(call, obj, stored, managed.update), scale)
+
+    async def bind(self, call: Call) -> None:
+        """Put a pod on a node. Raises ApiError 400, 404, 409, 422."""
+        wanted = bodies.read_object(call.request.body, call.request.headers.get("content-type", ""))
+        for _ in range(PATCH_TRIES):
+            stored = self._existing(call)
+            obj = managed.update(bound(stored.obj, wanted), stored.obj, call.manager, call.target, call.kind)
+            if call.dry_run:
+                return
+            try:
+                self._put_or_finish(call.kind, call.key, obj, stored)
+            except Conflict:
+                continue
+            return
+        raise conflict(call.kind.group, call.kind.plural, call.target.name)
 
     async def delete(self, call: Call) -> tuple[Obj, bool]:
         """The object, and whether it is gone already. Raises ApiError 403, 404, 409."""

@@ -6,6 +6,7 @@ import asyncio
 import random
 import socket
 
+from simulator.api.binding import binding_to
 from simulator.api.errors import ApiError
 from simulator.client import Obj
 from simulator.controllers.claims import bound, claims_of_pod, class_of, waits_for_consumer
@@ -99,13 +100,12 @@ class Pods(Controller):
 
     async def _schedule(self, pod: Obj) -> float | None:
         if self._unbound(pod):
-            await self._condition(pod, "PodScheduled", False, "Unschedulable", UNSCHEDULABLE)
+            await self._unschedulable(pod)
             return None
         wait = self._wait(pod, "schedule", self.delays.pod_schedule)
         if wait > 0:
             return wait
-        pod = await self.context.update(PODS, {**pod, "spec": {**pod["spec"], "nodeName": self._node}})
-        await self._condition(pod, "PodScheduled", True, None, None)
+        await self.client.create(PODS, binding_to(pod, self._node), subresource="binding")
         return None
 
     def _unbound(self, pod: Obj) -> bool:
@@ -120,12 +120,17 @@ class Pods(Controller):
                 return True
         return False
 
-    async def _condition(self, pod: Obj, type_: str, holds: bool, reason: str | None, message: str | None) -> Obj:
-        new: Obj = {"type": type_, "status": "True" if holds else "False", "lastTransitionTime": now()}
-        new |= {key: value for key, value in (("reason", reason), ("message", message)) if value}
+    async def _unschedulable(self, pod: Obj) -> None:
+        new = {
+            "type": "PodScheduled",
+            "status": "False",
+            "reason": "Unschedulable",
+            "message": UNSCHEDULABLE,
+            "lastTransitionTime": now(),
+        }
         status = {"phase": "Pending", **(pod.get("status") or {})}
         status["conditions"] = with_condition(status.get("conditions"), new)
-        return await self.context.set_status(PODS, pod, status)
+        await self.context.set_status(PODS, pod, status)
 
     async def _run(self, pod: Obj) -> float | None:
         phase = (pod.get("status") or {}).get("phase", "Pending")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from simulator.api.binding import binding_to
 from simulator.api.errors import ApiError
 from simulator.client import Client, Obj
 from simulator.controllers.meta import age, condition, deleting, now, with_condition
@@ -45,7 +46,7 @@ class Scheduler:
             return
         chosen = min(fitting, key=lambda node: self._load.get(node["metadata"]["name"], 0))["metadata"]["name"]
         try:
-            await self._client.update(PODS, {**pod, "spec": {**pod["spec"], "nodeName": chosen}})
+            await self._client.create(PODS, binding_to(pod, chosen), subresource="binding")
         except ApiError as error:
             if error.code not in (404, 409):
                 raise

@@ -149,6 +149,32 @@ async def test_orphans_stay(api: Api, namespace: str) -> None:
     assert "deletionTimestamp" not in child["metadata"]
 
 
+async def test_a_pod_gets_its_node_by_a_binding_and_only_once(api: Api, namespace: str) -> None:
+    container = {"name": "c", "image": "registry.k8s.io/pause:3.10"}
+    # Nobody's scheduler, and a node that is not there: nothing else touches it.
+    pod = {"metadata": {"name": "x"}, "spec": {"schedulerName": "contract", "containers": [container]}}
+    path = core(namespace, "pods", "x")
+    made = await api.create(core(namespace, "pods"), pod)
+    with pytest.raises(Failed) as refusal:
+        await api.merge(path, {"spec": {"nodeName": "contract"}})
+    assert (refusal.value.code, refusal.value.body["reason"]) == (422, "Invalid")
+    assert "pod updates may not change fields other than" in refusal.value.message
+    target = {"apiVersion": "v1", "kind": "Node", "name": "contract"}
+    binding = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": "x"}, "target": target}
+    assert (await api.create(f"{path}/binding", binding))["status"] == "Success"
+    bound = await api.get(path)
+    assert bound["spec"]["nodeName"] == "contract"
+    assert bound["metadata"]["uid"] == made["metadata"]["uid"]
+    assert {one["type"]: one["status"] for one in bound["status"]["conditions"]}["PodScheduled"] == "True"
+    with pytest.raises(Failed) as refusal:
+        await api.create(f"{path}/binding", binding)
+    assert (refusal.value.code, refusal.value.body["reason"]) == (409, "Conflict")
+    assert refusal.value.message == (
+        'Operation cannot be fulfilled on pods/binding "x": pod x is already assigned to node "contract"'
+    )
+    await api.remove(path, gracePeriodSeconds=0)
+
+
 async def test_a_namespace_goes_with_all_that_is_in_it(api: Api, namespace: str) -> None:
     held = core(namespace, "configmaps", "held")
     await api.create(core(namespace, "configmaps"), config("held", finalizers=["example.com/hold"]))
