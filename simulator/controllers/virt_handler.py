@@ -194,23 +194,24 @@ class VirtHandler(Controller):
         if domain.stopping_since is None:
             domain.stopping_since = clock
         grace = grace_of(vmi)
+        clean = grace > 0 and self.delays.shutdown * self.delays.speed <= grace
         if grace <= 0:
             delay, phase = self.delays.kill, "Succeeded"
-        elif self.delays.shutdown * self.delays.speed <= grace:
+        elif clean:
             delay, phase = self.delays.shutdown, "Succeeded"
         else:
             delay, phase = grace / self.delays.speed, "Failed"
         left = domain.stopping_since + delay - clock
         if left > 0:
             return left
-        await self._end(vmi, phase)
+        await self._end(vmi, phase, clean=clean)
         return None
 
-    async def _end(self, vmi: Obj, phase: str) -> None:
-        """The domain is off, then the instance is final."""
+    async def _end(self, vmi: Obj, phase: str, *, clean: bool = False) -> None:
+        """The domain is off, by the guest's own shutdown or cut, then the instance is final."""
         domain = self._domains.get(vmi["metadata"]["uid"])
         if domain is not None:
-            await domain.machine.power_off()
+            await (domain.machine.shut_down() if clean else domain.machine.power_off())
         await self.context.update(VMIS, in_phase(vmi, phase))
         self._domains.pop(vmi["metadata"]["uid"], None)
         self._due.pop(vmi["metadata"]["uid"], None)

@@ -23,6 +23,9 @@ from simulator.guests.pki import create_authority, load
 log = logging.getLogger("simulator.guests")
 Console = Callable[[bool, str], None]
 """Takes what the guest prints: whether it went wrong, and the text."""
+MOUNTED = "mounted"
+"""On a disk while a system runs from it; still there at a boot, the last run was cut short, or never seen to end by
+who took the snapshot."""
 CA_CERT, CA_KEY = "/etc/kubernetes/pki/ca.crt", "/etc/kubernetes/pki/ca.key"
 
 
@@ -59,6 +62,11 @@ class Machine:
             await serving.close()
         self._neighbours.changed.beat()
 
+    async def shut_down(self) -> None:
+        """An orderly end: filesystems are unmounted before the power goes."""
+        await self.power_off()
+        self.disk.machine.pop(MOUNTED, None)
+
     @property
     def addresses(self) -> frozenset[str]:
         """All addresses of the node's own."""
@@ -85,6 +93,9 @@ class Machine:
         if not self.disk.bootable:
             self.say("No bootable device.", wrong=True)
             return
+        if MOUNTED in self.disk.machine:
+            self.say("recovering journal: the last shutdown was not clean")
+        self.disk.machine[MOUNTED] = "rw"
         await asyncio.sleep(self._delays.boot)
         script = self._first_boot()
         self.network = network.read(self.disk.files)
