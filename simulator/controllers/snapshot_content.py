@@ -5,11 +5,13 @@ from __future__ import annotations
 from simulator.client import Obj
 from simulator.controllers.claims import class_of
 from simulator.controllers.meta import controller_of, deleting, has_finalizer, now, owner, without_finalizer
+from simulator.controllers.quiescing import freezable, freeze_fault, with_freeze
 from simulator.controllers.resources import (
     STORAGE_CLASSES,
     STORAGE_PROFILES,
     VM_SNAPSHOT_CONTENTS,
     VM_SNAPSHOTS,
+    VMIS,
     VOLUME_SNAPSHOT_CLASSES,
     VOLUME_SNAPSHOTS,
 )
@@ -27,7 +29,7 @@ class SnapshotContents(Controller):
     def watch(self) -> None:
         self.follow(VM_SNAPSHOT_CONTENTS)
         self.context.cache(VOLUME_SNAPSHOTS).subscribe(self._snapshot_changed)
-        for gvr in (VM_SNAPSHOTS, STORAGE_CLASSES, STORAGE_PROFILES, VOLUME_SNAPSHOT_CLASSES):
+        for gvr in (VMIS, VM_SNAPSHOTS, STORAGE_CLASSES, STORAGE_PROFILES, VOLUME_SNAPSHOT_CLASSES):
             self.context.cache(gvr)
 
     def _snapshot_changed(self, snapshot: Obj) -> None:
@@ -47,9 +49,33 @@ class SnapshotContents(Controller):
         parent = self.context.cache(VM_SNAPSHOTS).get(key[0], owner_name)
         skip = parent is None or deleting(parent) or phase_of(parent) == "Failed"
         taken = bool((content.get("status") or {}).get("creationTime"))
-        found, missing, again = await self._ensure(content, create=not taken and not skip)
-        await self._report(content, found, missing, skipped=skip)
-        return again
+        taking = not taken and not skip
+        fault = await self._freeze(content) if taking else None
+        found, missing, again = await self._ensure(content, create=taking and fault is None)
+        now_taken = await self._report(content, found, missing, skipped=skip, fault=fault)
+        if not taken and (now_taken or skip):
+            await self._thaw(content)
+        return self.delays.retry if fault else again
+
+    def _instance(self, content: Obj) -> Obj | None:
+        """The running instance of the VM that is captured."""
+        source = content["spec"]["source"]["virtualMachine"]["metadata"]
+        return self.context.cache(VMIS).get(content["metadata"]["namespace"], source["name"])
+
+    async def _freeze(self, content: Obj) -> str | None:
+        """Freeze the guest's filesystems if its agent can be asked; why that failed."""
+        vmi = self._instance(content)
+        if vmi is None or not freezable(vmi) or vmi["status"].get("fsFreezeStatus"):
+            return None
+        fault = freeze_fault(vmi)
+        if fault is None:
+            await self.context.update(VMIS, with_freeze(vmi, frozen=True))
+        return fault
+
+    async def _thaw(self, content: Obj) -> None:
+        vmi = self._instance(content)
+        if vmi is not None and vmi.get("status", {}).get("fsFreezeStatus"):
+            await self.context.update(VMIS, with_freeze(vmi, frozen=False))
 
     async def _ensure(self, content: Obj, *, create: bool) -> tuple[list[Obj], list[str], float | None]:
         """The VolumeSnapshots that exist, names of those that do not, seconds to another try."""
@@ -80,7 +106,10 @@ class SnapshotContents(Controller):
         profile = self.context.cache(STORAGE_PROFILES).get("", name)
         return snapshot_class(storage_class, profile, list(self.context.cache(VOLUME_SNAPSHOT_CLASSES)))
 
-    async def _report(self, content: Obj, found: list[Obj], missing: list[str], *, skipped: bool) -> None:
+    async def _report(
+        self, content: Obj, found: list[Obj], missing: list[str], *, skipped: bool, fault: str | None
+    ) -> bool:
+        """Write the status; whether all is captured."""
         old = content.get("status") or {}
         if missing and old.get("creationTime") and not skipped:
             for name in missing:
@@ -91,13 +120,16 @@ class SnapshotContents(Controller):
                     f"VolumeSnapshot {name} no longer exists",
                     component=COMPONENT,
                 )
-        status = content_status(old, found, missing, skipped=skipped)
+        status = content_status(old, found, missing, skipped=skipped, fault=fault)
         await self.context.set_status(VM_SNAPSHOT_CONTENTS, content, status)
+        return "creationTime" in status
 
 
-def content_status(old: Obj, found: list[Obj], missing: list[str], *, skipped: bool) -> Obj:
+def content_status(old: Obj, found: list[Obj], missing: list[str], *, skipped: bool, fault: str | None = None) -> Obj:
     """The content's status: taken when all snapshots have a creationTime, ready when all are. With none to take it is
-    both at once."""
+    both at once. `fault`: why taking them cannot begin."""
+    if fault:
+        return {"readyToUse": False, "error": _told(old, fault)}
     parts = [_part(snapshot) for snapshot in found]
     status: Obj = {"readyToUse": not missing and all(part.get("readyToUse") for part in parts)}
     if parts:
@@ -109,9 +141,14 @@ def content_status(old: Obj, found: list[Obj], missing: list[str], *, skipped: b
         status["creationTime"] = now()
     text = _error(found, missing, skipped=skipped)
     if text:
-        known = old.get("error") or {}
-        status["error"] = known if known.get("message") == text else {"message": text, "time": now()}
+        status["error"] = _told(old, text)
     return status
+
+
+def _told(old: Obj, text: str) -> Obj:
+    """An error, with the time when it was first said."""
+    known: Obj = old.get("error") or {}
+    return known if known.get("message") == text else {"message": text, "time": now()}
 
 
 def _part(snapshot: Obj) -> Obj:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from simulator.client import Obj
 from simulator.controllers.launcher import grace_of
 from simulator.controllers.meta import deleting, now, without_condition
+from simulator.controllers.quiescing import connected
 from simulator.controllers.resources import PODS, PVCS, PVS, SECRETS, SERVICES, VMIS
 from simulator.controllers.run_strategy import final, phase_of
 from simulator.controllers.runtime import Context, Controller
@@ -173,7 +174,13 @@ class VirtHandler(Controller):
         volumes = [{"name": name, "target": f"vd{chr(ord('a') + index)}"} for index, name in enumerate(devices)]
         ready = {"type": "Ready", "status": "True", "lastProbeTime": None, "lastTransitionTime": now()}
         conditions = without_condition(vmi["status"].get("conditions"), "Ready")
-        return in_phase(vmi, "Running", interfaces=[interface], volumeStatus=volumes, conditions=[*conditions, ready])
+        return in_phase(
+            vmi,
+            "Running",
+            interfaces=[interface],
+            volumeStatus=volumes,
+            conditions=[*conditions, ready, *connected(vmi)],
+        )
 
     async def _watch_over(self, vmi: Obj, pod: Obj | None) -> float | None:
         domain = self._domains.get(vmi["metadata"]["uid"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from simulator.controllers.quiescing import ANNOTATION, Agent
 from tests.simulator.http_api import Obj
 from tests.simulator.lab import Lab, core, kubevirt, snapshots
 
@@ -159,3 +160,36 @@ async def test_a_snapshot_outlives_its_vm_and_knows_the_next_one_of_that_name(la
         snapshots(lab.namespace, name="cp-snap"),
         lambda one: one["status"]["sourceUID"] == new["metadata"]["uid"] and one["status"]["readyToUse"],
     )
+
+
+async def with_agent(lab: Lab, agent: str) -> None:
+    """A running VM `cp` with a guest agent."""
+    await lab.create(strategy="Halted")
+    change = {"spec": {"template": {"metadata": {"annotations": {ANNOTATION: agent}}}}}
+    await lab.api.merge(kubevirt(lab.namespace, "virtualmachines", "cp"), change)
+    await lab.power("cp", "start")
+    await lab.running("cp")
+
+
+async def test_a_guest_with_an_agent_is_frozen_until_the_snapshot_is_taken(lab: Lab) -> None:
+    await with_agent(lab, Agent.CONNECTED)
+    vmi = kubevirt(lab.namespace, "virtualmachineinstances", "cp")
+    await lab.api.create(snapshots(lab.namespace), spec("cp"))
+    await lab.api.until(vmi, lambda one: one and one["status"].get("fsFreezeStatus") == "frozen")
+    await lab.api.until(vmi, lambda one: one and "fsFreezeStatus" not in one["status"])
+    path = snapshots(lab.namespace, name="cp-snap")
+    ready = await lab.api.until(path, lambda one: one if one and one["status"]["readyToUse"] else None)
+    assert ready["status"]["indications"] == ["Online", "GuestAgent"]
+
+
+async def test_an_agent_that_cannot_freeze_fails_the_snapshot_at_its_deadline(lab: Lab) -> None:
+    await with_agent(lab, Agent.FREEZE_FAILS)
+    await lab.api.create(snapshots(lab.namespace), spec("cp", failureDeadline="1s"))
+    path = snapshots(lab.namespace, name="cp-snap")
+    said = await lab.api.until(path, lambda one: one if ((one or {}).get("status") or {}).get("error") else None)
+    assert said["status"]["error"]["message"].startswith("Failed freezing vm cp: ")
+    assert reasons(said)["Progressing"] == ("False", "In error state")
+    failed = await lab.api.until(path, lambda one: one if one and one["status"]["phase"] == "Failed" else None)
+    assert reasons(failed)["Failure"] == ("True", "snapshot deadline exceeded")
+    volumes = f"/apis/snapshot.storage.k8s.io/v1/namespaces/{lab.namespace}/volumesnapshots"
+    assert await lab.api.items(volumes) == []

@@ -1,0 +1,54 @@
+"""The guest agent's part in a snapshot: freezing the filesystems of a running VM. Pure.
+
+Guests here have no agent unless the VM's template asks for one by annotation, since no image can be asked.
+(KubeVirt: pkg/storage/snapshot/source.go, Freeze.)
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from simulator.client import Obj
+from simulator.controllers.meta import annotation, is_true, now
+
+ANNOTATION = "sim.cks.io/guest-agent"
+"""On a VM's template: how its guest agent is."""
+
+
+class Agent(StrEnum):
+    CONNECTED = "connected"
+    FREEZE_FAILS = "freeze-fails"
+    """Connected, and cannot freeze the filesystems."""
+
+
+def agent_of(vmi: Obj) -> Agent | None:
+    """The guest agent of an instance. Raises ValueError for a word that is none."""
+    word = annotation(vmi, ANNOTATION)
+    return None if word is None else Agent(word)
+
+
+def connected(vmi: Obj) -> list[Obj]:
+    """The condition that an instance has while its agent talks to virt-handler."""
+    if agent_of(vmi) is None:
+        return []
+    return [{"type": "AgentConnected", "status": "True", "lastProbeTime": now(), "lastTransitionTime": None}]
+
+
+def freezable(vmi: Obj | None) -> bool:
+    """Whether a snapshot of this instance begins with a freeze: an agent is there and the guest can act."""
+    conditions = ((vmi or {}).get("status") or {}).get("conditions")
+    return is_true(conditions, "AgentConnected") and not is_true(conditions, "Paused")
+
+
+def freeze_fault(vmi: Obj) -> str | None:
+    """Why the filesystems cannot be frozen; tried again until the snapshot's deadline."""
+    if agent_of(vmi) is not Agent.FREEZE_FAILS:
+        return None
+    why = "LibvirtError(Code=1, Domain=10, Message='internal error: unable to execute QEMU agent command "
+    return f"Failed freezing vm {vmi['metadata']['name']}: {why}'guest-fsfreeze-freeze'')"
+
+
+def with_freeze(vmi: Obj, *, frozen: bool) -> Obj:
+    """The instance with its `fsFreezeStatus`."""
+    status = {key: value for key, value in vmi["status"].items() if key != "fsFreezeStatus"}
+    return {**vmi, "status": status | ({"fsFreezeStatus": "frozen"} if frozen else {})}
