@@ -1,0 +1,1 @@
+"""How fast it is, always against an alternative in the same run: `make bench`."""

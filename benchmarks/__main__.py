@@ -1,0 +1,31 @@
+"""`python -m benchmarks [NAME...] [--quick]`: run the benchmarks and print their tables."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib
+
+from rich.console import Console
+
+NAMES = ("assign", "reset")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit status 0 once all ran; figures are printed, not judged: machines are shared and noisy."""
+    parser = argparse.ArgumentParser("python -m benchmarks", description="Speed, as ratios within one run.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which ones: {', '.join(NAMES)} (default: all)")
+    parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that they run")
+    arguments = parser.parse_args(argv)
+    unknown = [name for name in arguments.names if name not in NAMES]
+    if unknown:
+        parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(NAMES)}")
+    console = Console()
+    for name in arguments.names or NAMES:
+        module = importlib.import_module(f"benchmarks.{name}")
+        console.print(asyncio.run(module.measure(quick=arguments.quick)))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,141 @@
+"""Resets against the delays that nobody can save, and against the plain way to do them, in one run.
+
+The plain way: stop both VMs, wait ten seconds, restore and boot the control plane, then the worker, looking every ten
+seconds whether a step is done; all delays scaled like the simulator's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from pool import golden, namespaces, provision, reset
+from pool.errors import PoolError
+from pool.guest.boots import boots_of
+from pool.guest.health import wait_healthy
+from pool.kube.client import Kube
+from pool.kube.resources import VM_RESTORES, VMIS, VMS
+from pool.kube.watching import Watching
+from pool.kubevirt.cluster import Cluster
+from pool.kubevirt.machines import kill, start
+from pool.kubevirt.manifests import restore
+from pool.kubevirt.restores import finished
+from pool.models import Golden
+from pool.settings import Settings
+from pool.together import together
+from simulator.app import Simulator
+from simulator.delays import Delays
+
+TICK = 10.0
+"""Seconds between two looks of the plain way, before scaling."""
+
+
+async def measure(*, quick: bool) -> Table:
+    """Time of resets at once: the pool's, the plain way's, and the sum of the delays on the critical path."""
+    speed, crowds, plain_most = (50.0, (1,), 1) if quick else (5.0, (1, 10, 50), 10)
+    table = Table(title=f"reset-cluster's core, simulated delays divided by {speed:g}")
+    for column in ("at once", "critical path", "pool", "ratio", "calls each", "plain way", "plain / pool"):
+        table.add_column(column, justify="right")
+    path = critical_path(Delays().scaled(speed))
+    async with clusters_of(max(crowds), speed) as (kube, watching, settings, made):
+        for count in crowds:
+            some = list(made.items())[:count]
+            kube.calls = 0
+            seconds = await _timed(lambda one: _pool_way(kube, watching, settings, *one), some)
+            each = kube.calls / count
+            shown = plain = "-"
+            if count <= plain_most:
+                by_hand = await _timed(lambda one: _plain_way(kube, *one, TICK / speed), some)
+                plain, shown = f"{by_hand:.2f} s", f"{by_hand / seconds:.2f}"
+            row = (f"{path:.2f} s", f"{seconds:.2f} s", f"{seconds / path:.2f}", f"{each:.0f}", plain, shown)
+            table.add_row(str(count), *row)
+    return table
+
+
+def critical_path(delays: Delays) -> float:
+    """What one reset cannot do without: stop, restore, start, boot, the nodes' first sign of life."""
+    start_pod = delays.pod_schedule + delays.pod_start + delays.domain_start
+    return delays.kill + delays.restore_pvc + start_pod + delays.boot + delays.api_start + delays.reboot_ready
+
+
+class CountingKube(Kube):
+    """The real client, counting its calls."""
+
+    calls = 0
+
+    async def request(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        self.calls += 1
+        return await super().request(*args, **kwargs)
+
+
+@asynccontextmanager
+async def clusters_of(
+    count: int, speed: float
+) -> AsyncIterator[tuple[CountingKube, Watching, Settings, dict[Cluster, Golden]]]:
+    """`count` clusters with their golden generation, made at full speed and then slowed down."""
+    with tempfile.TemporaryDirectory() as folder:
+        async with Simulator(speed=speed, kubeconfig=Path(folder) / "kubeconfig") as simulator:
+            settings = Settings(kubeconfig=simulator.kubeconfig_path)
+            async with CountingKube.connect(settings.kubeconfig) as kube, Watching(kube) as watching:
+                assert isinstance(kube, CountingKube)
+                await namespaces.ensure_templates_namespace(kube, settings)
+                await namespaces.ensure_golden_image(kube, watching, settings)
+                clusters = [Cluster(f"cluster{number}", f"cluster{number}") for number in range(1, count + 1)]
+                taken = await together(_make(kube, watching, one, settings) for one in clusters)
+                yield kube, watching, settings, dict(zip(clusters, taken, strict=True))
+
+
+async def _make(kube: Kube, watching: Watching, cluster: Cluster, settings: Settings) -> Golden:
+    def now() -> datetime:
+        return datetime.now(UTC)
+
+    await namespaces.ensure_cluster_namespace(kube, cluster, settings)
+    await provision.ensure_cluster(kube, watching, cluster, settings, now=now)
+    return await golden.take_golden(kube, watching, cluster, settings, generation=1, now=now)
+
+
+async def _timed(work: Callable[[Any], Any], some: list[tuple[Cluster, Golden]]) -> float:
+    begun = time.perf_counter()
+    await together(work(one) for one in some)
+    return time.perf_counter() - begun
+
+
+async def _pool_way(kube: Kube, watching: Watching, settings: Settings, cluster: Cluster, taken: Golden) -> None:
+    await reset.reset_cluster(kube, watching, cluster, taken, settings, run_id=f"bench-{time.monotonic_ns()}")
+
+
+async def _plain_way(kube: Kube, cluster: Cluster, taken: Golden, tick: float) -> None:
+    for machine in cluster.machines:
+        await kill(kube, machine)
+    await asyncio.sleep(tick)
+    halves = (taken.control_plane.name, taken.worker.name)
+    for machine, snapshot in zip(cluster.machines, halves, strict=True):
+        while await kube.find(VMIS, machine.name, machine.namespace) is not None:
+            await asyncio.sleep(tick)
+        wanted = restore(machine, snapshot, f"plain-{time.monotonic_ns()}")
+        await kube.create(VM_RESTORES, wanted)
+        name = wanted["metadata"]["name"]
+        while not finished(await kube.get(VM_RESTORES, name, machine.namespace)):
+            await asyncio.sleep(tick)
+        await start(kube, machine)
+        while not (await kube.get(VMS, machine.name, machine.namespace)).get("status", {}).get("ready"):
+            await asyncio.sleep(tick)
+        await kube.delete(VM_RESTORES, name, machine.namespace)
+    while not await _healthy(kube, cluster):
+        await asyncio.sleep(tick)
+
+
+async def _healthy(kube: Kube, cluster: Cluster) -> bool:
+    try:
+        await wait_healthy(kube, cluster, await boots_of(kube, cluster), timeout=0.2)
+    except PoolError:
+        return False
+    return True
