@@ -52,9 +52,7 @@ class SnapshotContents(Controller):
         taking = not taken and not skip
         fault = await self._freeze(content) if taking else None
         found, missing, again = await self._ensure(content, create=taking and fault is None)
-        now_taken = await self._report(content, found, missing, skipped=skip, fault=fault)
-        if not taken and (now_taken or skip):
-            await self._thaw(content)
+        await self._report(content, found, missing, skipped=skip, fault=fault)
         return self.delays.retry if fault else again
 
     def _instance(self, content: Obj) -> Obj | None:
@@ -108,8 +106,7 @@ class SnapshotContents(Controller):
 
     async def _report(
         self, content: Obj, found: list[Obj], missing: list[str], *, skipped: bool, fault: str | None
-    ) -> bool:
-        """Write the status; whether all is captured."""
+    ) -> None:
         old = content.get("status") or {}
         if missing and old.get("creationTime") and not skipped:
             for name in missing:
@@ -121,8 +118,10 @@ class SnapshotContents(Controller):
                     component=COMPONENT,
                 )
         status = content_status(old, found, missing, skipped=skipped, fault=fault)
+        if not old.get("creationTime") and (skipped or "creationTime" in status):
+            # Before it is written down: a thaw that fails is tried again with it.
+            await self._thaw(content)
         await self.context.set_status(VM_SNAPSHOT_CONTENTS, content, status)
-        return "creationTime" in status
 
 
 def content_status(old: Obj, found: list[Obj], missing: list[str], *, skipped: bool, fault: str | None = None) -> Obj:
