@@ -1,4 +1,7 @@
-"""VirtualMachineSnapshots: sequence, volumes, indications, failure, deletion."""
+"""VirtualMachineSnapshots on the simulator's storage, and of guests with an agent.
+
+What any KubeVirt does about snapshots is stated in tests/contract.
+"""
 
 from __future__ import annotations
 
@@ -73,48 +76,6 @@ async def test_an_offline_snapshot_succeeds_before_it_is_ready(lab: Lab) -> None
     assert "snapshot.kubevirt.io/snapshot-source-protection" not in vm["metadata"]["finalizers"]
 
 
-async def test_a_snapshot_is_online_while_the_instance_exists(lab: Lab) -> None:
-    await lab.create()
-    await lab.running("cp")
-    await lab.snapshot("cp")
-    snapshot = await lab.api.get(snapshots(lab.namespace, name="cp-snap"))
-    assert snapshot["status"]["indications"] == ["Online", "NoGuestAgent"]
-    messages = {one["indication"]: one["message"] for one in snapshot["status"]["sourceIndications"]}
-    assert messages["Online"].startswith("Snapshot taken while the VM was running.")
-
-
-async def test_without_its_vm_a_snapshot_waits_and_fails_at_its_deadline(lab: Lab) -> None:
-    await lab.api.create(snapshots(lab.namespace), spec("nope", failureDeadline="1s"))
-    path = snapshots(lab.namespace, name="nope-snap")
-    waiting = await lab.api.until(path, lambda one: one if reasons(one or {}) else None)
-    assert reasons(waiting)["Progressing"] == ("False", "Source does not exist")
-    failed = await lab.api.until(path, lambda one: one if one["status"]["phase"] == "Failed" else None)
-    assert reasons(failed) == {
-        "Progressing": ("False", "Operation failed"),
-        "Failure": ("True", "snapshot deadline exceeded"),
-        "Ready": ("False", "Not ready"),
-    }
-
-
-async def test_a_pod_on_the_claim_keeps_an_offline_vm_unlocked(lab: Lab) -> None:
-    await halted(lab)
-    pod = {
-        "metadata": {"name": "reader"},
-        "spec": {
-            "containers": [{"name": "c", "image": "x"}],
-            "volumes": [{"name": "d", "persistentVolumeClaim": {"claimName": "cp-rootdisk"}}],
-        },
-    }
-    await lab.api.create(core(lab.namespace, "pods"), pod)
-    await lab.api.until(core(lab.namespace, "pods", "reader"), lambda one: one["status"]["phase"] == "Running")
-    await lab.api.create(snapshots(lab.namespace), spec("cp"))
-    path = snapshots(lab.namespace, name="cp-snap")
-    text = "Source not locked source is offline but 1 pods using PVCs [cp-rootdisk]"
-    await lab.api.until(path, lambda one: reasons(one or {}).get("Progressing") == ("False", text))
-    await lab.api.delete(core(lab.namespace, "pods", "reader"))
-    await lab.api.until(path, lambda one: (one.get("status") or {}).get("readyToUse"))
-
-
 async def test_nothing_to_snapshot_is_still_a_success(lab: Lab) -> None:
     await lab.api.delete("/apis/snapshot.storage.k8s.io/v1/volumesnapshotclasses/standard")
     await halted(lab)
@@ -122,44 +83,6 @@ async def test_nothing_to_snapshot_is_still_a_success(lab: Lab) -> None:
     snapshot = await lab.api.get(snapshots(lab.namespace, name="cp-snap"))
     assert snapshot["status"]["snapshotVolumes"] == {"excludedVolumes": ["rootdisk", "cloudinit"]}
     assert snapshot["status"]["indications"] == ["PartialSnapshot"]
-
-
-async def test_a_lost_volume_snapshot_leaves_the_phase_but_not_the_readiness(lab: Lab) -> None:
-    await halted(lab)
-    await lab.snapshot("cp")
-    [volume] = await lab.api.items(f"/apis/snapshot.storage.k8s.io/v1/namespaces/{lab.namespace}/volumesnapshots")
-    name = volume["metadata"]["name"]
-    await lab.api.delete(f"/apis/snapshot.storage.k8s.io/v1/namespaces/{lab.namespace}/volumesnapshots/{name}")
-    path = snapshots(lab.namespace, name="cp-snap")
-    lost = await lab.api.until(path, lambda one: one if not one["status"]["readyToUse"] else None)
-    assert lost["status"]["phase"] == "Succeeded"
-    assert lost["status"]["error"]["message"] == f"VolumeSnapshots ({name}) missing"
-    assert reasons(lost)["Progressing"] == ("False", "In error state")
-
-
-async def test_a_deleted_snapshot_takes_its_content_with_it(lab: Lab) -> None:
-    await halted(lab)
-    await lab.snapshot("cp")
-    await lab.api.delete(snapshots(lab.namespace, name="cp-snap"))
-    await lab.api.until(snapshots(lab.namespace, name="cp-snap"), lambda one: one is None)
-    storage = f"/apis/snapshot.storage.k8s.io/v1/namespaces/{lab.namespace}/volumesnapshots"
-    for path in (snapshots(lab.namespace, CONTENTS), storage):
-        for one in await lab.api.items(path):
-            await lab.api.until(f"{path}/{one['metadata']['name']}", lambda obj: obj is None)
-
-
-async def test_a_snapshot_outlives_its_vm_and_knows_the_next_one_of_that_name(lab: Lab) -> None:
-    await halted(lab)
-    await lab.snapshot("cp")
-    vm = kubevirt(lab.namespace, "virtualmachines", "cp")
-    await lab.api.delete(vm)
-    await lab.api.until(vm, lambda one: one is None)
-    await lab.api.until(core(lab.namespace, "persistentvolumeclaims", "cp-rootdisk"), lambda one: one is None)
-    new = await lab.api.create(kubevirt(lab.namespace), lab.vm("cp", strategy="Halted"))
-    await lab.api.until(
-        snapshots(lab.namespace, name="cp-snap"),
-        lambda one: one["status"]["sourceUID"] == new["metadata"]["uid"] and one["status"]["readyToUse"],
-    )
 
 
 async def with_agent(lab: Lab, agent: str) -> None:
