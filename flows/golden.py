@@ -101,11 +101,12 @@ async def renew(operation: OperationHandle, cluster: Cluster) -> None:
     if old is None:
         raise SnapshotMissing(f"{cluster.id} has no golden snapshots", cure="run rebuild-cluster")
     generation, suffix = old.generation + 1, golden.other_suffix(cluster, old)
+    await operation.heartbeat()
     await stop_cleanly(cluster, generation, suffix)
     await snapshot_both(cluster, generation, suffix)
     await start_again(cluster)
     taken = await verify_generation(cluster, generation, suffix)
-    attestation = await restore_to(cluster, taken, operation.run_id, operation.epoch)
+    attestation = await restore_to(operation, cluster, taken)
     await operation.record_golden(taken, f"generation {generation}, proved by a reset")
     await drop_old(cluster, taken)
     await operation.finish(attested=evidence_of(attestation), reason=f"refreshed to golden generation {generation}")
@@ -133,6 +134,7 @@ async def snapshot_cluster(cluster_id: str) -> None:
 
 async def take(operation: OperationHandle, cluster: Cluster, generation: int, epoch: int) -> None:
     """The steps of taking a generation, under a claim on the cluster; it is available at the end."""
+    await operation.heartbeat()
     await stop_cleanly(cluster, generation)
     await snapshot_both(cluster, generation)
     await start_again(cluster)

@@ -28,7 +28,10 @@ async def check_health(cluster_ids: Sequence[str]) -> None:
             await _look(pool, cluster_id)
 
     async with connected() as pool:
-        await asyncio.gather(*(look(pool, cluster_id) for cluster_id in cluster_ids))
+        looks = await asyncio.gather(*(look(pool, one) for one in cluster_ids), return_exceptions=True)
+    for failure in looks:
+        if isinstance(failure, BaseException):
+            raise failure
 
 
 async def _look(pool: Connection, cluster_id: str) -> None:
@@ -53,6 +56,6 @@ def _condition(status: ConditionStatus, reason: str, message: str) -> Condition:
         type=ConditionType.GUEST_HEALTHY,
         status=status,
         reason=reason,
-        message=message,
+        message=message[:4096],
         last_transition_time=utcnow(),
     )

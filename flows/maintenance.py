@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
 from typing import Any
 
 from prefect import flow, get_run_logger, runtime, task
@@ -13,8 +14,8 @@ from prefect.states import Completed
 from flows.dispatch import start_reset, start_run
 from flows.health import check_health
 from flows.retries import EFFECT
-from flows.runtime import connected, utcnow
-from pool.errors import IllegalTransition, OperationInProgress
+from flows.runtime import Connection, connected, utcnow
+from pool.errors import IllegalTransition, OperationInProgress, UnknownCluster, UnknownSession
 from pool.models import OperationKind
 from pool.planner import (
     Action,
@@ -58,8 +59,9 @@ async def pool_maintenance() -> Any:
         if not actions:
             break
         await settle_sessions([action for action in actions if isinstance(action, SESSION_ACTIONS)])
-        await check_health([action.cluster_id for action in actions if isinstance(action, CheckHealth)])
+        # Looking at guests comes last: it takes longest, and nothing else may wait for a guest.
         await start_work([action for action in actions if not isinstance(action, (*SESSION_ACTIONS, CheckHealth))])
+        await check_health([action.cluster_id for action in actions if isinstance(action, CheckHealth)])
         done += actions
     counts = Counter(type(action).__name__ for action in done)
     message = ", ".join(f"{count} {name}" for name, count in sorted(counts.items())) or "nothing to do"
@@ -86,33 +88,52 @@ async def make_plan() -> list[Action]:
 
 @task(**EFFECT)
 async def settle_sessions(actions: Sequence[Action]) -> None:
-    """End what is over, bind who waits, forget what ended long ago."""
-    logger = get_run_logger()
+    """End what is over, bind who waits, forget what ended long ago. One that fails does not keep the others waiting."""
     async with connected() as pool:
-        for action in actions:
-            logger.info("%s", action)
-            if isinstance(action, Expire):
-                released = await pool.state.expire(action.session_id)
-                if released.cluster_id is not None:
-                    await start_reset(released.cluster_id, released.epoch)
-            elif isinstance(action, BindPending):
-                await pool.state.serve_queue()
-            elif isinstance(action, RemoveEndedSession):
-                await pool.state.remove_ended_session(action.session)
+        await _each(actions, lambda action: _settle(pool, action))
+
+
+async def _settle(pool: Connection, action: Action) -> None:
+    if isinstance(action, Expire):
+        released = await pool.state.expire(action.session_id)
+        if released.cluster_id is not None:
+            await start_reset(released.cluster_id, released.epoch)
+    elif isinstance(action, BindPending):
+        await pool.state.serve_queue()
+    elif isinstance(action, RemoveEndedSession):
+        await pool.state.remove_ended_session(action.session)
+
+
+async def _each(actions: Sequence[Action], work: Callable[[Action], Awaitable[None]]) -> None:
+    """Carry out all actions, then raise the first failure. What is gone meanwhile needs nothing any more."""
+    logger = get_run_logger()
+    failures: list[Exception] = []
+    for action in actions:
+        logger.info("%s", action)
+        try:
+            await work(action)
+        except (UnknownSession, UnknownCluster) as error:
+            logger.info("gone meanwhile: %s", error)
+        except Exception as error:  # noqa: BLE001 - raised below, after the others had their turn
+            logger.error("%s: %s", action, error)
+            failures.append(error)
+    if failures:
+        raise failures[0]
 
 
 async def start_work(actions: Sequence[Action]) -> None:
     """Start a flow run for each cluster that needs one; fail for good what is stuck for good."""
-    logger = get_run_logger()
     this_run = str(runtime.flow_run.id)
-    for action in actions:
-        logger.info("%s", action)
+
+    async def start(action: Action) -> None:
         match action:
             case MarkError():
                 await mark_error(action.cluster_id, action.kind, action.reason)
             case TakeOver():
                 parameters = _parameters(action.kind, action.cluster_id)
-                await start_run(OF_KIND[action.kind], parameters, f"takeover:{action.stale_run}")
+                await start_run(
+                    OF_KIND[action.kind], parameters, f"{action.cluster_id}:takeover:{action.stale_run}:{this_run}"
+                )
             case StartReset():
                 await start_reset(action.cluster_id, action.epoch, f"maintenance:{this_run}")
             case StartBootstrap() | CreateMissing():
@@ -128,13 +149,22 @@ async def start_work(actions: Sequence[Action]) -> None:
                 parameters = _parameters(OperationKind.TEARDOWN, action.cluster_id)
                 await start_run("teardown-pool", parameters, f"{action.cluster_id}:{this_run}")
             case ReportBroken():
-                logger.warning("%s, held by %s, is unhealthy: %s", action.cluster_id, action.session_id, action.message)
+                get_run_logger().warning(
+                    "%s, held by %s, is unhealthy: %s", action.cluster_id, action.session_id, action.message
+                )
+
+    await _each(actions, start)
 
 
 @task(**EFFECT, task_run_name="mark-error-{cluster_id}")
 async def mark_error(cluster_id: str, kind: OperationKind, reason: str) -> None:
     """Take over an operation whose attempts are used up, and fail it for good."""
     async with connected() as pool:
+        operation = (await pool.state.cluster(cluster_id)).status.operation
+        grace = timedelta(seconds=pool.settings.operation_grace)
+        if operation is None or operation.kind is not kind or utcnow() - operation.heartbeat_at < grace:
+            get_run_logger().info("%s moved on meanwhile", cluster_id)
+            return
         try:
             handle = await pool.state.begin(cluster_id, kind, str(runtime.flow_run.id))
         except (OperationInProgress, IllegalTransition) as error:

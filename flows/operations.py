@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 from prefect import get_run_logger, runtime, task
 from prefect.artifacts import acreate_markdown_artifact
@@ -20,6 +21,7 @@ from pool.errors import (
     PoolError,
     StaleOperation,
     UnknownCluster,
+    is_transient,
 )
 from pool.kubevirt.cluster import Cluster
 from pool.lifecycle import ClusterPhase
@@ -48,23 +50,29 @@ async def attempt(
     Raises what `work` or the claim raises.
     """
     count = 0
+    failed: PoolError | None = None
     while True:
         count += 1
         run_id = str(runtime.flow_run.id) if count == 1 else f"{runtime.flow_run.id}.{count}"
         try:
-            claim = pool.state.operation(cluster_id, kind, run_id, session_id=session_id, force=force)
+            claim = pool.state.operation(cluster_id, kind, run_id, session_id=session_id, force=force and count == 1)
             async with claim as operation:
                 return await work(operation)
-        except REFUSALS:
-            raise
+        except REFUSALS as refusal:
+            # Force was for what was found at first; and why another attempt is refused matters less than what failed.
+            raise (failed or refusal) from refusal.__cause__
         except PoolError as error:
+            failed = error
             now = await pool.state.cluster(cluster_id)
             if now.phase is ClusterPhase.ERROR:
-                await keep_diagnostics(Cluster(cluster_id, now.spec.namespace), str(error))
+                cluster = Cluster(cluster_id, now.spec.namespace)
+                await cast(Any, keep_diagnostics)(cluster, str(error), return_state=True)
                 raise
             if count >= pool.settings.reset_attempts:
                 raise
             get_run_logger().warning("%s of %s, attempt %d failed: %s; again", kind, cluster_id, count, error)
+            if is_transient(error):
+                await asyncio.sleep(pool.settings.operation_heartbeat)
 
 
 @task(**EFFECT, task_run_name="diagnostics-{cluster.id}")

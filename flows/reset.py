@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import acreate_table_artifact
@@ -64,19 +64,27 @@ async def restore(operation: OperationHandle, cluster: Cluster) -> int:
             expected="a golden generation",
             cure="run create-golden-snapshots, or rebuild-cluster",
         )
-    attestation = await restore_to(cluster, golden, operation.run_id, operation.epoch)
+    attestation = await restore_to(operation, cluster, golden)
     await operation.finish(attested=evidence_of(attestation), reason="restored and attested healthy")
     return golden.generation
 
 
-async def restore_to(cluster: Cluster, golden: Golden, run_id: str, epoch: int) -> Attestation:
-    """Take both disks back to a generation, and attest that they are."""
+async def restore_to(operation: OperationHandle, cluster: Cluster, golden: Golden) -> Attestation:
+    """Take both disks back to a generation, and attest that they are.
+
+    A run that was asleep for long is overtaken without knowing it: so it asks before each step that would hurt.
+    """
+    run_id = operation.run_id
     await prepare(cluster, golden, run_id)
+    await operation.heartbeat()
     await stop_both(cluster, run_id)
+    await operation.heartbeat()
     await restore_both(cluster, golden, run_id)
+    await operation.heartbeat()
     await start_both(cluster, golden, run_id)
     attestation = await attest(cluster, golden)
-    await clean_up(cluster, epoch)
+    await operation.heartbeat()
+    await clean_up(cluster, operation.epoch)
     return attestation
 
 
@@ -113,9 +121,16 @@ async def attest(cluster: Cluster, golden: Golden) -> Attestation:
     """The cluster is clean and healthy; the evidence is kept as the artifact `attestation-CLUSTER`."""
     async with connected() as pool:
         attestation = await reset.attest(pool.kube, cluster, golden, pool.settings)
-    rows = [{"fact": fact, "evidence": evidence} for fact, evidence in attestation.facts.items()]
-    await acreate_table_artifact(rows, key=f"attestation-{cluster.id}", description=f"Attestation of {cluster.id}")
+    await cast(Any, keep_attestation)(attestation, return_state=True)
     return attestation
+
+
+@task(**EFFECT, task_run_name="keep-attestation-{attestation.cluster_id}")
+async def keep_attestation(attestation: Attestation) -> None:
+    """The evidence as an artifact of the run. That it cannot be written does not make the cluster less clean."""
+    rows = [{"fact": fact, "evidence": evidence} for fact, evidence in attestation.facts.items()]
+    key = f"attestation-{attestation.cluster_id}"
+    await acreate_table_artifact(rows, key=key, description=f"Attestation of {attestation.cluster_id}")
 
 
 @task(**EFFECT, task_run_name="clean-up-{cluster.id}")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from pool.lifecycle import ClusterPhase, SessionPhase
-from pool.models import PooledCluster, Session
+from pool.models import ConditionStatus, ConditionType, PooledCluster, Session
 
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
@@ -107,10 +107,12 @@ def free(clusters: Iterable[PooledCluster]) -> list[PooledCluster]:
 
 
 def is_free(cluster: PooledCluster) -> bool:
-    """Available, not cordoned, not being removed."""
+    """Available, not cordoned, not known to be unhealthy, not being removed."""
+    health = cluster.status.condition(ConditionType.GUEST_HEALTHY)
     return (
         cluster.phase is ClusterPhase.AVAILABLE
         and not cluster.spec.cordoned
+        and (health is None or health.status is not ConditionStatus.FALSE)
         and cluster.metadata.deletion_timestamp is None
     )
 

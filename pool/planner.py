@@ -216,11 +216,12 @@ def _stuck(clusters: Sequence[PooledCluster], config: PlanConfig, now: datetime)
 def _needed(clusters: Sequence[PooledCluster], config: PlanConfig) -> Iterator[Start]:
     """Clusters that are of no use until something is done: to be reset, to be made, broken while idle."""
     idle = [cluster for cluster in clusters if cluster.status.operation is None and not _surplus(cluster, config)]
+    sick = _to_repair(clusters)
     for cluster in idle:
         if cluster.phase is ClusterPhase.RESETTING:
             yield StartReset(cluster.name, cluster.status.epoch, "waits for its reset")
-        elif cluster.phase is ClusterPhase.AVAILABLE and (broken := _broken(cluster)):
-            yield StartReset(cluster.name, cluster.status.epoch, f"unhealthy while idle: {broken}")
+        elif cluster.name in sick:
+            yield StartReset(cluster.name, cluster.status.epoch, f"unhealthy while idle: {_broken(cluster)}")
     for cluster in idle:
         if cluster.phase is ClusterPhase.CREATING:
             ready = cluster.status.condition(ConditionType.VMS_READY)
@@ -233,6 +234,21 @@ def _needed(clusters: Sequence[PooledCluster], config: PlanConfig) -> Iterator[S
     for number in range(1, (config.size or 0) + 1):
         if f"{config.cluster_prefix}{number}" not in present:
             yield CreateMissing(f"{config.cluster_prefix}{number}")
+
+
+def _to_repair(clusters: Sequence[PooledCluster]) -> list[str]:
+    """Idle clusters whose guest is unhealthy.
+
+    When most guests look ill at once it is probably our own way to them, and resets would fail like the looks, one
+    cluster after the other into `error`. Then a single one is tried, and no other until that one is available again.
+    """
+    looked_at = [c for c in clusters if c.phase in (ClusterPhase.AVAILABLE, ClusterPhase.LOCKED)]
+    ill = [cluster for cluster in looked_at if _broken(cluster)]
+    idle = [c.name for c in ill if c.phase is ClusterPhase.AVAILABLE and c.status.operation is None]
+    if len(ill) < 2 or 2 * len(ill) <= len(looked_at):
+        return idle
+    tried = any(c.phase in (ClusterPhase.RESETTING, ClusterPhase.ERROR) for c in clusters)
+    return [] if tried else idle[:1]
 
 
 def _optional(

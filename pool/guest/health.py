@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from pool.errors import ApiError, ApiUnavailable, Forbidden, GuestUnhealthy, WaitTimeout
+from pool.errors import ApiUnavailable, Forbidden, GuestUnhealthy, WaitTimeout
 from pool.guest.kubeconfig import connect_guest
 from pool.kube.client import Kube, Object
 from pool.kube.resources import LEASES, NODES
@@ -61,16 +61,19 @@ async def wait_healthy(
     deadline = asyncio.get_running_loop().time() + timeout
     async with AsyncExitStack() as stack:
         guest = await stack.enter_async_context(connect_guest(kube, cluster))
-        await wait_ready(guest, cluster, timeout=timeout)
-        watching = await stack.enter_async_context(Watching(guest))
-        left = max(0.0, deadline - asyncio.get_running_loop().time())
         try:
+            await wait_ready(guest, cluster, timeout=timeout)
+            watching = await stack.enter_async_context(Watching(guest))
+            left = max(0.0, deadline - asyncio.get_running_loop().time())
             nodes = await together(_node(watching, name, boot, left) for name, boot in sorted(boots.items()))
             return tuple(nodes)
+        except GuestUnhealthy:
+            raise
         except WaitTimeout as error:
             raise unhealthy(cluster, f"{error.what}; last seen: {error.last_seen}") from error
-        except ApiError as error:
-            raise unhealthy(cluster, str(error)) from error
+        except Exception as error:
+            # A learner who is root may have this API answer anything at all: whatever goes wrong is the guest's.
+            raise unhealthy(cluster, f"{type(error).__name__}: {error}"[:1000]) from error
 
 
 async def wait_ready(guest: Kube, cluster: Cluster, *, timeout: float) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from pool import inputs
@@ -15,6 +16,7 @@ from pool.errors import (
     Conflict,
     NoClusterAvailable,
     NotHolder,
+    PoolError,
     UnknownCluster,
     UnknownSession,
     WaitTimeout,
@@ -72,7 +74,14 @@ class Assigning:
         served = await self._serve_newcomer(session, candidates) if made else None
         served = served or await self._serve(session)
         if served is None and wait_seconds:
-            served = await self._wait(session, wait_seconds)
+            try:
+                served = await self._wait(session, wait_seconds)
+            except BaseException:
+                # Nobody waits any more: left behind, the claim would take a cluster for nobody.
+                if made:
+                    with suppress(PoolError):
+                        await asyncio.shield(self._give_up(session, made))
+                raise
         return served or await self._give_up(session, made)
 
     def _mirrored(self) -> list[PooledCluster]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
 from pool.claims import Claim, Wish, begun, failed, finished, owned, with_condition, with_golden
-from pool.errors import IllegalTransition, StaleOperation
+from pool.errors import IllegalTransition, PoolError, StaleOperation
 from pool.kube.resources import POOLED_CLUSTERS
 from pool.lifecycle import ClusterPhase, SessionPhase
 from pool.models import Condition, ConditionType, Golden, PooledCluster, Session
 from pool.state.history import Why
 from pool.state.store import Store
+
+logger = logging.getLogger(__name__)
 
 
 class Operations:
@@ -95,7 +98,11 @@ class Operations:
             if attested is None or cluster.status.last_reset != now:
                 raise
         if cluster.phase is ClusterPhase.LOCKED:
-            await self._renew_epoch(cluster)
+            try:
+                await self._renew_epoch(cluster)
+            except PoolError as error:
+                # The reset is done and the session has its cluster: that its copy lags must not have it done again.
+                logger.warning("%s: its session's epoch is not renewed yet: %s", cluster.name, error)
         return cluster
 
     async def fail(self, claim: Claim, reason: str, message: str, *, final: bool = False) -> PooledCluster:

@@ -29,7 +29,7 @@ EXPECTED = {
     "rebuild-cluster",
     "teardown-pool",
 }
-KNOWN_KEYS = {"name", "entrypoint", "description", "tags", "work_pool", "pull", "schedules"}
+KNOWN_KEYS = {"name", "entrypoint", "description", "tags", "work_pool", "pull", "schedules", "concurrency_limit"}
 
 
 def flow_of(deployment: dict[str, Any]) -> Flow[..., Any]:

@@ -41,6 +41,7 @@ from pool.kube.resources import (
     POOLED_CLUSTERS,
     PVCS,
     SECRETS,
+    SESSIONS,
     VM_RESTORES,
     VM_SNAPSHOTS,
     VMS,
@@ -49,6 +50,7 @@ from pool.kube.resources import (
 )
 from pool.kubevirt.cluster import Cluster
 from pool.lifecycle import ClusterPhase, SessionPhase
+from pool.models import OperationKind
 
 pytestmark = [pytest.mark.prefect]
 
@@ -199,6 +201,32 @@ async def test_a_pool_made_anew_resets_its_clusters_though_names_and_epochs_come
         await release_session("alice")
         await teardown_pool(confirm="teardown")
     assert await resets.started() == ["cluster1", "cluster1"]
+
+
+async def test_maintenance_goes_on_when_a_session_was_deleted_under_its_lock(host: Connection, resets: Resets) -> None:
+    await bootstrap_pool(size=1)
+    await assign_session("alice")
+    cluster = await host.kube.get(POOLED_CLUSTERS, "cluster1", host.settings.namespace)
+    cluster["status"]["expiresAt"] = "2026-01-01T00:00:00Z"
+    await host.kube.replace(POOLED_CLUSTERS, cluster, subresource="status")
+    await host.kube.delete(SESSIONS, "alice", host.settings.namespace)
+    await pool_maintenance()
+    assert await phases(host) == {"cluster1": ClusterPhase.RESETTING}
+    assert "cluster1" in await resets.started()
+
+
+async def test_every_stuck_cluster_is_taken_over_however_often_it_takes(host: Connection, resets: Resets) -> None:
+    """One dead run may have held several clusters; and a takeover may die before it claims anything."""
+    await bootstrap_pool(size=2)
+    for name in ("cluster1", "cluster2"):
+        await host.state.begin(name, OperationKind.RESET, "dead-run")
+        cluster = await host.kube.get(POOLED_CLUSTERS, name, host.settings.namespace)
+        cluster["status"]["operation"]["heartbeatAt"] = "2026-01-01T00:00:00Z"
+        await host.kube.replace(POOLED_CLUSTERS, cluster, subresource="status")
+    await pool_maintenance()
+    assert sorted(await resets.started()) == ["cluster1", "cluster2"]
+    await pool_maintenance()
+    assert sorted(await resets.started()) == ["cluster1", "cluster1", "cluster2", "cluster2"]
 
 
 async def test_maintenance_of_a_healthy_pool_changes_no_phase(host: Connection) -> None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pool.bindings import free
 from pool.models import PooledCluster, Session
 from pool.planner import (
     Action,
@@ -190,3 +191,27 @@ def test_no_plan_touches_a_locked_or_busy_cluster_or_takes_too_many_out_of_servi
     assert not {a.cluster_id for a in starts} & {c.name for c in clusters if c.phase == "locked"}
     assert len({a.cluster_id for a in starts}) == len(starts)
     assert len(starts) <= max(0, limit - sum(c.status.operation is not None for c in clusters))
+
+
+class TestManyLookIllAtOnce:
+    """Probably the way to the guests is broken, not the guests: no avalanche of resets that end in `error`."""
+
+    @staticmethod
+    def ill(name: str) -> PooledCluster:
+        return cluster(name, conditions=[unhealthy()])
+
+    @staticmethod
+    def resets(*clusters: PooledCluster) -> list[str]:
+        return [action.cluster_id for action in planned([*clusters]) if isinstance(action, StartReset)]
+
+    def test_a_single_ill_cluster_is_repaired(self) -> None:
+        assert self.resets(self.ill("c1"), cluster("c2")) == ["c1"]
+
+    def test_of_most_only_one_is_tried(self) -> None:
+        assert len(self.resets(*(self.ill(f"c{number}") for number in range(1, 8)))) == 1
+
+    def test_no_second_one_while_the_first_has_not_come_back(self) -> None:
+        assert self.resets(cluster("c1", "error"), self.ill("c2"), self.ill("c3")) == []
+
+    def test_a_cluster_known_to_be_ill_is_not_handed_out(self) -> None:
+        assert free([self.ill("c1")]) == []
