@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from contextlib import suppress
 
-from pool.errors import AlreadyExists, RestoreFailed, WaitTimeout
+from pool.errors import AlreadyExists, Invalid, RestoreFailed, WaitTimeout
 from pool.kube.client import Kube, Object
 from pool.kube.resources import VM_RESTORES, VMS
 from pool.kube.watching import Watching, described
@@ -77,9 +76,15 @@ async def run_restore(
     """
     wanted = restore(machine, snapshot_name, run_id)
     name = wanted["metadata"]["name"]
-    # One of that name is this run's own, made before an interruption: its name says so.
-    with suppress(AlreadyExists):
+    # One of that name is this run's own, made before an interruption: its name says so. While it is unfinished
+    # KubeVirt's webhook, which is asked before names are compared, refuses its namesake as a second restore.
+    try:
         await kube.create(VM_RESTORES, wanted)
+    except AlreadyExists:
+        pass
+    except Invalid:
+        if await kube.find(VM_RESTORES, name, machine.namespace) is None:
+            raise
     what = f"restore {machine.namespace}/{name}"
 
     def done(seen: Object | None) -> Object | None:
