@@ -17,6 +17,7 @@ from demo.screen import Screen, StepFailed
 from demo.stack import Stack, running
 from demo.story import Story
 from flows.runtime import settings_from_environment
+from flows.tables import console_table
 from pool.errors import InvalidInput, PoolError
 from pool.kube.client import Kube
 from pool.kube.watching import Watching
@@ -83,7 +84,7 @@ async def _tell(screen: Screen, stack: Stack) -> None:
         story = Story(screen, runs, kube, watching, settings)
         await story.tell()
         screen.line()
-        screen.pool_table(await story.state.clusters())
+        console_table(await story.state.clusters(), await story.state.stats(), screen.console)
         screen.line(f"\nWhat was run, in the Prefect UI: {stack.ui_url}/runs")
         for name, url in runs.urls:
             screen.line(f"  {name:26} {url}")

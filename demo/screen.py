@@ -1,16 +1,13 @@
-"""What the demo prints: one line a step with its time, a spinner with live detail on a terminal, the pool's table."""
+"""What the demo prints: one line a step with its time, a spinner with live detail on a terminal."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
-
-from pool.models import PooledCluster
 
 
 class StepFailed(RuntimeError):
@@ -62,23 +59,6 @@ class Screen:
     def elapsed(self) -> float:
         """Seconds since the screen was made."""
         return time.monotonic() - self._started
-
-    def pool_table(self, clusters: Sequence[PooledCluster]) -> None:
-        """The pool, a cluster a row."""
-        table = Table(title="The pool", title_justify="left")
-        for column in ("cluster", "phase", "session", "epoch", "golden generation", "last reset"):
-            table.add_column(column)
-        for cluster in clusters:
-            status = cluster.status
-            table.add_row(
-                cluster.name,
-                str(status.phase),
-                status.assigned_session or "-",
-                str(status.epoch),
-                str(status.golden.generation) if status.golden else "-",
-                f"{status.last_reset:%H:%M:%S}" if status.last_reset else "-",
-            )
-        self.console.print(table)
 
     def _end(self, mark: str, title: str, begun: float) -> None:
         self._status.stop()

@@ -48,6 +48,9 @@ def prefect_environment(home: Path, port: int) -> dict[str, str]:
         # A run waits for the next poll; the default of 15 s is longer than an assignment may take.
         "PREFECT_WORKER_QUERY_SECONDS": "1",
         "PREFECT_CLI_COLORS": "false",
+        # In memory, the default, a run that holds a deployment's concurrency slot holds it for ever once the server
+        # restarts: maintenance would never run again.
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
     }
 
 

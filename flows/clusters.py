@@ -14,6 +14,7 @@ from pool.kubevirt.cluster import Cluster
 from pool.models import ClusterId, PooledCluster, PoolSize
 from pool.settings import Settings
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 Size = Annotated[
@@ -46,15 +47,15 @@ def existing(clusters: Sequence[PooledCluster], cluster_ids: Sequence[str] | Non
     return [by_name[name] for name in cluster_ids or by_name]
 
 
-async def at_most(limit: int, work: Callable[[str], Awaitable[T]], names: Sequence[str]) -> list[T]:
-    """`work` for every name, at most `limit` at once. All come to their end, then the first failure is raised."""
+async def at_most(limit: int, work: Callable[[S], Awaitable[T]], items: Sequence[S]) -> list[T]:
+    """`work` for every item, at most `limit` at once. All come to their end, then the first failure is raised."""
     gate = asyncio.Semaphore(limit)
 
-    async def one(name: str) -> T:
+    async def one(item: S) -> T:
         async with gate:
-            return await work(name)
+            return await work(item)
 
-    results = await asyncio.gather(*(one(name) for name in names), return_exceptions=True)
+    results = await asyncio.gather(*(one(item) for item in items), return_exceptions=True)
     for result in results:
         if isinstance(result, BaseException):
             raise result

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
+from functools import partial
 
 from prefect import get_run_logger, task
 
+from flows.clusters import at_most
 from flows.retries import EFFECT
 from flows.runtime import Connection, connected, utcnow
 from pool.errors import GuestUnhealthy, NotFound, UnknownCluster
@@ -21,17 +22,8 @@ AT_ONCE = 10
 @task(**EFFECT)
 async def check_health(cluster_ids: Sequence[str]) -> None:
     """Look at each guest and note on its cluster what was seen; an unhealthy one is a result, no failure."""
-    gate = asyncio.Semaphore(AT_ONCE)
-
-    async def look(pool: Connection, cluster_id: str) -> None:
-        async with gate:
-            await _look(pool, cluster_id)
-
     async with connected() as pool:
-        looks = await asyncio.gather(*(look(pool, one) for one in cluster_ids), return_exceptions=True)
-    for failure in looks:
-        if isinstance(failure, BaseException):
-            raise failure
+        await at_most(AT_ONCE, partial(_look, pool), cluster_ids)
 
 
 async def _look(pool: Connection, cluster_id: str) -> None:

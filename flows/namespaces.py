@@ -9,10 +9,14 @@ from typing import Any
 from prefect import flow, get_run_logger, task
 from prefect.states import Completed
 
-from flows.clusters import ClusterIds, Size, named
+from flows.clusters import ClusterIds, Size, at_most, named
 from flows.retries import EFFECT
 from flows.runtime import connected
 from pool import namespaces
+from pool.kubevirt.cluster import Cluster
+
+AT_ONCE = 16
+"""Namespaces that are ensured side by side; each is a handful of small writes."""
 
 
 @flow(name="create-namespaces")
@@ -50,13 +54,11 @@ async def ensure_cluster_namespaces(size: int | None, cluster_ids: Sequence[str]
     """Each cluster's namespace with its labels, right to clone, isolation and quota. Returns the namespaces."""
     async with connected() as pool:
         clusters = named(pool.settings, size, cluster_ids)
-        gate = asyncio.Semaphore(16)
 
-        async def ensure(cluster: Any) -> None:
-            async with gate:
-                await namespaces.ensure_cluster_namespace(pool.kube, cluster, pool.settings)
+        async def ensure(cluster: Cluster) -> None:
+            await namespaces.ensure_cluster_namespace(pool.kube, cluster, pool.settings)
 
-        await asyncio.gather(*(ensure(cluster) for cluster in clusters))
+        await at_most(AT_ONCE, ensure, clusters)
     get_run_logger().info("%d cluster namespaces ensured", len(clusters))
     return [cluster.namespace for cluster in clusters]
 

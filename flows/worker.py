@@ -21,7 +21,6 @@ from uuid import UUID
 import anyio
 import anyio.abc
 from prefect.client.schemas.objects import FlowRun, State
-from prefect.exceptions import ObjectNotFound
 from prefect.flow_engine import run_flow
 from prefect.flows import Flow, load_flow_from_entrypoint
 from prefect.logging import get_logger
@@ -168,11 +167,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--name", help="name shown in the UI; random by default")
     parser.add_argument("--limit", type=int, help="flow runs at once; no limit by default")
     arguments = parser.parse_args(argv)
-    try:
-        return _serve_until_signal(arguments.pool, arguments.name, arguments.limit)
-    except ObjectNotFound as error:
-        logger.error("no such work pool: %s", error)
-        return 2
+    return _serve_until_signal(arguments.pool, arguments.name, arguments.limit)
 
 
 if __name__ == "__main__":
