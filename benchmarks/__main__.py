@@ -8,7 +8,7 @@ import importlib
 
 from rich.console import Console
 
-NAMES = ("assign", "reset")
+NAMES = ("assign", "crowd", "reset")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import ssl
 import statistics
 import subprocess
@@ -10,8 +11,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -31,17 +32,26 @@ from pool.state import PoolState
 
 async def measure(*, quick: bool) -> Table:
     """Calls an assignment makes, and its median time against the bare calls, for several sizes of the pool."""
-    rounds, sizes = (10, (3, 20)) if quick else (200, (3, 100, 1000))
+    rounds, sizes = (10, (3, 20)) if quick else (500, (3, 100, 1000))
     table = Table(title=f"assign-session's core: {rounds} assignments a size, one after the other")
-    for column in ("clusters", "calls each", "median", "bare calls", "ratio"):
+    for column in ("clusters", "finds a free one by", "calls each", "median", "bare calls", "ratio", "to the smallest"):
         table.add_column(column, justify="right")
+    smallest: dict[str, float] = {}
     for size in sizes:
-        async with pool_of(size) as (kube, state, kubeconfig):
-            calls, times = await _assignments(kube, state, rounds)
-            bare = await _bare(kubeconfig, state.settings.namespace, rounds)
-        median, by_hand = statistics.median(times) * 1e3, statistics.median(bare) * 1e3
-        ratio = f"{median / by_hand:.2f}"
-        table.add_row(str(size), f"{calls:.1f}", f"{median:.1f} ms", f"{by_hand:.1f} ms", ratio)
+        async with pool_of(size) as (kube, state, kubeconfig), bare_calls(kubeconfig, state.settings.namespace) as bare:
+            for way in ("list", "watch"):
+                async with state.following() if way == "watch" else nullcontext():
+                    calls, times, by_hand = await _side_by_side(kube, state, bare, rounds)
+                median, plain = statistics.median(times) * 1e3, statistics.median(by_hand) * 1e3
+                flat = median / smallest.setdefault(way, median)
+                figures = (
+                    f"{calls:.1f}",
+                    f"{median:.1f} ms",
+                    f"{plain:.1f} ms",
+                    f"{median / plain:.2f}",
+                    f"{flat:.2f}",
+                )
+                table.add_row(str(size), way, *figures)
     return table
 
 
@@ -66,14 +76,17 @@ async def pool_of(size: int) -> AsyncIterator[tuple[CountingKube, PoolState, Pat
 
 
 class CountingKube(Kube):
-    """The real client, its calls counted by method; history's events are written beside the assignment."""
+    """The real client, its calls counted by method; history's events, written beside the work, on their own."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.calls: Counter[str] = Counter()
+        self.events = 0
 
     async def request(self, method: str, path: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        if "/events" not in path:
+        if "/events" in path:
+            self.events += 1
+        else:
             self.calls[method] += 1
         return await super().request(method, path, *args, **kwargs)
 
@@ -106,20 +119,24 @@ def _established(crd: dict[str, Any] | None) -> bool | None:
     return True if any(one["type"] == "Established" and one["status"] == "True" for one in conditions) else None
 
 
-async def _assignments(kube: CountingKube, state: PoolState, rounds: int) -> tuple[float, list[float]]:
-    """Assign, then put the cluster back by hand outside the measurement."""
-    times, calls = [], 0
-    for number in range(rounds):
+async def _side_by_side(
+    kube: CountingKube, state: PoolState, bare: Callable[[], Awaitable[float]], rounds: int
+) -> tuple[float, list[float], list[float]]:
+    """Calls an assignment, the seconds of each, and of the bare calls: in turn, so that both meet the same load."""
+    times, by_hand, calls = [], [], 0
+    for _ in range(rounds):
         kube.calls.clear()
         begun = time.perf_counter()
-        session = await state.assign(f"session-{number}")
+        session = await state.assign(f"session-{next(_numbers)}")
         times.append(time.perf_counter() - begun)
         calls += kube.calls.total()
         await _give_back(kube, state, session.status.assigned_cluster or "")
-    return calls / rounds, times
+        by_hand.append(await bare())
+    return calls / rounds, times, by_hand
 
 
 async def _give_back(kube: Kube, state: PoolState, cluster: str) -> None:
+    """Put the cluster back by hand, outside the measurement."""
     found = await kube.get(POOLED_CLUSTERS, cluster, state.settings.namespace)
     for key in ("assignedSession", "assignedSessionUID", "lockTime", "expiresAt"):
         found["status"].pop(key, None)
@@ -127,24 +144,33 @@ async def _give_back(kube: Kube, state: PoolState, cluster: str) -> None:
     await kube.replace(POOLED_CLUSTERS, found, subresource="status")
 
 
-async def _bare(kubeconfig: Path, namespace: str, rounds: int) -> list[float]:
-    """The least that any assignment has to call: list, create the session, lock a cluster, mark the session."""
+@asynccontextmanager
+async def bare_calls(kubeconfig: Path, namespace: str) -> AsyncIterator[Callable[[], Awaitable[float]]]:
+    """The least that any assignment has to call: list, create the session, lock a cluster, mark the session.
+
+    Yields what does them once and returns the seconds they took.
+    """
     content = yaml.safe_load(kubeconfig.read_text())
     host, user = content["clusters"][0]["cluster"], content["users"][0]["user"]
     context = ssl.create_default_context(cadata=base64.b64decode(host["certificate-authority-data"]).decode())
     headers = {"Authorization": f"Bearer {user['token']}"}
     clusters, sessions = POOLED_CLUSTERS.path(namespace), SESSIONS.path(namespace)
-    times = []
     async with httpx.AsyncClient(base_url=host["server"], verify=context, headers=headers, trust_env=False) as client:
-        for number in range(rounds):
+
+        async def once() -> float:
+            name = f"bare-{next(_numbers)}"
             begun = time.perf_counter()
-            free = (await client.get(clusters)).json()["items"][number % 3]
-            body = {"apiVersion": "cks.io/v1alpha1", "kind": "Session", "metadata": {"name": f"bare-{number}"}}
+            free = (await client.get(clusters)).json()["items"][0]
+            body = {"apiVersion": "cks.io/v1alpha1", "kind": "Session", "metadata": {"name": name}}
             session = (await client.post(sessions, json=body)).json()
             free["status"]["lastHealthCheck"] = datetime.now(UTC).isoformat()
             path = f"{clusters}/{free['metadata']['name']}/status"
             (await client.put(path, json=free)).raise_for_status()
             session["status"] = {"phase": "Pending", "message": "measured"}
-            (await client.put(f"{sessions}/bare-{number}/status", json=session)).raise_for_status()
-            times.append(time.perf_counter() - begun)
-    return times
+            (await client.put(f"{sessions}/{name}/status", json=session)).raise_for_status()
+            return time.perf_counter() - begun
+
+        yield once
+
+
+_numbers = itertools.count()

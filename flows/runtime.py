@@ -13,14 +13,20 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from weakref import WeakKeyDictionary
 
+from prefect.logging import get_logger
 from pydantic import ValidationError
 
 from flows.events import announce
-from pool.errors import InvalidInput
+from pool.errors import InvalidInput, PoolError
 from pool.kube.client import Kube
 from pool.kube.watching import Watching
 from pool.settings import Settings
 from pool.state import PoolState
+
+logger = get_logger("runtime")
+
+STAND_BY_AGAIN = 5.0
+"""Seconds after which a lost or refused connection is tried again: a pool that is not made yet is no hurry."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +71,32 @@ async def connected() -> AsyncIterator[Connection]:
         yield connection
     finally:
         await asyncio.shield(_leave(shared))
+
+
+@asynccontextmanager
+async def standing_by() -> AsyncIterator[None]:
+    """While entered, the connection stays open between flow runs, and a watch follows the clusters.
+
+    An assignment then reads nothing to find a free cluster, at any size of the pool. When the host cluster cannot be
+    reached or refuses the credentials, this says so in the log and tries again; flow runs meet the error themselves.
+    """
+    task = asyncio.create_task(_stand_by(), name="standing by")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def _stand_by() -> None:
+    while True:
+        try:
+            async with connected() as connection, connection.state.following() as following:
+                logger.info("following the clusters of %s", connection.settings.namespace)
+                await following
+        except PoolError as error:
+            logger.warning("not following the clusters, assignments list them instead: %s", error)
+        await asyncio.sleep(STAND_BY_AGAIN)
 
 
 def settings_from_environment() -> Settings:

@@ -27,6 +27,8 @@ from prefect.logging import get_logger
 from prefect.settings import PREFECT_WORKER_ENABLE_CANCELLATION, temporary_settings
 from prefect.workers.base import BaseJobConfiguration, BaseVariables, BaseWorker, BaseWorkerResult
 
+from flows.runtime import standing_by
+
 WORKER_TYPE: Literal["cks-warm"] = "cks-warm"
 """Type of the work pools that this worker serves."""
 
@@ -122,7 +124,8 @@ class WarmWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorkerResul
 async def serve(work_pool: str, *, name: str | None = None, limit: int | None = None) -> None:
     """Serve `work_pool` until cancelled. `limit`: flow runs at once, None for no limit."""
     worker = WarmWorker(work_pool_name=work_pool, name=name, limit=limit)
-    await worker.start(printer=lambda message: logger.info("%s", message))
+    async with standing_by():
+        await worker.start(printer=lambda message: logger.info("%s", message))
 
 
 def _serve_until_signal(work_pool: str, name: str | None, limit: int | None) -> int:

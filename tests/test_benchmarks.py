@@ -17,4 +17,4 @@ def test_an_unknown_benchmark_is_refused(capsys: pytest.CaptureFixture[str]) -> 
     with pytest.raises(SystemExit) as stopped:
         main(["speed-of-light"])
     assert stopped.value.code == 2
-    assert "there are assign, reset" in capsys.readouterr().err
+    assert f"there are {', '.join(NAMES)}" in capsys.readouterr().err

@@ -15,9 +15,9 @@ What holds at every moment, whoever does which step and wherever a process dies:
   never the one handed out, unless somebody edited by hand; then it is reset.
 * A namesake made later has another UID: it never inherits a lock.
 * The queue is judged by everybody alike (`pool.bindings`). A newcomer that sees a cluster which has rested longer than
-  `GLANCE` takes it without reading the queue: whoever waited would have taken it. The price, and its bound: a session
-  whose caller died before locking can be passed by newcomers while clusters are free; the next reset or
-  maintenance serves it.
+  `GLANCE` (pool.state.candidates) takes it without reading the queue: whoever waited would have taken it. The price,
+  and its bound: a session whose caller died before locking can be passed by newcomers while clusters are free; the
+  next reset or maintenance serves it.
 """
 
 from __future__ import annotations
@@ -36,9 +36,6 @@ from pool.state.history import Why
 from pool.state.store import Store
 
 logger = logging.getLogger(__name__)
-
-GLANCE = timedelta(seconds=10)
-"""Rest after which a free cluster was evidently passed over by the queue; more than any event needs to arrive."""
 
 
 def end_of(lock_time: datetime, ttl: timedelta) -> datetime:

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import random
 from bisect import bisect_left, insort
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 
@@ -44,9 +44,13 @@ class Mirror:
         """Whether there is a watch, and it is not interrupted."""
         return self._current
 
-    def free(self, most: int) -> list[PooledCluster]:
-        """The longest-rested free clusters, as the watch shows them, at most so many; none while it is interrupted."""
-        return [self._clusters[name] for _, name in self._free[:most]] if self._current else []
+    def free(self) -> Iterator[PooledCluster]:
+        """The free clusters, the longest-rested first, as the watch shows them; none while it is interrupted."""
+        return (self._clusters[name] for _, name in self._free) if self._current else iter(())
+
+    def find(self, name: str) -> PooledCluster | None:
+        """The cluster as the watch shows it; None if it does not, or is interrupted."""
+        return self._clusters.get(name) if self._current else None
 
     @asynccontextmanager
     async def following(self, changed: Changed) -> AsyncIterator[asyncio.Task[None]]:

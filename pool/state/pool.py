@@ -63,8 +63,11 @@ class PoolState:
         self._operations = Operations(self._store)
 
     @asynccontextmanager
-    async def following(self) -> AsyncIterator[None]:
-        """While entered, free clusters are found through a watch: an assignment reads nothing, at any pool size."""
+    async def following(self) -> AsyncIterator[asyncio.Task[None]]:
+        """While entered, free clusters are found through a watch: an assignment reads nothing, at any pool size.
+
+        Yields the task that follows, once it has seen the pool; it ends only by failing (pool.errors.ApiError).
+        """
         listed = asyncio.Event()
         async with self._assigning.mirror.following(lambda _: listed.set()) as following:
             first = asyncio.create_task(listed.wait())
@@ -72,7 +75,7 @@ class PoolState:
             first.cancel()
             if following.done():
                 await following
-            yield
+            yield following
 
     async def clusters(self) -> list[PooledCluster]:
         """All clusters by name. An outage raises; it is never an empty pool."""

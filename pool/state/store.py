@@ -11,10 +11,11 @@ import math
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from pool.bindings import LONG_AGO
 from pool.errors import Conflict, NotFound, UnknownCluster, UnknownPool, UnknownSession
-from pool.kube.client import Kube
+from pool.kube.client import Kube, Object
 from pool.kube.resources import POOLED_CLUSTERS, SESSIONS
-from pool.lifecycle import check_transition
+from pool.lifecycle import ClusterPhase, check_transition
 from pool.models import PooledCluster, Session
 from pool.settings import Settings
 from pool.state.history import History, Transition, Why
@@ -41,6 +42,19 @@ class Store:
         except NotFound as error:
             raise self.unknown_pool("the PooledCluster kind is not installed") from error
         return [PooledCluster.from_object(obj) for obj in found]
+
+    async def available(self) -> list[Object]:
+        """The API's JSON of the clusters that are `available`, the longest-rested first.
+
+        By a field selector (the CRD's `selectableFields`), and unvalidated: of a large pool only a few are looked at.
+        """
+        try:
+            found = await self.kube.list(
+                POOLED_CLUSTERS, self.namespace, fields=f"status.phase={ClusterPhase.AVAILABLE}"
+            )
+        except NotFound as error:
+            raise self.unknown_pool("the PooledCluster kind is not installed") from error
+        return sorted(found, key=_rest)
 
     def unknown_pool(self, actual: str) -> UnknownPool:
         """The error of a pool that was never made."""
@@ -158,3 +172,9 @@ class Store:
             uid=metadata.uid,
             resource_version=metadata.resource_version,
         )
+
+
+def _rest(cluster: Object) -> tuple[datetime, str]:
+    """Since when the cluster rests, and its name, as `pool.bindings.rested` has it."""
+    since = cluster["status"].get("lastReset")
+    return datetime.fromisoformat(since) if since else LONG_AGO, cluster["metadata"]["name"]

@@ -1,0 +1,103 @@
+"""Many newcomers at once: callers of one process do not race each other, and what was lost elsewhere costs little."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from pool.errors import ApiUnavailable, NoClusterAvailable
+from pool.models import Metadata, Session
+from pool.settings import Settings
+from pool.state import PoolState
+from pool.state.candidates import Candidates
+from pool.state.history import Why
+from pool.state.mirror import Mirror
+from pool.state.store import Store
+from simulator.api.faults import Fault, FaultKind
+from simulator.app import Simulator
+from tests.pool.lab import Lab
+
+
+async def _ask(state: PoolState, name: str) -> Session | None:
+    try:
+        return await state.assign(name)
+    except NoClusterAvailable:
+        return None
+
+
+def _writes(lab: Lab) -> list[str]:
+    return [call for call in lab.kube.counted() if not call.startswith("GET")]
+
+
+async def test_a_burst_of_ten_times_the_pool_writes_for_those_it_serves_and_nothing_for_the_others(lab: Lab) -> None:
+    await lab.pool(6)
+    async with lab.state.following():
+        lab.kube.counted()
+        asked = await asyncio.gather(*(_ask(lab.state, f"s{number}") for number in range(60)))
+    served = [session.status.assigned_cluster for session in asked if session]
+    assert sorted(served) == [f"cluster{number}" for number in range(1, 7)]
+    assert len(_writes(lab)) == 3 * 6
+    assert len(await lab.state.sessions()) == 6
+    await lab.check()
+
+
+async def test_a_burst_without_a_watch_does_not_race_itself_either(lab: Lab) -> None:
+    await lab.pool(5)
+    asked = await asyncio.gather(*(_ask(lab.state, f"s{number}") for number in range(10)))
+    assert sum(session is not None for session in asked) == 5
+    assert len(_writes(lab)) - 2 * 10 <= 3 * 5, "as many as the served need, once the pool was made"
+    await lab.check()
+
+
+async def test_the_last_cluster_is_not_refused_while_its_only_suitor_may_still_lose_it(lab: Lab) -> None:
+    await lab.pool(1)
+    async with lab.state.following():
+        first, second = await asyncio.gather(_ask(lab.state, "alice"), _ask(lab.state, "alice"))
+    assert first is not None
+    assert second is not None
+    assert first.status.assigned_cluster == second.status.assigned_cluster == "cluster1"
+    await lab.check()
+
+
+async def test_two_processes_bursts_share_the_pool_and_leave_no_trace_of_those_in_vain(lab: Lab) -> None:
+    await lab.pool(8)
+    other = PoolState(lab.kube, lab.settings, now=lab.clock, watching=lab.watching)
+    async with lab.state.following(), other.following():
+        asked = await asyncio.gather(
+            *(_ask(lab.state if number % 2 else other, f"s{number}") for number in range(24)),
+        )
+    assert sum(session is not None for session in asked) == 8
+    assert len(await lab.state.sessions()) == 8
+    await lab.check()
+
+
+async def test_a_cluster_whose_lock_never_arrived_is_assigned_by_the_next_call(
+    api_server: Simulator, tmp_path: Path
+) -> None:
+    assert api_server.kubeconfig_path is not None
+    async with Lab.open(api_server.kubeconfig_path, Settings()) as lab:
+        await lab.pool(1)
+        lab.kube._patience = 0
+        outage = Fault(FaultKind.ERROR, verbs=("update",), resource="pooledclusters", code=503, count=1)
+        api_server.faults.add(outage)
+        with pytest.raises(ApiUnavailable):
+            await lab.state.assign("alice")
+        lab.clock.forward(timedelta(hours=1).total_seconds())
+        assert (await lab.state.assign("bob")).status.assigned_cluster == "cluster1"
+
+
+async def test_a_cluster_as_it_was_before_an_own_write_is_not_tried_again(lab: Lab) -> None:
+    before = await lab.add("cluster1")
+    store = Store(lab.kube, lab.settings, lab.clock, lab.state.history)
+    candidates = Candidates(store, Mirror(store))
+    waiting = await store.create_session(Session(metadata=Metadata(name="alice", namespace=store.namespace)))
+    assert [pair.cluster for pair in candidates.pairs([waiting], [before])] == [before]
+    candidates.tell(before, won=True)
+    assert candidates.pairs([waiting], [before]) == []
+    after = await store.change_cluster(
+        "cluster1", lambda cluster: cluster.with_status(last_health_check=lab.clock()), Why("looked at")
+    )
+    assert [pair.cluster for pair in candidates.pairs([waiting], [after])] == [after]
