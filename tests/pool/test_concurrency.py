@@ -1,4 +1,7 @@
-"""Many processes, more sessions than clusters, late answers, writes that arrive twice: nobody shares, nobody starves.
+"""Many processes, more sessions than clusters, and a server that makes trouble: nobody shares, nobody starves.
+
+Answers come late, writes arrive twice, compare-and-swaps meet somebody else's write, lists show what was true a while
+ago.
 
 Every process plays learners: each waits for a cluster, uses it, gives it back, and a reset makes it clean again. The
 moments at which each held its cluster are taken by one clock (the machine's), so an overlap would show.
@@ -8,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
 import time
 from collections import defaultdict
 from dataclasses import dataclass
@@ -21,13 +23,19 @@ import pytest
 from pool.models import OperationKind
 from pool.settings import Settings
 from pool.state import PoolState
+from simulator.api.faults import Fault, FaultKind
 from simulator.app import Simulator
 from tests.pool.children import CONTEXT, UnluckyKube
 from tests.pool.lab import Lab
 from tests.pool.scenarios import ATTESTED
 
-BIG = os.environ.get("CKS_POOL_TEST_CROWD") == "big"
-PROCESSES, SESSIONS, CLUSTERS = (20, 200, 50) if BIG else (4, 40, 10)
+PROCESSES, SESSIONS, CLUSTERS = 20, 200, 50
+
+TROUBLE = (
+    Fault(FaultKind.CONFLICT, probability=0.1, verbs=("update",)),
+    Fault(FaultKind.LAG, probability=0.2, verbs=("list",), seconds=0.5),
+)
+"""What the server does, beside what `UnluckyKube` does to each client."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +55,16 @@ async def test_nobody_shares_a_cluster_and_nobody_starves(api_server: Simulator)
     async with Lab.open(api_server.kubeconfig_path) as lab:
         for number in range(1, CLUSTERS + 1):
             await lab.add(f"cluster{number}")
+        for fault in TROUBLE:
+            api_server.faults.add(fault)
         names = [f"s{number}" for number in range(SESSIONS)]
         shares = [names[process::PROCESSES] for process in range(PROCESSES)]
         crowds = await asyncio.gather(
             *(asyncio.to_thread(_child, api_server.kubeconfig_path, share) for share in shares)
         )
+        for fault in TROUBLE:
+            assert fault.total, f"no {fault.kind} struck"
+        api_server.faults.clear()
         held = [one for crowd in crowds for one in crowd]
         assert sorted(one.session for one in held) == sorted(names)
         _check_alone(held)
