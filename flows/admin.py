@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from prefect import flow, get_run_logger, task
@@ -11,8 +12,8 @@ from pydantic import Field
 from flows.bootstrap import make
 from flows.clusters import ClusterIds, OneCluster, at_most, existing
 from flows.golden import snapshot_cluster
-from flows.operations import attempt
-from flows.reset import Force, restore_cluster
+from flows.operations import attempt, unless_others_do
+from flows.reset import Force, restore_cluster, waits
 from flows.retries import EFFECT
 from flows.runtime import connected
 from flows.sessions import release
@@ -31,8 +32,18 @@ async def release_all_clusters() -> Any:
         active = [one.name for one in await pool.state.sessions() if one.phase is SessionPhase.ACTIVE]
         ended = [await release(session_id, None) for session_id in active]
         clusters = [cluster_id for cluster_id, _ in ended if cluster_id is not None]
-        await at_most(pool.settings.max_concurrent_operations, restore_cluster, clusters)
-    return Completed(message=f"{len(active)} sessions ended, {len(clusters)} clusters reset", data=clusters)
+        limit = pool.settings.max_concurrent_operations
+        ours = await at_most(limit, partial(unless_others_do, reset_returned), clusters)
+    left = [name for name, mine in zip(clusters, ours, strict=True) if not mine]
+    message = f"{len(active)} sessions ended, {len(clusters) - len(left)} clusters reset"
+    message += f"; left to the runs that reset them already: {', '.join(left)}" if left else ""
+    return Completed(message=message, data=clusters)
+
+
+async def reset_returned(cluster_id: str) -> None:
+    """Reset a cluster that was given back, unless another run has done it."""
+    if await waits(cluster_id):
+        await restore_cluster(cluster_id)
 
 
 @flow(name="rebuild-cluster", flow_run_name="rebuild-{cluster_id}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Any
 
 from prefect import flow, get_run_logger, task
@@ -12,7 +13,7 @@ from pydantic import Field
 from flows.clusters import ClusterIds, Size, at_most, named
 from flows.golden import create_golden_snapshots
 from flows.namespaces import create_namespaces
-from flows.operations import attempt
+from flows.operations import attempt, unless_others_do
 from flows.retries import EFFECT
 from flows.runtime import connected, utcnow
 from pool import provision
@@ -37,11 +38,15 @@ async def bootstrap_pool(size: Size = None, cluster_ids: ClusterIds = None, gold
     await create_namespaces(size=size, cluster_ids=cluster_ids)
     missing = await ensure_clusters(size, cluster_ids)
     async with connected() as pool:
-        await at_most(pool.settings.max_concurrent_operations, bootstrap_cluster, missing)
-    if golden_snapshots and missing:
-        await create_golden_snapshots(cluster_ids=missing)
-    made = ", ".join(missing) or "none was missing"
-    return Completed(message=f"{len(missing)} clusters made: {made}", data=missing)
+        limit = pool.settings.max_concurrent_operations
+        ours = await at_most(limit, partial(unless_others_do, bootstrap_cluster), missing)
+    made = [name for name, mine in zip(missing, ours, strict=True) if mine]
+    if golden_snapshots and made:
+        await create_golden_snapshots(cluster_ids=made)
+    left = [name for name in missing if name not in made]
+    message = f"{len(made)} clusters made: {', '.join(made)}" if missing else "0 clusters made: none was missing"
+    message += f"; left to the runs that make them already: {', '.join(left)}" if left else ""
+    return Completed(message=message, data=made)
 
 
 @task(**EFFECT)

@@ -9,6 +9,7 @@ from prefect.deployments import arun_deployment
 
 from flows.retries import EFFECT
 from flows.runtime import connected
+from pool.models import PooledCluster
 
 
 @task(**EFFECT, task_run_name="start-{deployment}")
@@ -28,8 +29,10 @@ async def start_run(deployment: str, parameters: dict[str, Any], reason: str) ->
     return run.name
 
 
-async def start_reset(cluster_id: str, epoch: int, reason: str = "released") -> str:
+async def start_reset(cluster_id: str, epoch: int, reason: str = "released", *, waiting: bool = True) -> str:
     """Start the reset of a cluster that was given back at `epoch`. Returns the flow run's name.
+
+    `waiting`: the run does nothing should another have reset the cluster by then.
 
     Prefect may remember more than one cluster of that name and epoch, of pools that were torn down: so the resource's
     UID is part of the reason. Should the Prefect API not answer, maintenance finds the cluster `resetting` with nobody
@@ -37,4 +40,11 @@ async def start_reset(cluster_id: str, epoch: int, reason: str = "released") -> 
     """
     async with connected() as pool:
         uid = (await pool.state.cluster(cluster_id)).metadata.uid
-    return await start_run("reset-cluster", {"cluster_id": cluster_id}, f"{uid}:{epoch}:{reason}")
+    parameters = {"cluster_id": cluster_id, "if_waiting": waiting}
+    return await start_run("reset-cluster", parameters, f"{uid}:{epoch}:{reason}")
+
+
+async def start_rebuild(cluster: PooledCluster) -> str:
+    """Start the rebuild of a cluster in `error`, once for each failure. Returns the flow run's name."""
+    since = cluster.status.failure.since.isoformat() if cluster.status.failure else ""
+    return await start_run("rebuild-cluster", {"cluster_id": cluster.name}, f"{cluster.metadata.uid}:{since}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
 
 from prefect import flow, get_run_logger, task
@@ -9,7 +10,7 @@ from prefect.states import Completed
 from pydantic import Field
 
 from flows.clusters import ClusterIds, at_most, existing
-from flows.operations import attempt
+from flows.operations import attempt, unless_others_do
 from flows.reset import evidence_of, restore_to
 from flows.retries import EFFECT
 from flows.runtime import connected, utcnow
@@ -44,8 +45,10 @@ async def create_golden_snapshots(cluster_ids: ClusterIds = None, refresh: Refre
         old = [cluster.name for cluster in found if _refreshable(cluster, asked=refresh)]
         if new or old:
             await prove_storage()
-        await at_most(pool.settings.max_concurrent_operations, snapshot_cluster, new)
+        limit = pool.settings.max_concurrent_operations
+        ours = await at_most(limit, partial(unless_others_do, snapshot_cluster), new)
         refreshed = [name for name in old if await refresh_cluster(name)]
+    new = [name for name, mine in zip(new, ours, strict=True) if mine]
     said = f"golden snapshots of {len(new)} new clusters" + (f": {', '.join(new)}" if new else "")
     if old:
         said += f"; {len(refreshed)} of {len(old)} refreshed"

@@ -36,11 +36,12 @@ async def _look(pool: Connection, cluster_id: str) -> None:
         nodes = await check_healthy(pool.kube, Cluster(cluster_id, found.spec.namespace), utcnow())
     except (GuestUnhealthy, NotFound) as error:
         # Only what is said of the guest counts: an outage of the host's API says nothing about it, and is raised.
-        await pool.state.set_condition(cluster_id, _condition(ConditionStatus.FALSE, type(error).__name__, str(error)))
+        ill = _condition(ConditionStatus.FALSE, type(error).__name__, str(error))
+        await pool.state.set_condition(cluster_id, ill, seen=found)
         get_run_logger().warning("%s is unhealthy: %s", cluster_id, error)
     else:
         evidence = ", ".join(f"{node.name} renewed {node.renewed:%H:%M:%S}" for node in nodes)
-        await pool.state.set_condition(cluster_id, _condition(ConditionStatus.TRUE, "Healthy", evidence))
+        await pool.state.set_condition(cluster_id, _condition(ConditionStatus.TRUE, "Healthy", evidence), seen=found)
 
 
 def _condition(status: ConditionStatus, reason: str, message: str) -> Condition:

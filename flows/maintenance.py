@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -55,7 +55,8 @@ async def pool_maintenance() -> Any:
     """Health, expiry, stuck operations, leftovers, the queue: whatever the plan says, a few rounds at most."""
     done: list[Action] = []
     for _ in range(ROUNDS):
-        actions = [action for action in await make_plan() if action not in done]
+        under_way = {action.cluster_id for action in done if isinstance(action, (*STARTS, TakeOver))}
+        actions = [action for action in await make_plan(under_way) if action not in done]
         if not actions:
             break
         await settle_sessions([action for action in actions if isinstance(action, SESSION_ACTIONS)])
@@ -69,16 +70,20 @@ async def pool_maintenance() -> Any:
 
 
 SESSION_ACTIONS = (Expire, BindPending, RemoveEndedSession)
+STARTS = (StartReset, StartBootstrap, StartGolden, CreateMissing, StartRebuild, RemoveSurplus)
 
 
 @task(**EFFECT)
-async def make_plan() -> list[Action]:
-    """Read sessions, then clusters, and plan. An outage fails this task; it is never an empty pool."""
+async def make_plan(under_way: Collection[str]) -> list[Action]:
+    """Read sessions, then clusters, and plan. An outage fails this task; it is never an empty pool.
+
+    `under_way`: clusters for which this run started work already.
+    """
     async with connected() as pool:
         sessions = await pool.state.sessions()
         clusters = await pool.state.clusters()
         config = PlanConfig.of(pool.settings, size=None)
-    actions = plan(Observed(sessions, clusters), config, utcnow())
+    actions = plan(Observed(sessions, clusters), config, utcnow(), under_way)
     get_run_logger().info("%d clusters, %d sessions, %d actions", len(clusters), len(sessions), len(actions))
     if actions:
         rows = [{"action": type(action).__name__, "what": str(action)} for action in actions]
@@ -135,7 +140,8 @@ async def start_work(actions: Sequence[Action]) -> None:
                     OF_KIND[action.kind], parameters, f"{action.cluster_id}:takeover:{action.stale_run}:{this_run}"
                 )
             case StartReset():
-                await start_reset(action.cluster_id, action.epoch, f"maintenance:{this_run}")
+                reason = f"maintenance:{this_run}"
+                await start_reset(action.cluster_id, action.epoch, reason, waiting=action.waiting)
             case StartBootstrap() | CreateMissing():
                 parameters = _parameters(OperationKind.BOOTSTRAP, action.cluster_id)
                 await start_run("bootstrap-pool", parameters, f"{action.cluster_id}:{this_run}")

@@ -10,6 +10,7 @@ from typing import Any, TypeVar, cast
 from prefect import get_run_logger, runtime, task
 from prefect.artifacts import acreate_markdown_artifact
 
+from flows.dispatch import start_rebuild
 from flows.retries import EFFECT
 from flows.runtime import Connection, connected
 from pool import diagnostics
@@ -26,6 +27,7 @@ from pool.errors import (
 from pool.kubevirt.cluster import Cluster
 from pool.lifecycle import ClusterPhase
 from pool.models import OperationKind
+from pool.planner import to_rebuild
 from pool.state import OperationHandle
 
 T = TypeVar("T")
@@ -67,12 +69,43 @@ async def attempt(
             if now.phase is ClusterPhase.ERROR:
                 cluster = Cluster(cluster_id, now.spec.namespace)
                 await cast(Any, keep_diagnostics)(cluster, str(error), return_state=True)
+                await cast(Any, rebuild_if_due)(cluster_id, return_state=True)
                 raise
             if count >= pool.settings.reset_attempts:
                 raise
             get_run_logger().warning("%s of %s, attempt %d failed: %s; again", kind, cluster_id, count, error)
             if is_transient(error):
                 await asyncio.sleep(pool.settings.operation_heartbeat)
+
+
+async def unless_others_do(work: Callable[[str], Awaitable[Any]], cluster_id: str) -> bool:
+    """Do `work` on the cluster; False if another run does it, or has done it, in the meantime.
+
+    Raises what `work` raises, refusals too if nobody works on the cluster and it is of no use as it is.
+    """
+    try:
+        await work(cluster_id)
+    except (IllegalTransition, OperationInProgress) as refusal:
+        async with connected() as pool:
+            now = await pool.state.cluster(cluster_id)
+        served = now.phase in (ClusterPhase.AVAILABLE, ClusterPhase.LOCKED)
+        if now.status.operation is None and not served:
+            raise
+        get_run_logger().info("%s is left to the run that came first: %s", cluster_id, refusal)
+        return False
+    return True
+
+
+@task(**EFFECT, task_run_name="rebuild-if-due-{cluster_id}")
+async def rebuild_if_due(cluster_id: str) -> None:
+    """Start the rebuild of a cluster whose resets failed, if it is its turn; maintenance looks again."""
+    async with connected() as pool:
+        due = to_rebuild(await pool.state.clusters()) if pool.settings.rebuild_broken else None
+    if due is None or due.name != cluster_id:
+        get_run_logger().warning("%s stays in error: see docs/runbook.md", cluster_id)
+        return
+    run = await start_rebuild(due)
+    get_run_logger().warning("%s is made anew from the image by flow run %s", cluster_id, run)
 
 
 @task(**EFFECT, task_run_name="diagnostics-{cluster.id}")

@@ -17,6 +17,7 @@ from pool import reset
 from pool.errors import SnapshotMissing
 from pool.guest.canary import plant_canary
 from pool.kubevirt.cluster import Cluster
+from pool.lifecycle import ClusterPhase
 from pool.models import ConditionType, Golden, OperationKind, SessionId
 from pool.reset import Attestation
 from pool.state import OperationHandle
@@ -27,19 +28,32 @@ InPlace = Annotated[
 ]
 Force = Annotated[bool, Field(description="Take a locked cluster from its session. The session is told and ended.")]
 
+IfWaiting = Annotated[bool, Field(description="Do nothing if the cluster does not wait for a reset any more.")]
+
 
 @flow(name="reset-cluster", flow_run_name="reset-{cluster_id}")
-async def reset_cluster(cluster_id: OneCluster, session_id: InPlace = None, force: Force = False) -> Any:
+async def reset_cluster(
+    cluster_id: OneCluster, session_id: InPlace = None, force: Force = False, if_waiting: IfWaiting = False
+) -> Any:
     """Restore both VMs of one cluster from its golden snapshots, and attest that it is clean and healthy.
 
     Args:
         cluster_id: The cluster's name, for example cluster1.
         session_id: Reset in place: this session holds the cluster and keeps it, clean, at a new epoch.
         force: Take a locked cluster from its session. The session is told and ended.
+        if_waiting: Do nothing if the cluster does not wait for a reset any more: another run reset it.
     """
+    if if_waiting and not await waits(cluster_id):
+        return Completed(message=f"{cluster_id} does not wait for a reset any more")
     generation = await restore_cluster(cluster_id, session_id=session_id, force=force)
     whose = f"{session_id}'s again" if session_id else "available"
     return Completed(message=f"{cluster_id} is {whose}, restored from golden generation {generation}")
+
+
+async def waits(cluster_id: str) -> bool:
+    """Whether the cluster is out of service until its reset."""
+    async with connected() as pool:
+        return (await pool.state.cluster(cluster_id)).phase is ClusterPhase.RESETTING
 
 
 async def restore_cluster(cluster_id: str, *, session_id: str | None = None, force: bool = False) -> int:

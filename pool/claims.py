@@ -50,6 +50,11 @@ cluster may have been used, and what was used never becomes golden.
 """
 
 
+OUTAGE_PATIENCE = timedelta(minutes=30)
+"""For so long operations fail by an outage without using up their attempts: control planes are upgraded in less, and
+what answers 500 for longer (a webhook that is gone, say) is a fault that somebody must look at."""
+
+
 @dataclass(frozen=True)
 class Claim:
     """What a run holds: the cluster, the kind of operation, its run ID, the epoch at the beginning, the attempt."""
@@ -109,6 +114,9 @@ def begun(cluster: PooledCluster, wish: Wish, now: datetime, grace: timedelta) -
     if wish.kind is OperationKind.REBUILD and (before is None or before.run_id != wish.run_id):
         # The snapshots go with the VMs they were taken of, and with them all that was known.
         cluster = cluster.with_status(golden=None, conditions=[], rebuilding=True)
+    if cluster.phase is ClusterPhase.ERROR:
+        # A repair starts counting anew; what failed before is in the cluster's events.
+        cluster = cluster.with_status(failure=None)
     return cluster.with_status(phase=phase, operation=operation)
 
 
@@ -126,7 +134,6 @@ def _check_holder(cluster: PooledCluster, wish: Wish) -> None:
 def _attempt(cluster: PooledCluster, wish: Wish, now: datetime, grace: timedelta) -> int:
     operation, failure = cluster.status.operation, cluster.status.failure
     if operation is None:
-        # An operator's repair of a cluster in `error` starts counting anew.
         return failure.attempts + 1 if failure and cluster.phase is not ClusterPhase.ERROR else 1
     if operation.run_id == wish.run_id and operation.kind is wish.kind:
         return operation.attempt
@@ -200,16 +207,20 @@ def finished(
 
 
 def failed(
-    cluster: PooledCluster, claim: Claim, reason: str, message: str, now: datetime, *, last: int
+    cluster: PooledCluster, claim: Claim, reason: str, message: str, now: datetime, *, last: int, outage: bool = False
 ) -> PooledCluster:
     """The cluster after a failed attempt: `error` and held by nobody from the `last` attempt on, else as it is.
 
-    Raises StaleOperation.
+    An `outage` of the host's API says nothing about the cluster and is no attempt of its own, unless it goes on for
+    longer than OUTAGE_PATIENCE. Raises StaleOperation.
     """
     operation, before = owned(cluster, claim), cluster.status.failure
+    since = before.since if before else now
     attempts = max(operation.attempt, (before.attempts if before else 0) + 1)
+    if outage and now - since < OUTAGE_PATIENCE:
+        attempts = max(operation.attempt - 1, before.attempts if before else 0)
     text = " ".join(message.split())[:4096]
-    failure = Failure(reason=reason, message=text, since=before.since if before else now, attempts=attempts)
+    failure = Failure(reason=reason, message=text, since=since, attempts=attempts)
     cluster = cluster.with_status(operation=None, failure=failure)
     return cluster if attempts < last else unlocked(cluster, ClusterPhase.ERROR)
 

@@ -180,7 +180,12 @@ class WaitTimeout(PoolError):
     def __init__(self, what: str, last_seen: str, timeout: float) -> None:
         self.last_seen = last_seen
         self.timeout = timeout
-        super().__init__(f"{what} within {timeout:g} s", expected="it to happen", actual=last_seen)
+        super().__init__(
+            f"{what} within {timeout:g} s",
+            expected="it to happen",
+            actual=last_seen,
+            cure="see what holds it up; if it only needs longer, raise its CKS_POOL_..._TIMEOUT (docs/settings.md)",
+        )
 
 
 class KubeconfigError(PoolError):

@@ -5,13 +5,14 @@ and what was done shows in the next observation. Maintenance plans and acts unti
 most. Actions come most urgent first.
 
 Never here: anything to a locked cluster beyond looking at it, anything to a cluster somebody works on and lives, more
-than `max_concurrent_operations` clusters out of service, a cluster in `error` (it waits for an operator).
+than `max_concurrent_operations` clusters out of service, a cluster in `error` (it waits for an operator) but for one
+rebuild of one whose resets failed.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -42,6 +43,7 @@ class PlanConfig:
     ended_session_age: timedelta = timedelta(days=1)
     queue_grace: timedelta = timedelta(minutes=1)
     min_standby: int = 1
+    rebuild_broken: bool = True
     golden_image: str | None = None
     certificate_margin: timedelta = timedelta(days=30)
 
@@ -58,6 +60,7 @@ class PlanConfig:
             ended_session_age=timedelta(days=settings.ended_session_days),
             queue_grace=timedelta(seconds=settings.queue_grace),
             min_standby=settings.min_standby,
+            rebuild_broken=settings.rebuild_broken,
             golden_image=settings.golden_image,
             certificate_margin=timedelta(days=settings.certificate_margin_days),
         )
@@ -107,11 +110,12 @@ class TakeOver:
 
 @dataclass(frozen=True)
 class StartReset:
-    """Start the cluster's reset."""
+    """Start the cluster's reset. `waiting`: it is out of service until then, and need not be reset once it is not."""
 
     cluster_id: str
     epoch: int
     reason: str
+    waiting: bool = True
 
 
 @dataclass(frozen=True)
@@ -170,11 +174,18 @@ Start = StartReset | StartBootstrap | StartGolden | CreateMissing | StartRebuild
 Action = Expire | BindPending | RemoveEndedSession | MarkError | TakeOver | CheckHealth | ReportBroken | Start
 
 
-def plan(observed: Observed, config: PlanConfig, now: datetime) -> list[Action]:
-    """Everything that is to be done now, most urgent first."""
+def plan(
+    observed: Observed, config: PlanConfig, now: datetime, under_way: Collection[str] = frozenset()
+) -> list[Action]:
+    """Everything that is to be done now, most urgent first.
+
+    `under_way`: clusters for which work was started that may not show yet; nothing else is started for them, and they
+    count among those out of service.
+    """
     clusters = sorted(observed.clusters, key=_oldest)
-    starts: list[Start] = [*_needed(clusters, config), *_optional(clusters, config, now)]
-    busy = sum(cluster.status.operation is not None for cluster in clusters)
+    wanted: list[Start] = [*_needed(clusters, config), *_optional(clusters, config, now)]
+    starts = [start for start in wanted if start.cluster_id not in under_way]
+    busy = len({cluster.name for cluster in clusters if cluster.status.operation is not None}.union(under_way))
     return [
         *_expired(clusters, now),
         *_queue(observed, config, now),
@@ -221,7 +232,9 @@ def _needed(clusters: Sequence[PooledCluster], config: PlanConfig) -> Iterator[S
         if cluster.phase is ClusterPhase.RESETTING:
             yield StartReset(cluster.name, cluster.status.epoch, "waits for its reset")
         elif cluster.name in sick:
-            yield StartReset(cluster.name, cluster.status.epoch, f"unhealthy while idle: {_broken(cluster)}")
+            yield StartReset(
+                cluster.name, cluster.status.epoch, f"unhealthy while idle: {_broken(cluster)}", waiting=False
+            )
     for cluster in idle:
         if cluster.phase is ClusterPhase.CREATING:
             ready = cluster.status.condition(ConditionType.VMS_READY)
@@ -230,10 +243,29 @@ def _needed(clusters: Sequence[PooledCluster], config: PlanConfig) -> Iterator[S
                 yield StartRebuild(cluster.name, "its rebuild was not finished")
             else:
                 yield StartGolden(cluster.name) if booted else StartBootstrap(cluster.name)
+    broken = to_rebuild(clusters) if config.rebuild_broken else None
+    if broken is not None and not _surplus(broken, config):
+        yield StartRebuild(broken.name, f"its resets failed: {broken.status.failure and broken.status.failure.message}")
     present = {cluster.name for cluster in clusters}
     for number in range(1, (config.size or 0) + 1):
         if f"{config.cluster_prefix}{number}" not in present:
             yield CreateMissing(f"{config.cluster_prefix}{number}")
+
+
+def to_rebuild(clusters: Sequence[PooledCluster]) -> PooledCluster | None:
+    """The cluster in `error` to make anew from the image: one whose resets failed, never one whose rebuild did.
+
+    One at a time, and none while another's rebuild is unfinished or failed: what breaks every reset (storage that is
+    down, say) would break the rebuilds too, and a rebuild throws the golden snapshots away.
+    """
+    if any(cluster.status.rebuilding for cluster in clusters):
+        return None
+    broken = [
+        (cluster.status.failure.since, cluster.name, cluster)
+        for cluster in clusters
+        if cluster.phase is ClusterPhase.ERROR and cluster.status.golden is not None and cluster.status.failure
+    ]
+    return min(broken)[-1] if broken else None
 
 
 def _to_repair(clusters: Sequence[PooledCluster]) -> list[str]:

@@ -61,6 +61,9 @@ class Settings(BaseSettings):
     """Silence after which an operation counts as dead and is taken over: six heartbeats, an API outage of 30 s fits."""
     reset_attempts: PositiveInt = 2
     """Failed attempts in a row after which a cluster goes to `error`."""
+    rebuild_broken: bool = True
+    """Make a cluster whose resets failed anew from the image, by itself, once and one cluster at a time. Off: it stays
+    in `error` as it is, for somebody to look at."""
     health_interval: PositiveFloat = 300.0
     """Seconds between two health checks of an idle cluster: one maintenance period."""
     min_standby: Annotated[int, Field(ge=0)] = 1

@@ -92,7 +92,7 @@ class Leases:
         return Released(cluster.name, cluster.status.epoch)
 
     async def _vacate(self, session: Session, phase: SessionPhase, why: Why) -> PooledCluster | None:
-        """Take the session's hold off its cluster. None if it held none."""
+        """Take the session's hold off its cluster. None if it held none, and none it gave back waits for its reset."""
         held = False
 
         def change(cluster: PooledCluster) -> PooledCluster:
@@ -109,7 +109,8 @@ class Leases:
             cluster = await self.store.change_cluster(session.status.assigned_cluster or "", change, why)
         except UnknownCluster:
             return None
-        return cluster if held else None
+        given_back = _awaits_reset(cluster) and cluster.status.epoch == session.status.epoch
+        return cluster if held or given_back else None
 
     async def _given_back(self, session: Session) -> Released:
         """The answer for a session that ended already: its cluster as long as that waits for its reset."""

@@ -105,17 +105,19 @@ class Operations:
                 logger.warning("%s: its session's epoch is not renewed yet: %s", cluster.name, error)
         return cluster
 
-    async def fail(self, claim: Claim, reason: str, message: str, *, final: bool = False) -> PooledCluster:
+    async def fail(
+        self, claim: Claim, reason: str, message: str, *, final: bool = False, outage: bool = False
+    ) -> PooledCluster:
         """End the operation badly: `error` if it is `final` or its attempts are used up, else its phase for a retry.
 
-        `reason` is one CamelCase word, `message` one line. A session that waited for a reset in place is ended when
-        the cluster goes to `error`. Raises StaleOperation.
+        `reason` is one CamelCase word, `message` one line; an `outage` of the host's API uses up no attempt. A session
+        that waited for a reset in place is ended when the cluster goes to `error`. Raises StaleOperation.
         """
         last = 0 if final else self.store.settings.reset_attempts
         lost: list[str] = []
 
         def change(cluster: PooledCluster) -> PooledCluster:
-            after = failed(cluster, claim, reason, message, self.store.now(), last=last)
+            after = failed(cluster, claim, reason, message, self.store.now(), last=last, outage=outage)
             lost[:] = _lost(cluster, after)
             return after
 
@@ -154,14 +156,27 @@ class Operations:
         if await self.store.find_session(name) is not None:
             await self.store.change_session(name, change)
 
-    async def set_condition(self, cluster_id: str, condition: Condition) -> PooledCluster:
-        """Note a health check's result on a cluster, whoever holds it; it changes no phase."""
+    async def set_condition(
+        self, cluster_id: str, condition: Condition, *, seen: PooledCluster | None = None
+    ) -> PooledCluster:
+        """Note a health check's result on a cluster, whoever holds it; it changes no phase.
+
+        With `seen`, the cluster before the look, nothing is noted if it was handed on or reset meanwhile.
+        """
         now = self.store.now()
 
         def change(cluster: PooledCluster) -> PooledCluster:
+            if seen is not None and _life(cluster) != _life(seen):
+                return cluster
             return with_condition(cluster, condition).with_status(last_health_check=now)
 
         return await self.store.change_cluster(cluster_id, change, Why("health check"))
+
+
+def _life(cluster: PooledCluster) -> tuple[object, ...]:
+    """What changes when a cluster is handed on, worked on or reset: a guest seen before then is another one's."""
+    status = cluster.status
+    return cluster.metadata.uid, status.phase, status.epoch, status.last_reset, status.operation is None
 
 
 def _lost(before: PooledCluster, after: PooledCluster) -> list[str]:

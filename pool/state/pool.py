@@ -273,9 +273,14 @@ class PoolState:
             logger.warning("queue not served after %s became available: %s", cluster.name, error)
         await self.history.drain()
 
-    async def set_condition(self, cluster_id: str, condition: Condition) -> PooledCluster:
-        """Note a health check's result; it changes no phase. Raises UnknownCluster."""
-        return await self._operations.set_condition(inputs.cluster_id(cluster_id), condition)
+    async def set_condition(
+        self, cluster_id: str, condition: Condition, *, seen: PooledCluster | None = None
+    ) -> PooledCluster:
+        """Note a health check's result; it changes no phase. Not if the cluster is not as it was `seen` any more.
+
+        Raises UnknownCluster.
+        """
+        return await self._operations.set_condition(inputs.cluster_id(cluster_id), condition, seen=seen)
 
     async def remove_cluster(self, cluster_id: str, run_id: str) -> None:
         """Remove the cluster's resource at the end of its teardown. Raises StaleOperation, Conflict."""

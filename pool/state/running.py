@@ -68,10 +68,10 @@ class OperationHandle:
             self.left = await self._operations.finish(self.claim, attested=attested, reason=reason)
         return self.left
 
-    async def fail(self, reason: str, message: str, *, final: bool = False) -> PooledCluster:
+    async def fail(self, reason: str, message: str, *, final: bool = False, outage: bool = False) -> PooledCluster:
         """As Operations.fail; the handle is of no use afterwards."""
         with self._settling():
-            self.left = await self._operations.fail(self.claim, reason, message, final=final)
+            self.left = await self._operations.fail(self.claim, reason, message, final=final, outage=outage)
         return self.left
 
     async def remove(self) -> None:
@@ -155,6 +155,7 @@ async def _fail(handle: OperationHandle, error: Exception) -> None:
     if handle.settled:
         return
     try:
-        await handle.fail(type(error).__name__, str(error) or type(error).__name__)
+        outage = isinstance(error, ApiUnavailable)
+        await handle.fail(type(error).__name__, str(error) or type(error).__name__, outage=outage)
     except PoolError as refused:
         logger.warning("%s: failure not recorded: %s", handle.cluster_id, refused)

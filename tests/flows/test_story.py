@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +23,7 @@ from flows.admin import rebuild_cluster, release_all_clusters, teardown_pool
 from flows.bootstrap import bootstrap_pool
 from flows.golden import create_golden_snapshots
 from flows.maintenance import pool_maintenance
+from flows.namespaces import create_namespaces
 from flows.reset import reset_cluster
 from flows.runtime import Connection
 from flows.sessions import assign_session, extend_session, release_session
@@ -37,6 +39,7 @@ from pool.errors import (
 )
 from pool.kube.resources import (
     DATA_VOLUMES,
+    EVENTS,
     NAMESPACES,
     POOLED_CLUSTERS,
     PVCS,
@@ -65,8 +68,8 @@ async def census(host: Connection, kinds: Sequence[Resource]) -> dict[str, int]:
     return {kind.plural: len(await host.kube.list(kind, CLUSTER.namespace)) for kind in kinds}
 
 
-class Resets:
-    """The flow runs of reset-cluster that were started since the test began."""
+class Started:
+    """The flow runs of a deployment that were started since the test began."""
 
     def __init__(self, client: PrefectClient, deployment: UUID, before: set[UUID]) -> None:
         self._client = client
@@ -84,20 +87,34 @@ async def _runs(client: PrefectClient, deployment: UUID) -> list[FlowRun]:
     return await client.read_flow_runs(deployment_filter=only)
 
 
-@pytest.fixture
-async def resets(host: Connection) -> AsyncIterator[Resets]:
-    """reset-cluster as a deployment that the Prefect server knows, with nobody to run it."""
+@asynccontextmanager
+async def deployed(name: str, entrypoint: str) -> AsyncIterator[Started]:
+    """A deployment that the Prefect server knows, with nobody to run it."""
     async with get_client() as client:
         deployment = await client.create_deployment(
-            await client.create_flow_from_name("reset-cluster"),
-            "reset-cluster",
-            entrypoint="flows.reset:reset_cluster",
+            await client.create_flow_from_name(name),
+            name,
+            entrypoint=entrypoint,
             pull_steps=[],
             parameter_openapi_schema={},
             enforce_parameter_schema=False,
         )
         before = {run.id for run in await _runs(client, deployment)}
-        yield Resets(client, deployment, before)
+        yield Started(client, deployment, before)
+
+
+@pytest.fixture
+async def resets(host: Connection) -> AsyncIterator[Started]:
+    """reset-cluster, as a deployment."""
+    async with deployed("reset-cluster", "flows.reset:reset_cluster") as started:
+        yield started
+
+
+@pytest.fixture
+async def rebuilds(host: Connection) -> AsyncIterator[Started]:
+    """rebuild-cluster, as a deployment."""
+    async with deployed("rebuild-cluster", "flows.admin:rebuild_cluster") as started:
+        yield started
 
 
 async def test_a_bootstrapped_cluster_has_two_running_vms_and_two_golden_snapshots(host: Connection) -> None:
@@ -123,7 +140,7 @@ async def test_bootstrapping_again_changes_nothing(host: Connection) -> None:
 
 
 async def test_damage_is_gone_after_release_and_reset_and_the_next_session_gets_the_cluster(
-    host: Connection, resets: Resets
+    host: Connection, resets: Started
 ) -> None:
     await bootstrap_pool(size=1)
     lease = await assign_session("alice", ttl_seconds=600)
@@ -180,20 +197,25 @@ async def test_a_reset_that_restores_nothing_never_makes_a_cluster_available(
     assert cluster.status.failure.attempts == host.settings.reset_attempts
 
 
-async def test_maintenance_expires_what_is_over_and_starts_the_reset(host: Connection, resets: Resets) -> None:
+async def test_maintenance_expires_what_is_over_and_starts_the_reset(host: Connection, resets: Started) -> None:
     await bootstrap_pool(size=1)
     await assign_session("alice", ttl_seconds=60)
-    cluster = await host.kube.get(POOLED_CLUSTERS, "cluster1", host.settings.namespace)
-    cluster["status"]["expiresAt"] = "2026-01-01T00:00:00Z"
-    await host.kube.replace(POOLED_CLUSTERS, cluster, subresource="status")
+    await end_time(host)
     await pool_maintenance()
     assert (await host.state.session("alice")).phase is SessionPhase.EXPIRED
     assert await phases(host) == {"cluster1": ClusterPhase.RESETTING}
     assert "cluster1" in await resets.started()
 
 
+async def end_time(host: Connection) -> None:
+    """The time of cluster1's session is over."""
+    cluster = await host.kube.get(POOLED_CLUSTERS, "cluster1", host.settings.namespace)
+    cluster["status"]["expiresAt"] = "2026-01-01T00:00:00Z"
+    await host.kube.replace(POOLED_CLUSTERS, cluster, subresource="status")
+
+
 async def test_a_pool_made_anew_resets_its_clusters_though_names_and_epochs_come_again(
-    host: Connection, resets: Resets
+    host: Connection, resets: Started
 ) -> None:
     for _ in range(2):
         await bootstrap_pool(size=1)
@@ -203,19 +225,17 @@ async def test_a_pool_made_anew_resets_its_clusters_though_names_and_epochs_come
     assert await resets.started() == ["cluster1", "cluster1"]
 
 
-async def test_maintenance_goes_on_when_a_session_was_deleted_under_its_lock(host: Connection, resets: Resets) -> None:
+async def test_maintenance_goes_on_when_a_session_was_deleted_under_its_lock(host: Connection, resets: Started) -> None:
     await bootstrap_pool(size=1)
     await assign_session("alice")
-    cluster = await host.kube.get(POOLED_CLUSTERS, "cluster1", host.settings.namespace)
-    cluster["status"]["expiresAt"] = "2026-01-01T00:00:00Z"
-    await host.kube.replace(POOLED_CLUSTERS, cluster, subresource="status")
+    await end_time(host)
     await host.kube.delete(SESSIONS, "alice", host.settings.namespace)
     await pool_maintenance()
     assert await phases(host) == {"cluster1": ClusterPhase.RESETTING}
     assert "cluster1" in await resets.started()
 
 
-async def test_every_stuck_cluster_is_taken_over_however_often_it_takes(host: Connection, resets: Resets) -> None:
+async def test_every_stuck_cluster_is_taken_over_however_often_it_takes(host: Connection, resets: Started) -> None:
     """One dead run may have held several clusters; and a takeover may die before it claims anything."""
     await bootstrap_pool(size=2)
     for name in ("cluster1", "cluster2"):
@@ -327,12 +347,11 @@ async def test_a_refresh_waits_while_the_pool_is_short_of_standby(host: Connecti
     assert golden.generation == 1
 
 
-async def test_what_is_known_of_a_cluster_in_error_is_kept_without_its_secrets(host: Connection) -> None:
+async def test_a_cluster_whose_resets_failed_is_kept_for_diagnosis_and_made_anew(
+    host: Connection, rebuilds: Started
+) -> None:
     await bootstrap_pool(size=1)
-    await host.kube.delete(VM_SNAPSHOTS, "wk-snap", "cluster1")
-    await host.watching.until(
-        VM_SNAPSHOTS, "wk-snap", "cluster1", lambda one: True if one is None else None, timeout=10, what="deletion"
-    )
+    await lose_snapshot(host)
     with pytest.raises(SnapshotMissing):
         await reset_cluster("cluster1")
     assert await phases(host) == {"cluster1": ClusterPhase.ERROR}
@@ -343,6 +362,55 @@ async def test_what_is_known_of_a_cluster_in_error_is_kept_without_its_secrets(h
     assert "wk-cluster1" in str(artifact.data)
     for value in secret["data"].values():
         assert value not in str(artifact.data)
+    assert await rebuilds.started() == ["cluster1"]
+    await rebuild_cluster("cluster1")
+    assert await phases(host) == {"cluster1": ClusterPhase.AVAILABLE}
+
+
+async def test_a_cluster_in_error_stays_as_it_is_where_nothing_is_rebuilt_by_itself(
+    host: Connection, rebuilds: Started, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host.settings, "rebuild_broken", False)
+    await bootstrap_pool(size=1)
+    await lose_snapshot(host)
+    with pytest.raises(SnapshotMissing):
+        await reset_cluster("cluster1")
+    await pool_maintenance()
+    assert await phases(host) == {"cluster1": ClusterPhase.ERROR}
+    assert await rebuilds.started() == []
+
+
+async def lose_snapshot(host: Connection) -> None:
+    await host.kube.delete(VM_SNAPSHOTS, "wk-snap", "cluster1")
+    await host.watching.until(
+        VM_SNAPSHOTS, "wk-snap", "cluster1", lambda one: True if one is None else None, timeout=10, what="deletion"
+    )
+
+
+async def test_a_cluster_that_another_run_makes_is_left_to_it(host: Connection) -> None:
+    await create_namespaces(size=2)
+    await host.state.ensure_cluster("cluster2", "cluster2")
+    await host.state.begin("cluster2", OperationKind.BOOTSTRAP, "another-run")
+    done = await bootstrap_pool(size=2, return_state=True)
+    assert done.is_completed()
+    assert done.message == "1 clusters made: cluster1; left to the runs that make them already: cluster2"
+    assert await phases(host) == {"cluster1": ClusterPhase.AVAILABLE, "cluster2": ClusterPhase.CREATING}
+
+
+async def test_eight_maintenance_runs_at_once_do_what_one_would(host: Connection, resets: Started) -> None:
+    await bootstrap_pool(size=1)
+    await assign_session("alice", ttl_seconds=60)
+    cluster = await host.state.cluster("cluster1")
+    await end_time(host)
+    await asyncio.gather(*(pool_maintenance() for _ in range(8)))
+    started = await resets.started()
+    assert set(started) == {"cluster1"}
+    for name in started:
+        await reset_cluster(name, if_waiting=True)
+    after = await host.state.cluster("cluster1")
+    assert (after.phase, after.status.epoch) == (ClusterPhase.AVAILABLE, cluster.status.epoch)
+    told = [one["message"] for one in await host.kube.list(EVENTS, host.settings.namespace)]
+    assert sum("restored and attested" in message for message in told) == 1
 
 
 async def test_every_transition_is_announced_as_a_prefect_event(host: Connection) -> None:

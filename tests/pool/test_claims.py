@@ -138,6 +138,33 @@ def test_failed_attempts_add_up_to_an_error_and_success_forgets_them() -> None:
     assert repaired.status.operation is not None
     assert repaired.status.operation.attempt == 1
     assert finished(repaired, claim(repaired), ALL, at(5)).status.failure is None
+    broken = failed(repaired, claim(repaired), "RestoreFailed", "again no space", at(6), last=2)
+    assert broken.phase is ClusterPhase.RESETTING
+
+
+def test_an_outage_uses_up_no_attempt_until_it_lasts_too_long() -> None:
+    there = begin(cluster("c1", "resetting", golden=golden()))
+    for minute in (1, 10, 29):
+        again = failed(there, claim(there), "ApiUnavailable", "no answer", at(60 * minute), last=2, outage=True)
+        assert again.phase is ClusterPhase.RESETTING
+        assert again.status.failure is not None
+        assert (again.status.failure.attempts, again.status.failure.since) == (0, at(60))
+        there = begin(again, run=f"run{minute}", now=60 * minute)
+        assert there.status.operation is not None
+        assert there.status.operation.attempt == 1
+    once = failed(there, claim(there), "ApiUnavailable", "no answer", at(60 * 31), last=2, outage=True)
+    assert once.status.failure is not None
+    assert once.status.failure.attempts == 1
+
+
+def test_an_outage_forgets_no_attempt_that_failed_before() -> None:
+    there = begin(cluster("c1", "resetting", golden=golden()))
+    once = failed(there, claim(there), "RestoreFailed", "no space", at(1), last=2)
+    again = begin(once, run="run2", now=2)
+    after = failed(again, claim(again), "ApiUnavailable", "no answer", at(3), last=2, outage=True)
+    assert after.phase is ClusterPhase.RESETTING
+    last = begin(after, run="run3", now=4)
+    assert failed(last, claim(last), "RestoreFailed", "no space", at(5), last=2).phase is ClusterPhase.ERROR
 
 
 def test_a_rebuild_forgets_the_golden_generation() -> None:

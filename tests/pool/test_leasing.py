@@ -285,7 +285,8 @@ async def test_a_crash_in_a_release_is_finished_by_releasing_again(lab: Lab) -> 
     await lab.pool(1)
     session = await lab.state.assign("alice")
     await Binder(lab.state._store).take_back(await lab.state.cluster("cluster1"), "released")
-    await lab.state.release("alice", epoch=session.status.epoch)
+    released = await lab.state.release("alice", epoch=session.status.epoch)
+    assert released.cluster_id == "cluster1", "its reset was not started by whoever crashed"
     assert (await lab.state.session("alice")).phase == "Released"
     await lab.check()
 

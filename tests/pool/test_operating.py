@@ -296,3 +296,19 @@ async def test_a_health_check_is_noted_whoever_holds_the_cluster(lab: Lab) -> No
     assert after.status.last_health_check == lab.clock()
     assert after.status.condition(ConditionType.GUEST_HEALTHY) == condition
     await lab.check()
+
+
+async def test_what_was_seen_of_a_guest_is_not_said_of_the_clean_one_after_its_reset(lab: Lab) -> None:
+    seen = await lab.add("cluster1", "resetting")
+    await lab.reset("cluster1")
+    ill = Condition(
+        type=ConditionType.GUEST_HEALTHY,
+        status=ConditionStatus.FALSE,
+        reason="GuestUnhealthy",
+        message="wk is not Ready",
+        last_transition_time=lab.clock(),
+    )
+    after = await lab.state.set_condition("cluster1", ill, seen=seen)
+    found = after.status.condition(ConditionType.GUEST_HEALTHY)
+    assert found is not None
+    assert found.status is ConditionStatus.TRUE

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pool.bindings import free
-from pool.models import PooledCluster, Session
+from pool.models import Failure, PooledCluster, Session
 from pool.planner import (
     Action,
     BindPending,
@@ -37,9 +37,19 @@ DAY = 86400.0
 
 
 def planned(
-    clusters: list[PooledCluster], sessions: list[Session] | None = None, *, now: float = 60, **config: Any
+    clusters: list[PooledCluster],
+    sessions: list[Session] | None = None,
+    *,
+    now: float = 60,
+    under_way: frozenset[str] = frozenset(),
+    **config: Any,
 ) -> list[Action]:
-    return plan(Observed(sessions or [], clusters), PlanConfig(**config), at(now))
+    return plan(Observed(sessions or [], clusters), PlanConfig(**config), at(now), under_way)
+
+
+def broken(name: str, since: float, **status: Any) -> PooledCluster:
+    failure = Failure(reason="RestoreFailed", message="no space", since=at(since), attempts=2)
+    return cluster(name, "error", failure=failure, **status)
 
 
 def test_a_healthy_pool_needs_nothing() -> None:
@@ -80,13 +90,34 @@ def test_a_broken_idle_cluster_is_repaired_a_broken_locked_one_only_reported() -
     idle = cluster("c1", conditions=[unhealthy()])
     held = cluster("c2", "locked", assigned_session="s", conditions=[unhealthy()])
     assert planned([idle, held], [active("s", "c2")]) == [
-        StartReset("c1", 0, "unhealthy while idle: node wk NotReady"),
+        StartReset("c1", 0, "unhealthy while idle: node wk NotReady", waiting=False),
         ReportBroken("c2", "s", "node wk NotReady"),
     ]
 
 
-def test_a_cluster_in_error_waits_for_an_operator() -> None:
-    assert planned([cluster("c1", "error")], now=DAY) == []
+def test_a_cluster_whose_resets_failed_is_made_anew_one_at_a_time_the_first_that_failed() -> None:
+    clusters = [broken("c1", 20, golden=golden()), broken("c2", 10, golden=golden())]
+    assert planned(clusters) == [StartRebuild("c2", "its resets failed: no space")]
+    clusters[1] = cluster("c2", "creating", rebuilding=True, operation=operation("rebuild", beat=60))
+    assert planned(clusters) == []
+
+
+def test_after_a_failed_rebuild_nothing_is_rebuilt_until_an_operator_looked() -> None:
+    failed = broken("c1", 10, golden=None, rebuilding=True)
+    assert planned([failed, broken("c2", 20, golden=golden())], now=DAY) == []
+
+
+def test_a_cluster_in_error_waits_for_an_operator_where_nothing_is_rebuilt_by_itself() -> None:
+    assert planned([broken("c1", 10, golden=golden())], now=DAY, rebuild_broken=False) == []
+    assert planned([broken("c1", 10, golden=None)], now=DAY) == [], "it never was anything to be made again"
+
+
+def test_work_that_was_started_but_does_not_show_yet_is_not_started_again_and_counts() -> None:
+    waiting = [cluster(f"c{n}", "resetting") for n in range(4)]
+    under_way = frozenset({"c0", "c1"})
+    assert planned(waiting, under_way=under_way, max_concurrent_operations=3) == [
+        StartReset("c2", 0, "waits for its reset")
+    ]
 
 
 def test_a_cluster_left_while_being_made_is_carried_on() -> None:
