@@ -14,8 +14,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from simulator.api.faults import Fault, FaultKind, parse
+from simulator.api.faults import OPTIONS, Fault, FaultKind
 from simulator.app import Simulator
+from simulator.switches import WORLD, parse
+from simulator.troubles import Trouble
 
 
 class _Parser(argparse.ArgumentParser):
@@ -40,7 +42,7 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _fault(text: str) -> Fault:
+def _fault(text: str) -> Fault | Trouble:
     try:
         return parse(text)
     except ValueError as error:
@@ -60,16 +62,21 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
         action="append",
         default=[],
         metavar="KIND,OPTION=VALUE,...",
-        help=f"let requests fail: {', '.join(FaultKind)}; options: verbs (a+b), resource, namespace, name, probability,"
-        " count, per-object, after, seconds, code. Example: error,code=500,resource=sessions,probability=0.1",
+        help=f"let requests fail: {', '.join(FaultKind)}; options: {', '.join(OPTIONS)} (verbs are joined by +)."
+        f" Example: error,code=500,resource=sessions,probability=0.1. Or let the world fail: {WORLD}",
     )
-    parser.add_argument("--fault-admin", action="store_true", help="let faults be added by POST /simulator/faults")
+    parser.add_argument(
+        "--fault-admin", action="store_true", help="let faults be added by POST /simulator/faults, taken away by DELETE"
+    )
     parser.add_argument(
         "--data-dir", type=Path, metavar="DIR", help="keep the API's objects there (default: in memory)"
     )
     parser.add_argument("--no-controllers", action="store_true", help="only the Kubernetes API")
     parser.add_argument("--verbose", action="store_true", help="log what the controllers do")
-    return parser.parse_args(given)
+    options = parser.parse_args(given)
+    if options.no_controllers and (idle := [one.kind for one in options.fault if isinstance(one, Trouble)]):
+        parser.error(f"--fault {idle[0]} is the controllers' to play, and --no-controllers leaves them out")
+    return options
 
 
 async def serve(options: argparse.Namespace) -> None:

@@ -23,6 +23,8 @@ from simulator.client import GVR, Obj
 from simulator.delays import Delays
 from simulator.identity import Identity
 from simulator.manifests import definitions, objects
+from simulator.switches import Switches
+from simulator.troubles import Trouble, Troubles
 
 HOST = "127.0.0.1"
 DATABASE = "simulator.db"
@@ -32,8 +34,9 @@ class Simulator:
     """An API server on loopback, with controllers and guests unless `controllers` is False, in the running loop.
 
     `port` 0 takes a free one; `speed` divides all delays (`delays`, the standard table unless given);
-    `kubeconfig` is written when the server answers; `faults` hit requests over HTTP (more by `faults.add`), with
-    `fault_admin` also by POST to /simulator/faults; `seed` makes what chance decides about them repeatable.
+    `kubeconfig` is written when the server answers; `faults` hit requests over HTTP (more by `faults.add`) or the world
+    that the controllers play (more by `troubles.add`), with `fault_admin` also by POST to /simulator/faults; `seed`
+    makes what chance decides about them repeatable.
     With `data_dir` the objects, the admin's token and the authority are kept there, and there again after a kill.
     An async context manager. `url`, `kubeconfig_path`, `api` and `client` (as the admin) are there within.
     """
@@ -47,7 +50,7 @@ class Simulator:
         controllers: bool = True,
         seed: int | None = None,
         delays: Delays | None = None,
-        faults: Iterable[Fault] = (),
+        faults: Iterable[Fault | Trouble] = (),
         fault_admin: bool = False,
         data_dir: Path | None = None,
     ) -> None:
@@ -63,10 +66,12 @@ class Simulator:
             root_ca=self._identity.ca.certificate_pem.decode(),
         )
         self.faults = Faults(self.api.store, seed)
-        self.faults.faults += faults
+        self.troubles = Troubles(seed=seed)
+        switches = Switches(self.faults, self.troubles)
+        switches.add_all(faults)
         self.api.middlewares.append(self.faults)
         if fault_admin:
-            self.api.pages[PATH] = FaultAdmin(self.faults)
+            self.api.pages[PATH] = FaultAdmin(switches)
         self.client = LocalClient(self.api)
         self.delays = (delays or Delays()).scaled(speed)
         self.seed = seed
@@ -126,5 +131,5 @@ def _controllers(simulator: Simulator) -> AsyncExitStack:
     """The controllers and what they answer for at the API, as an async context."""
     module = importlib.import_module("simulator.controllers")
     client = LocalClient(simulator.api, user=User(accounts.CONTROLLER, accounts.GROUPS))
-    running: AsyncExitStack = module.running(client, simulator.api, simulator.delays)
+    running: AsyncExitStack = module.running(client, simulator.api, simulator.delays, simulator.troubles)
     return running

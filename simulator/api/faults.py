@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import Any
 
 from simulator.api.errors import ApiError
+from simulator.api.options import check_kind, check_options, fits, numbers, probability, read, times, truth
 from simulator.api.requests import Dropped, Request, Response, Target
 from simulator.api.store import Change, Conflict, Store
 
@@ -41,7 +42,8 @@ class FaultKind(StrEnum):
 
 @dataclass
 class Fault:
-    """What goes wrong, and for which requests. Empty conditions match everything.
+    """What goes wrong, and for which requests. Empty conditions match everything; namespace and name may be patterns
+    of the shell.
 
     `after` True: the request is carried out first, only its answer goes wrong (errors and resets).
     `count` None: for ever; with `per_object` every object has a count of its own.
@@ -59,6 +61,7 @@ class Fault:
     seconds: float = 0.0
     code: int = 503
     hits: dict[tuple[str, str, str], int] = field(default_factory=dict)
+    number: int = field(default_factory=numbers.__next__, compare=False, init=False)
 
     @property
     def total(self) -> int:
@@ -78,17 +81,17 @@ class Fault:
         return True
 
     def _matches(self, where: Target) -> bool:
-        fits = {
+        verbs = {
             FaultKind.CONFLICT: where.verb in ("update", "patch"),
             FaultKind.LAG: where.verb == "list",
             FaultKind.DROP_WATCH: where.verb == "watch",
         }
         return (
-            fits.get(self.kind, True)
+            verbs.get(self.kind, True)
             and (not self.verbs or where.verb in self.verbs)
             and self.resource in ("", where.plural, f"{where.plural}.{where.group}")
-            and self.namespace in ("", where.namespace)
-            and self.name in ("", where.name)
+            and fits(self.namespace, where.namespace)
+            and fits(self.name, where.name)
         )
 
 
@@ -105,6 +108,9 @@ class Faults:
     def add(self, fault: Fault) -> Fault:
         self.faults.append(fault)
         return fault
+
+    def remove(self, fault: Fault) -> None:
+        self.faults = [one for one in self.faults if one is not fault]
 
     def clear(self) -> None:
         self.faults.clear()
@@ -180,53 +186,40 @@ def throttled(seconds: int) -> ApiError:
     return ApiError(429, "TooManyRequests", said, {"retryAfterSeconds": seconds}, retry_after=seconds)
 
 
+OPTIONS = tuple(one.name for one in fields(Fault) if one.name not in ("kind", "hits", "number"))
+
+
 def parse(text: str) -> Fault:
     """A fault from `kind,option=value,...`, such as `error,code=500,resource=sessions,verbs=update+patch,count=3`.
 
     Raises ValueError.
     """
-    kind, *options = [part.strip() for part in text.split(",")]
-    return of(dict([("kind", kind), *(_option(part) for part in options)]))
-
-
-def _option(part: str) -> tuple[str, str]:
-    name, found, value = part.partition("=")
-    if not found:
-        raise ValueError(f"{part!r} is no option=value")
-    return name.replace("-", "_"), value
+    return of(read(text))
 
 
 def of(given: Obj) -> Fault:
     """A fault from names and values, as texts or as JSON has them. Raises ValueError."""
-    known = {one.name: one for one in fields(Fault) if one.name != "hits"}
-    unknown = sorted(set(given) - set(known))
-    if unknown:
-        raise ValueError(f"there is no option {', '.join(unknown)}; there are {', '.join(known)}")
-    if given.get("kind") not in list(FaultKind):
-        raise ValueError(f"there is no fault {given.get('kind')!r}; there are {', '.join(FaultKind)}")
-    fault = Fault(**{name: _typed(name, value) for name, value in given.items()})
-    if not 0.0 <= fault.probability <= 1.0:
-        raise ValueError("probability is from 0 to 1")
-    if fault.seconds < 0:
+    kind = FaultKind(check_kind(given, FaultKind))
+    check_options(given, OPTIONS)
+    readers: dict[str, Callable[[Any], Any]] = {
+        "verbs": lambda value: tuple(value.split("+") if isinstance(value, str) else value),
+        "probability": probability,
+        "count": times,
+        "per_object": truth,
+        "after": truth,
+        "seconds": _seconds,
+        "code": int,
+    }
+    return Fault(kind, **{name: readers.get(name, str)(value) for name, value in given.items() if name != "kind"})
+
+
+def _seconds(value: Any) -> float:
+    if float(value) < 0:
         raise ValueError("seconds is not below 0")
-    return fault
-
-
-def _typed(name: str, value: Any) -> Any:
-    if name == "kind":
-        return FaultKind(value)
-    if name == "verbs":
-        return tuple(value.split("+")) if isinstance(value, str) else tuple(value)
-    if name in ("probability", "seconds"):
-        return float(value)
-    if name in ("count", "code"):
-        return None if value is None else int(value)
-    if name in ("per_object", "after"):
-        return value if isinstance(value, bool) else str(value).lower() in ("true", "1", "yes")
-    return str(value)
+    return float(value)
 
 
 def shown(fault: Fault) -> Obj:
-    """A fault as JSON, with how often it has struck."""
-    content = {one.name: getattr(fault, one.name) for one in fields(Fault) if one.name != "hits"}
-    return {**content, "verbs": list(fault.verbs), "struck": fault.total}
+    """A fault as JSON, with its number and with how often it has struck."""
+    options = {name: getattr(fault, name) for name in OPTIONS}
+    return {"id": fault.number, "kind": fault.kind, **options, "verbs": list(fault.verbs), "struck": fault.total}

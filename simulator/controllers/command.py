@@ -12,9 +12,12 @@ from pathlib import Path
 
 from kubernetes.aio.config import ConfigException
 
+from simulator.api.options import read
 from simulator.controllers.parts import Controllers, Part
 from simulator.delays import Delays
 from simulator.http_client import HttpClient
+from simulator.switches import WORLD
+from simulator.troubles import Trouble, Troubles, of
 
 
 class _Parser(argparse.ArgumentParser):
@@ -44,12 +47,28 @@ def _speed(text: str) -> float:
     return value
 
 
+def _trouble(text: str) -> Trouble:
+    try:
+        return of(read(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def arguments(given: Sequence[str]) -> argparse.Namespace:
     """Read the command line; one line on stderr and exit status 2 for what cannot be."""
     parser = _Parser(prog="python -m simulator controllers", description=__doc__)
     parser.add_argument("--kubeconfig", type=_file, required=True, metavar="FILE", help="how to reach the API server")
     parser.add_argument("--only", type=_parts, default=list(Part), metavar="PART,...", help=f"of {', '.join(Part)}")
     parser.add_argument("--speed", type=_speed, default=1.0, help="how many times faster than life (default: 1)")
+    parser.add_argument(
+        "--fault",
+        type=_trouble,
+        action="append",
+        default=[],
+        metavar="KIND,OPTION=VALUE,...",
+        help=f"let the world fail: {WORLD}",
+    )
+    parser.add_argument("--seed", type=int, default=None, help="makes what chance decides about faults repeatable")
     parser.add_argument("--verbose", action="store_true", help="log what the controllers do")
     return parser.parse_args(given)
 
@@ -61,7 +80,8 @@ async def play(options: argparse.Namespace) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with HttpClient.connect(options.kubeconfig) as client:
-        controllers = Controllers(client, Delays().scaled(options.speed), options.only)
+        troubles = Troubles(options.fault, options.seed)
+        controllers = Controllers(client, Delays().scaled(options.speed), options.only, troubles)
         try:
             await controllers.start()
             print(f"ready {','.join(options.only)}", flush=True)  # noqa: T201

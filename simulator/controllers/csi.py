@@ -28,6 +28,7 @@ from simulator.controllers.runtime import Context, Controller
 from simulator.controllers.workqueue import Key
 from simulator.guests.disk import Disk, Disks, image
 from simulator.manifests import DRIVER
+from simulator.troubles import TroubleKind, victim
 
 
 class Provisioner(Controller):
@@ -45,6 +46,7 @@ class Provisioner(Controller):
 
     def watch(self) -> None:
         self.follow(PVCS)
+        self.follow_troubles(PVCS)
         self.context.cache(PODS).subscribe(self._pod_changed)
         self.context.cache(STORAGE_CLASSES).subscribe(self._any_pending)
         self.context.cache(VOLUME_SNAPSHOTS).subscribe(self._snapshot_changed)
@@ -81,7 +83,8 @@ class Provisioner(Controller):
     async def _provision(self, claim: Obj, storage_class: Obj) -> float | None:
         parameters = storage_class.get("parameters") or {}
         source, name = source_of(claim)
-        if parameters.get("binding") == "never":
+        stuck = self.context.troubles.of(TroubleKind.PENDING_PVC, victim(claim)) is not None
+        if stuck or parameters.get("binding") == "never":
             return None
         problem = self._missing(claim, source, name)
         if problem:

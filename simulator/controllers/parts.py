@@ -23,6 +23,7 @@ from simulator.controllers.volume_statuses import VolumeStatuses
 from simulator.controllers.volumes import ClaimProtection, Reclaimer
 from simulator.delays import Delays
 from simulator.guests.disk import Disks
+from simulator.troubles import Troubles
 
 
 class Part(StrEnum):
@@ -39,10 +40,17 @@ class Part(StrEnum):
 
 
 class Controllers:
-    """Chosen parts (all by default) running against one API. `delays` are used as they are, so give a scaled table."""
+    """Chosen parts (all by default) running against one API. `delays` are used as they are, so give a scaled table;
+    `troubles` are what goes wrong in their world."""
 
-    def __init__(self, client: Client, delays: Delays, only: Collection[Part] = tuple(Part)) -> None:
-        self.context = Context(client, delays)
+    def __init__(
+        self,
+        client: Client,
+        delays: Delays,
+        only: Collection[Part] = tuple(Part),
+        troubles: Troubles | None = None,
+    ) -> None:
+        self.context = Context(client, delays, troubles)
         self.disks = Disks()
         chosen = [controller for part in Part if part in only for controller in self._part(part)]
         self._manager = Manager(self.context, chosen)

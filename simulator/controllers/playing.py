@@ -9,14 +9,15 @@ from simulator.api.server import ApiServer
 from simulator.client import Client
 from simulator.controllers.parts import Controllers
 from simulator.delays import Delays
+from simulator.troubles import Troubles
 from simulator.virtapi.install import install
 
 
 @asynccontextmanager
-async def playing(client: Client, api: ApiServer, delays: Delays) -> AsyncIterator[None]:
+async def playing(client: Client, api: ApiServer, delays: Delays, troubles: Troubles) -> AsyncIterator[None]:
     """Webhooks and subresources in `api`, all controllers over `client`."""
     install(api, client)
-    controllers = Controllers(client, delays)
+    controllers = Controllers(client, delays, troubles=troubles)
     await controllers.start()
     try:
         yield

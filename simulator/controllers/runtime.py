@@ -15,16 +15,19 @@ from simulator.controllers.events import EventRecorder
 from simulator.controllers.informers import Informer, Informers
 from simulator.controllers.workqueue import Key, WorkQueue
 from simulator.delays import Delays
+from simulator.troubles import Troubles
 
 log = logging.getLogger("simulator.controllers")
 
 
 class Context:
-    """What controllers share: the API (as `client`), the caches of it, the delays (scaled) and the event recorder."""
+    """What controllers share: the API (as `client`), the caches of it, the delays (scaled), the event recorder, and
+    what goes wrong in the world on request."""
 
-    def __init__(self, client: Client, delays: Delays) -> None:
+    def __init__(self, client: Client, delays: Delays, troubles: Troubles | None = None) -> None:
         self.client = client
         self.delays = delays
+        self.troubles = troubles or Troubles()
         self.informers = Informers(client)
         self.events = EventRecorder(client)
 
@@ -89,6 +92,15 @@ class Controller(ABC):
     def follow(self, gvr: GVR) -> None:
         """Queue every object of `gvr` under its own key."""
         self.context.cache(gvr).subscribe(lambda obj: self.queue.add(key_of(obj)))
+
+    def follow_troubles(self, gvr: GVR) -> None:
+        """Queue every object of `gvr` when a trouble comes or goes."""
+
+        def rouse() -> None:
+            for obj in self.context.cache(gvr):
+                self.queue.add(key_of(obj))
+
+        self.context.troubles.listen(rouse)
 
     async def work(self) -> None:
         """One worker, until cancelled."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from simulator.client import Obj
 from simulator.controllers.claims import Source, bound, request, source_of
+from simulator.controllers.losing import used_by_kubevirt
 from simulator.controllers.meta import deleting, has_finalizer, now, with_finalizer, without_finalizer
 from simulator.controllers.resources import (
     PVCS,
@@ -18,7 +19,10 @@ from simulator.controllers.runtime import Context, Controller
 from simulator.controllers.workqueue import Key
 from simulator.guests.disk import Disks
 from simulator.manifests import DRIVER
+from simulator.troubles import TroubleKind, victim
 
+FAILED = 'Failed to create snapshot: failed to take snapshot of the volume of claim {}: "rpc error: code = Internal"'
+"""As the CSI snapshotter reports what a driver answers."""
 BOUND = "snapshot.storage.kubernetes.io/volumesnapshot-bound-protection"
 
 
@@ -38,6 +42,7 @@ class Snapshotter(Controller):
 
     def watch(self) -> None:
         self.follow(VOLUME_SNAPSHOTS)
+        self.follow_troubles(VOLUME_SNAPSHOTS)
         self.context.cache(PVCS).subscribe(self._claim_changed)
         for gvr in (VOLUME_SNAPSHOT_CLASSES, VOLUME_SNAPSHOT_CONTENTS):
             self.context.cache(gvr)
@@ -58,19 +63,38 @@ class Snapshotter(Controller):
         if deleting(snapshot):
             return await self._release(snapshot)
         if (snapshot.get("status") or {}).get("readyToUse"):
-            return None
+            return await self._lose(snapshot)
         snapshot_class = self._class(snapshot)
         if snapshot_class is None or snapshot_class["driver"] != DRIVER:
             return None
         parameters = snapshot_class.get("parameters") or {}
-        if parameters.get("fail"):
-            error = (snapshot.get("status") or {}).get("error") or {"message": parameters["fail"], "time": now()}
-            await self.context.set_status(VOLUME_SNAPSHOTS, snapshot, {"readyToUse": False, "error": error})
+        fault = self._fault(snapshot, parameters)
+        if fault:
+            status = snapshot.get("status") or {}
+            known = status.get("error") or {}
+            error = known if known.get("message") == fault else {"message": fault, "time": now()}
+            await self.context.set_status(VOLUME_SNAPSHOTS, snapshot, {**status, "readyToUse": False, "error": error})
             return None
         return await self._advance(snapshot, snapshot_class, parameters)
 
     def _class(self, snapshot: Obj) -> Obj | None:
         return self.context.cache(VOLUME_SNAPSHOT_CLASSES).get("", snapshot["spec"].get("volumeSnapshotClassName", ""))
+
+    def _fault(self, snapshot: Obj, parameters: dict[str, Any]) -> str:
+        """What the driver says is wrong with this snapshot, or empty."""
+        trouble = self.context.troubles.of(TroubleKind.FAIL_SNAPSHOT, victim(snapshot))
+        if trouble is None:
+            return str(parameters.get("fail") or "")
+        return trouble.message or FAILED.format(snapshot["spec"]["source"].get("persistentVolumeClaimName", ""))
+
+    async def _lose(self, snapshot: Obj) -> float | None:
+        """The storage loses a snapshot that is in use, when it is asked to."""
+        if self.context.troubles.of(TroubleKind.LOSE_SNAPSHOT, victim(snapshot)) is None:
+            return None
+        if not await used_by_kubevirt(self.client, snapshot):
+            return self.delays.retry
+        await self.context.delete(VOLUME_SNAPSHOTS, snapshot)
+        return None
 
     async def _advance(self, snapshot: Obj, snapshot_class: Obj, parameters: dict[str, Any]) -> float | None:
         if not has_finalizer(snapshot, BOUND):
@@ -90,7 +114,8 @@ class Snapshotter(Controller):
         wait = self._wait(snapshot, "ready", self.delays.snapshot_ready)
         if wait > 0:
             return wait
-        await self.context.set_status(VOLUME_SNAPSHOTS, snapshot, {**status, "readyToUse": True})
+        well = {key: value for key, value in status.items() if key != "error"}
+        await self.context.set_status(VOLUME_SNAPSHOTS, snapshot, {**well, "readyToUse": True})
         self.context.events.record(
             snapshot, "Normal", "SnapshotReady", "Snapshot is ready to use.", component="snapshot-controller"
         )

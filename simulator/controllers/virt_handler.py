@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from simulator.client import Obj
 from simulator.controllers.launcher import grace_of
-from simulator.controllers.meta import deleting, now, without_condition
-from simulator.controllers.quiescing import connected
+from simulator.controllers.meta import deleting, is_true, now, without_condition
+from simulator.controllers.quiescing import agent_of, connected
 from simulator.controllers.resources import PODS, PVCS, PVS, SECRETS, SERVICES, VMIS
 from simulator.controllers.run_strategy import final, phase_of
 from simulator.controllers.runtime import Context, Controller
@@ -20,6 +20,7 @@ from simulator.guests.disk import Disk, Disks
 from simulator.guests.hardware import Hardware
 from simulator.guests.machine import Console, Machine
 from simulator.guests.neighbours import Neighbours
+from simulator.troubles import TroubleKind, victim
 
 COMPONENT = "virt-handler"
 
@@ -52,6 +53,7 @@ class VirtHandler(Controller):
 
     def watch(self) -> None:
         self.follow(VMIS)
+        self.follow_troubles(VMIS)
         self.context.cache(PODS).subscribe(self._pod_changed)
         self.context.cache(SERVICES).subscribe(lambda _: self._neighbours.changed.beat())
         for gvr in (PVCS, PVS):
@@ -97,7 +99,8 @@ class VirtHandler(Controller):
             return wait
         if uid not in self._domains:
             hardware = await self._hardware(vmi, pod)
-            machine = Machine(hardware, self._disk(vmi), self.delays, self._neighbours, self._console(vmi))
+            parts = (self.delays, self._neighbours, self._console(vmi), self.context.troubles)
+            machine = Machine(hardware, self._disk(vmi), *parts)
             self._domains[uid] = Domain(key, machine)
         await self.context.update(VMIS, self._running(vmi, pod))
         self._domains[uid].machine.power_on()
@@ -179,8 +182,20 @@ class VirtHandler(Controller):
             "Running",
             interfaces=[interface],
             volumeStatus=volumes,
-            conditions=[*conditions, ready, *connected(vmi)],
+            conditions=[*conditions, ready, *self._agent(vmi)],
         )
+
+    def _agent(self, vmi: Obj) -> list[Obj]:
+        """The agent's condition, of a guest that boots."""
+        hung = self.context.troubles.of(TroubleKind.HANG_BOOT, victim(vmi))
+        return connected(vmi) if hung is None else []
+
+    async def _hear(self, vmi: Obj) -> None:
+        """The agent of a guest that goes on after all says that it is there."""
+        conditions = vmi["status"].get("conditions") or []
+        if agent_of(vmi) is not None and not is_true(conditions, "AgentConnected") and self._agent(vmi):
+            status = {**vmi["status"], "conditions": [*conditions, *self._agent(vmi)]}
+            await self.context.update(VMIS, {**vmi, "status": status})
 
     async def _watch_over(self, vmi: Obj, pod: Obj | None) -> float | None:
         domain = self._domains.get(vmi["metadata"]["uid"])
@@ -188,10 +203,13 @@ class VirtHandler(Controller):
             # The domain did not survive a restart of the simulator.
             await self._end(vmi, "Failed")
             return None
+        if pod is not None and not deleting(vmi) and not deleting(pod):
+            await self._hear(vmi)
+            return None
+        if self.context.troubles.of(TroubleKind.STUCK_STOP, victim(vmi)) is not None:
+            return None
         if pod is None and not deleting(vmi):
             await self._end(vmi, "Failed")
-            return None
-        if not deleting(vmi) and not (pod is not None and deleting(pod)):
             return None
         return await self._shut_down(vmi, domain)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from simulator.api.store import Store
@@ -32,6 +33,15 @@ class ControlPlane:
         self.version = version
         self.closed = asyncio.Event()
         self._api = api
+
+    @property
+    def healthy(self) -> Callable[[], bool]:
+        """What /readyz asks."""
+        return self._api.healthy
+
+    @healthy.setter
+    def healthy(self, judge: Callable[[], bool]) -> None:
+        self._api.healthy = judge
 
     @property
     def client(self) -> Client:

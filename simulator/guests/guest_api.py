@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import ssl
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from simulator.api import builtin
 from simulator.api.errors import ApiError
 from simulator.api.listening import Listener
 from simulator.api.local import LocalClient
+from simulator.api.requests import Request, Response
 from simulator.api.server import ApiServer
 from simulator.api.store import Store
 from simulator.client import GVR, Client, Obj
 
 SECRETS = ("", "secrets")
+UNHEALTHY = "[+]ping ok\n[-]etcd failed: reason withheld\n[+]informer-sync ok\nreadyz check failed\n"
+"""What a kube-apiserver says when its etcd does not answer in time."""
 
 
 class GuestApi:
@@ -24,6 +28,9 @@ class GuestApi:
         self._api = api
         self._listener = listener
         self.client: Client = LocalClient(api, manager="kubelet")
+        self.healthy: Callable[[], bool] = lambda: True
+        """Asked for each /readyz."""
+        api.pages["/readyz"] = self._readyz
 
     @classmethod
     async def start(cls, store: Store, ca: str, certificate: str, key: str) -> GuestApi:
@@ -55,6 +62,11 @@ class GuestApi:
     def captured(self) -> Store:
         """The data as of now, in a store of its own."""
         return Store.load(self._api.store.dump())
+
+    def _readyz(self, _: Request) -> Response:
+        if self.healthy():
+            return Response(body=b"ok", content_type="text/plain")
+        return Response(500, UNHEALTHY.encode(), "text/plain")
 
     async def close(self) -> None:
         """Drop all connections and end."""

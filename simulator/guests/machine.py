@@ -19,6 +19,7 @@ from simulator.guests.kubeadm import Refused
 from simulator.guests.kubelet import Kubelet
 from simulator.guests.neighbours import Neighbours
 from simulator.guests.pki import create_authority, load
+from simulator.troubles import Part, TroubleKind, Troubles, Victim
 
 log = logging.getLogger("simulator.guests")
 Console = Callable[[bool, str], None]
@@ -33,7 +34,13 @@ class Machine:
     """A running guest. `power_off` ends it at once and leaves the disk as it is at that moment."""
 
     def __init__(
-        self, hardware: Hardware, disk: Disk, delays: Delays, neighbours: Neighbours, console: Console
+        self,
+        hardware: Hardware,
+        disk: Disk,
+        delays: Delays,
+        neighbours: Neighbours,
+        console: Console,
+        troubles: Troubles,
     ) -> None:
         self.hardware = hardware
         self.disk = disk
@@ -42,6 +49,7 @@ class Machine:
         self._delays = delays
         self._neighbours = neighbours
         self._console = console
+        self._troubles = troubles
         self._task: asyncio.Task[None] | None = None
 
     def power_on(self) -> None:
@@ -77,6 +85,11 @@ class Machine:
         self._console(wrong, text)
 
     @property
+    def as_victim(self) -> Victim:
+        """This boot, for what may go wrong with it."""
+        return Victim(self.hardware.uid, self.hardware.namespace, (self.hardware.name,))
+
+    @property
     def _where(self) -> tuple[str, str]:
         return self.hardware.namespace, self.hardware.name
 
@@ -90,6 +103,7 @@ class Machine:
             self._console(True, "kernel panic: the simulated guest broke, see the simulator's log")
 
     async def _boot(self) -> None:
+        await self._troubles.wait(TroubleKind.HANG_BOOT, self.as_victim, begun=False)
         if not self.disk.bootable:
             self.say("No bootable device.", wrong=True)
             return
@@ -188,6 +202,7 @@ class Machine:
         await self._run_kubelet(serving)
 
     def _serve(self, serving: ControlPlane) -> None:
+        serving.healthy = lambda: self._troubles.of(TroubleKind.UNHEALTHY_GUEST, self.as_victim, Part.APISERVER) is None
         self.control_plane = serving
         self._neighbours.changed.beat()
 
@@ -249,17 +264,20 @@ class Machine:
         return serving if serving.authority.spki_hash == self.disk.machine["ca-hash"] else None
 
     async def _keep(self, kubelet: Kubelet, reach: Callable[[], ControlPlane | None]) -> None:
-        """Run the kubelet whenever its API server can be reached."""
+        """Run the kubelet whenever it works and its API server can be reached."""
+        broken = TroubleKind.UNHEALTHY_GUEST, self.as_victim, Part.KUBELET
         while True:
+            await self._troubles.wait(*broken, begun=False)
             serving = await self._neighbours.changed.until(reach, at_least_every=self._delays.retry)
             session = asyncio.create_task(kubelet.run(serving.client))
             closed = asyncio.create_task(serving.closed.wait())
+            breaks = asyncio.create_task(self._troubles.wait(*broken, begun=True))
             try:
-                await asyncio.wait([session, closed], return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait([session, closed, breaks], return_when=asyncio.FIRST_COMPLETED)
                 fault = session.exception() if session.done() else None
             finally:
-                session.cancel()
-                closed.cancel()
+                for task in (session, closed, breaks):
+                    task.cancel()
             if fault is not None and not _by_the_api(fault):
                 raise fault
             if not serving.closed.is_set():

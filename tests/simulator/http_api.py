@@ -51,7 +51,7 @@ class Api:
         headers = {"Accept": accept, "Content-Type": content_type}
         async with self._session.request(method, self._url + path, data=data, headers=headers) as response:
             text = await response.text()
-            return response.status, json.loads(text) if text.startswith(("{", "[")) else text
+            return response.status, json.loads(text) if "json" in response.content_type and text else text
 
     async def _json(self, method: str, path: str, body: Any = None, **how: Any) -> Obj:
         code, answer = await self.call(method, path, body, **how)

@@ -358,18 +358,18 @@ class Guest(Api):
         session.request = lambda *args, **kwargs: request(*args, server_hostname=server_name, **kwargs)  # type: ignore[method-assign]
         session.get = lambda *args, **kwargs: get(*args, server_hostname=server_name, **kwargs)  # type: ignore[method-assign]
 
-    async def answers(self, *, timeout: float = 20.0) -> None:
-        """Wait until /readyz says so. The port is not open before, so there is nothing to watch: try again."""
-        deadline = asyncio.get_running_loop().time() + timeout
-        while True:
-            try:
-                code, _ = await self.call("GET", "/readyz")
-                if code == 200:
-                    return
-            except (aiohttp.ClientError, OSError):
-                if asyncio.get_running_loop().time() > deadline:
-                    raise
-            await asyncio.sleep(0.01)
+    async def answers(self, code: int = 200, *, timeout: float = 20.0) -> str:
+        """Wait until /readyz answers with `code`; what it says. The port is not open before, so there is nothing to
+        watch: try again."""
+        async with asyncio.timeout(timeout):
+            while True:
+                try:
+                    found, said = await self.call("GET", "/readyz")
+                    if found == code:
+                        return str(said)
+                except (aiohttp.ClientError, OSError):
+                    pass
+                await asyncio.sleep(0.01)
 
     async def ready(self, *nodes: str, timeout: float = 20.0) -> dict[str, Obj]:
         """The nodes once all are Ready, with Ready set since this call or before."""

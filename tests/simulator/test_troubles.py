@@ -1,0 +1,214 @@
+"""Faults of the world: each befalls whom it is meant for, shows as it does in life, and can be taken away again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from simulator.app import Simulator
+from simulator.controllers.quiescing import ANNOTATION, Agent
+from simulator.delays import Delays
+from simulator.troubles import Part, Trouble, TroubleKind
+from tests.simulator.http_api import Obj
+from tests.simulator.lab import CORE, Guest, Lab, core, kubevirt, node_ready, snapshots
+from tests.simulator.test_snapshots import halted
+
+VMIS = "virtualmachineinstances"
+
+
+@pytest.fixture
+async def simulator(tmp_path: Path) -> AsyncIterator[Simulator]:
+    """One in which a node is missed after less than a second."""
+    delays = Delays(lease_floor=0.2)
+    async with Simulator(speed=200.0, delays=delays, kubeconfig=tmp_path / "kubeconfig") as running:
+        yield running
+
+
+async def unreachable(guest: Guest) -> None:
+    with pytest.raises((aiohttp.ClientError, OSError)):
+        await guest.call("GET", "/readyz")
+
+
+async def running(lab: Lab, name: str) -> Obj:
+    path = kubevirt(lab.namespace, VMIS, name)
+    vmi: Obj = await lab.api.until(path, lambda vmi: vmi if vmi and vmi["status"].get("phase") == "Running" else None)
+    return vmi
+
+
+def conditions(obj: Obj) -> dict[str, str]:
+    return {one["type"]: one["status"] for one in (obj.get("status") or {}).get("conditions") or []}
+
+
+async def test_a_hung_boot_has_a_running_domain_and_no_guest_until_it_is_mended(lab: Lab, simulator: Simulator) -> None:
+    trouble = simulator.troubles.add(Trouble(TroubleKind.HANG_BOOT, namespace=lab.namespace, name="cp"))
+    await lab.create()
+    for name in ("cp", "wk"):
+        await running(lab, name)
+    pods = await lab.api.items(core(lab.namespace, "pods"))
+    assert [pod["status"]["phase"] for pod in pods] == ["Running", "Running"]
+    async with lab.guest() as guest:
+        await unreachable(guest)
+        assert len(trouble.struck) == 1
+        simulator.troubles.remove(trouble)
+        await guest.ready()
+
+
+async def test_a_hung_guests_agent_is_not_there_until_it_boots(lab: Lab, simulator: Simulator) -> None:
+    trouble = simulator.troubles.add(Trouble(TroubleKind.HANG_BOOT))
+    vm = lab.vm("cp")
+    vm["spec"]["template"]["metadata"]["annotations"] = {ANNOTATION: Agent.CONNECTED}
+    await lab.api.create(core(lab.namespace, "secrets"), {"metadata": {"name": "cp-cloudinit"}})
+    await lab.api.create(kubevirt(lab.namespace), vm)
+    assert "AgentConnected" not in conditions(await running(lab, "cp"))
+    simulator.troubles.remove(trouble)
+    path = kubevirt(lab.namespace, VMIS, "cp")
+    await lab.api.until(path, lambda vmi: vmi and conditions(vmi).get("AgentConnected") == "True")
+
+
+async def test_a_boot_hangs_as_often_as_asked_for_and_the_next_one_does_not(lab: Lab, simulator: Simulator) -> None:
+    trouble = simulator.troubles.add(Trouble(TroubleKind.HANG_BOOT, name="c?", count=1))
+    await lab.create()
+    await running(lab, "cp")
+    async with lab.guest() as guest:
+        await unreachable(guest)
+        await lab.power("cp", "restart")
+        await guest.ready()
+    assert len(trouble.struck) == 1
+
+
+async def test_an_unhealthy_api_server_answers_and_is_not_ready(lab: Lab, simulator: Simulator) -> None:
+    trouble = simulator.troubles.add(Trouble(TroubleKind.UNHEALTHY_GUEST, name="cp", part=Part.APISERVER))
+    await lab.create()
+    async with lab.guest() as guest:
+        assert "readyz check failed" in await guest.answers(500)
+        assert (await guest.call("GET", "/version"))[0] == 200
+        simulator.troubles.remove(trouble)
+        assert (await guest.call("GET", "/readyz"))[0] == 200
+
+
+async def test_a_dead_kubelet_leaves_its_node_as_the_disk_has_it(lab: Lab, simulator: Simulator) -> None:
+    await lab.create()
+    lease = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/wk"
+    async with lab.guest() as guest:
+        await guest.ready()
+        await lab.stop()
+        trouble = simulator.troubles.add(Trouble(TroubleKind.UNHEALTHY_GUEST, name="wk"))
+        await lab.start()
+        golden = (await guest.ready("cp", "wk"))["wk"]
+        renewed = (await guest.get(lease))["spec"]["renewTime"]
+        await lost(guest, "wk")
+        assert (await guest.get(lease))["spec"]["renewTime"] == renewed
+        assert (await guest.get(f"{CORE}/nodes/wk"))["status"]["nodeInfo"] == golden["status"]["nodeInfo"]
+        assert node_ready(await guest.get(f"{CORE}/nodes/cp"))
+        simulator.troubles.remove(trouble)
+        await guest.ready("wk")
+
+
+async def test_a_kubelet_can_die_in_a_running_guest(lab: Lab, simulator: Simulator) -> None:
+    await lab.create()
+    async with lab.guest() as guest:
+        await guest.ready()
+        simulator.troubles.add(Trouble(TroubleKind.UNHEALTHY_GUEST, name="wk"))
+        await lost(guest, "wk")
+
+
+async def lost(guest: Guest, node: str) -> None:
+    """The node's lease is too old for the control plane."""
+    await guest.until(f"{CORE}/nodes/{node}", lambda one: one and conditions(one).get("Ready") == "Unknown", timeout=30)
+
+
+@pytest.mark.parametrize("grace", [120, 0])
+async def test_a_stuck_vm_stays_though_it_was_told_to_stop_until_it_is_mended(
+    lab: Lab, simulator: Simulator, grace: int
+) -> None:
+    trouble = simulator.troubles.add(Trouble(TroubleKind.STUCK_STOP, name="cp"))
+    await lab.create()
+    await lab.running("cp")
+    await lab.running("wk")
+    for name in ("cp", "wk"):
+        await lab.power(name, "stop", {"gracePeriod": grace})
+    await lab.api.until(kubevirt(lab.namespace, VMIS, "wk"), lambda vmi: vmi is None)
+    vmi = await lab.api.get(kubevirt(lab.namespace, VMIS, "cp"))
+    assert vmi["metadata"]["deletionTimestamp"]
+    assert vmi["status"]["phase"] == "Running"
+    pod = (await lab.api.items(core(lab.namespace, "pods")))[0]
+    assert pod["metadata"]["deletionTimestamp"]
+    assert pod["status"]["phase"] == "Running"
+    simulator.troubles.remove(trouble)
+    await lab.api.until(kubevirt(lab.namespace, VMIS, "cp"), lambda vmi: vmi is None)
+    assert await lab.api.items(core(lab.namespace, "pods")) == []
+
+
+async def bound(lab: Lab, claim: str) -> None:
+    path = core(lab.namespace, "persistentvolumeclaims", claim)
+    await lab.api.until(path, lambda one: one and (one.get("status") or {}).get("phase") == "Bound")
+
+
+async def test_claims_stay_pending_until_mended(lab: Lab, simulator: Simulator) -> None:
+    trouble = simulator.troubles.add(Trouble(TroubleKind.PENDING_PVC, name="cp-*"))
+    await lab.create(strategy="Halted")
+    await bound(lab, "wk-rootdisk")
+    claim = await lab.api.get(core(lab.namespace, "persistentvolumeclaims", "cp-rootdisk"))
+    assert claim["status"]["phase"] == "Pending"
+    simulator.troubles.clear()
+    await bound(lab, "cp-rootdisk")
+    assert len(trouble.struck) == 1
+
+
+async def test_a_restored_claim_is_meant_by_its_vms_name_too(lab: Lab, simulator: Simulator) -> None:
+    await halted(lab)
+    await lab.snapshot()
+    trouble = simulator.troubles.add(Trouble(TroubleKind.PENDING_PVC, name="cp"))
+    await lab.begin_restore("cp-one", "cp")
+    await lab.restore("one", "wk")
+    assert len(trouble.struck) == 1
+    restore = snapshots(lab.namespace, "virtualmachinerestores", "cp-one")
+    assert (await lab.api.get(restore))["status"]["complete"] is False
+    simulator.troubles.remove(trouble)
+    await lab.api.until(restore, lambda one: one and one["status"]["complete"])
+
+
+@pytest.mark.parametrize("message", ["", "no space left in the pool"])
+async def test_a_failing_snapshot_says_why_and_succeeds_once_mended(
+    lab: Lab, simulator: Simulator, message: str
+) -> None:
+    await halted(lab)
+    trouble = simulator.troubles.add(Trouble(TroubleKind.FAIL_SNAPSHOT, name="cp", message=message))
+    await lab.snapshot("wk")
+    snapshotting = asyncio.create_task(lab.snapshot("cp"))
+    path = snapshots(lab.namespace, "virtualmachinesnapshots", "cp-snap")
+    failed = await lab.api.until(path, lambda one: one if one and (one.get("status") or {}).get("error") else None)
+    assert (message or "rpc error: code = Internal") in failed["status"]["error"]["message"]
+    assert conditions(failed)["Ready"] == "False"
+    storage = f"/apis/snapshot.storage.k8s.io/v1/namespaces/{lab.namespace}/volumesnapshots"
+    errors = [one["status"].get("error") for one in await lab.api.items(storage)]
+    assert sorted(error is None for error in errors) == [False, True]
+    simulator.troubles.remove(trouble)
+    await snapshotting
+    assert "error" not in (await lab.api.get(path))["status"]
+
+
+async def test_a_lost_snapshot_was_ready_and_is_missed(lab: Lab, simulator: Simulator) -> None:
+    await halted(lab)
+    simulator.troubles.add(Trouble(TroubleKind.LOSE_SNAPSHOT, name="cp"))
+    await lab.snapshot()
+    path = snapshots(lab.namespace, "virtualmachinesnapshots", "cp-snap")
+    lost = await lab.api.until(path, lambda one: one if one and (one.get("status") or {}).get("error") else None)
+    assert (lost["status"]["phase"], lost["status"]["readyToUse"]) == ("Succeeded", False)
+    assert "missing" in lost["status"]["error"]["message"]
+    storage = f"/apis/snapshot.storage.k8s.io/v1/namespaces/{lab.namespace}/volumesnapshots"
+    assert [
+        one["metadata"]["labels"]["snapshot.kubevirt.io/source-vm-name"] for one in await lab.api.items(storage)
+    ] == ["wk"]
+
+
+async def test_a_golden_snapshot_can_be_lost_later(lab: Lab, simulator: Simulator) -> None:
+    await halted(lab)
+    await lab.snapshot()
+    simulator.troubles.add(Trouble(TroubleKind.LOSE_SNAPSHOT, name="cp"))
+    path = snapshots(lab.namespace, "virtualmachinesnapshots", "cp-snap")
+    await lab.api.until(path, lambda one: one and not one["status"]["readyToUse"])
