@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from simulator.api.errors import ApiError
 from simulator.client import Obj
-from simulator.controllers.claims import POPULATED_FOR, bound, class_of, waits_for_consumer
 from simulator.controllers.meta import (
-    annotation,
     controller_of,
     deleting,
     has_finalizer,
-    now,
     owner,
     with_annotations,
     without_finalizer,
@@ -27,38 +24,39 @@ from simulator.controllers.resources import (
     VOLUME_SNAPSHOTS,
 )
 from simulator.controllers.restore_created import created_vm
+from simulator.controllers.restore_disks import RestoredDisks
 from simulator.controllers.restore_plan import (
     LAST_RESTORE,
-    VolumePolicy,
     already_restored,
-    policy_of,
-    replaced_data_volumes,
     restore_id,
-    restored_claim,
-    restored_data_volume,
-    restored_name,
     restored_spec,
     restores_of,
-    template_volumes,
 )
 from simulator.controllers.restore_source import RestoreError, usable_content
-from simulator.controllers.restore_target import Decision, decide
-from simulator.controllers.runtime import Controller
-from simulator.controllers.snapshot_status import conditioned
+from simulator.controllers.restore_target import Decision, decide, failure
+from simulator.controllers.restore_told import COMPONENT, Told
+from simulator.controllers.runtime import Context, Controller
 from simulator.controllers.workqueue import Key
+from simulator.troubles import TroubleKind, victim
 
 FINALIZER = "snapshot.kubevirt.io/vmrestore-protection"
-COMPONENT = "restore-controller"
+PASSING = "Internal error occurred: etcdserver: request timed out"
+"""What an error on request is by default."""
 INITIALIZING = "Initializing VirtualMachineRestore"
-POPULATED = ("Succeeded", "WaitForFirstConsumer", "PendingPopulation")
 
 
 class VirtualMachineRestores(Controller):
     name = "restore"
     workers = 3
 
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._told = Told(context)
+        self._disks = RestoredDisks(context, self._told)
+
     def watch(self) -> None:
         self.follow(VM_RESTORES)
+        self.follow_troubles(VM_RESTORES)
         for gvr in (VMS, PVCS, DATA_VOLUMES):
             self.context.cache(gvr).subscribe(self._changed)
         for gvr in (VMIS, VM_SNAPSHOTS, VM_SNAPSHOT_CONTENTS, VOLUME_SNAPSHOTS, STORAGE_CLASSES):
@@ -81,19 +79,19 @@ class VirtualMachineRestores(Controller):
             return None
         status = restore.get("status") or {}
         if not status:
-            await self._say(restore, True, INITIALIZING, INITIALIZING, complete=False)
+            await self._told.say(restore, True, INITIALIZING, INITIALIZING, complete=False)
             return None
         if status.get("complete") or any(one["type"] == "Failure" for one in status.get("conditions") or []):
             return None
         try:
             await self._advance(await self._hold(restore, vm), vm)
         except RestoreError as error:
-            await self._error(restore, str(error))
+            await self._told.error(restore, str(error))
             return self.delays.retry
         except ApiError as error:
             if error.code == 409:
                 raise
-            await self._error(restore, str(error))
+            await self._told.error(restore, str(error))
             return self.delays.retry
         return None
 
@@ -117,18 +115,20 @@ class VirtualMachineRestores(Controller):
             vm = await self._claim_target(restore, vm)
         status = restore.get("status") or {}
         if "restores" not in status:
-            restore = await self._say(
+            restore = await self._told.say(
                 restore, True, "Creating new PVCs", "Waiting for new PVCs", restores=restores_of(restore, content)
             )
         if vm is not None and already_restored(vm, restore):
             await self._finish(restore, vm)
             return
-        claims = await self._ensure_claims(restore, vm, content)
-        if claims is None:
-            await self._say(restore, True, "Creating new PVCs", "Waiting for new PVCs")
+        claims = await self._disks.ensure_claims(restore, vm, content)
+        if await self._struck(restore):
             return
-        restore = await self._hand_over(restore, content, claims)
-        if not await self._ensure_data_volumes(restore, vm, content):
+        if claims is None:
+            await self._told.say(restore, True, "Creating new PVCs", "Waiting for new PVCs")
+            return
+        restore = await self._disks.hand_over(restore, content, claims)
+        if not await self._disks.ensure_data_volumes(restore, vm, content):
             return
         await self._apply(restore, vm, content)
 
@@ -145,9 +145,9 @@ class VirtualMachineRestores(Controller):
         if decision.kind is Decision.Kind.STOP and vm is not None and vm["spec"].get("runStrategy") != "Halted":
             await self.context.update(VMS, {**vm, "spec": {**vm["spec"], "runStrategy": "Halted"}})
         if decision.kind is Decision.Kind.FAIL:
-            await self._fail(restore, decision.reason)
+            await self._told.fail(restore, decision.reason)
         else:
-            await self._say(restore, False, decision.reason, decision.reason)
+            await self._told.say(restore, False, decision.reason, decision.reason)
         return False
 
     async def _claim_target(self, restore: Obj, vm: Obj) -> Obj:
@@ -161,88 +161,15 @@ class VirtualMachineRestores(Controller):
             return vm
         return await self.context.set_status(VMS, vm, {**status, "restoreInProgress": name})
 
-    async def _ensure_claims(self, restore: Obj, vm: Obj | None, content: Obj) -> list[Obj] | None:
-        """The restored claims once all are bound, or wait for a consumer; None to wait. A claim that is there is taken
-        as restored, unless it is restored in place. Raises RestoreError."""
-        claims, waiting = [], False
-        for backup in content["spec"].get("volumeBackups") or []:
-            claim = await self._ensure_claim(restore, vm, content, backup)
-            if claim is None:
-                waiting = True
-                continue
-            phase = (claim.get("status") or {}).get("phase")
-            if phase == "Lost":
-                raise RestoreError(f"PVC {claim['metadata']['namespace']}/{claim['metadata']['name']} in phase Lost")
-            storage_class = class_of(claim, self.context.cache(STORAGE_CLASSES))
-            if not bound(claim) and not waits_for_consumer(storage_class):
-                waiting = True
-            claims.append(claim)
-        return None if waiting else claims
-
-    async def _ensure_claim(self, restore: Obj, vm: Obj | None, content: Obj, backup: Obj) -> Obj | None:
-        namespace, name = restore["metadata"]["namespace"], restored_name(restore, backup)
-        claim = self.context.cache(PVCS).get(namespace, name)
-        if claim is not None and policy_of(restore) is VolumePolicy.IN_PLACE:
-            if annotation(claim, LAST_RESTORE) == restore_id(restore):
-                return claim
-            if not deleting(claim):
-                await self._release_data_volume(namespace, name)
-                await self.context.delete(PVCS, claim)
-            return None
-        if claim is not None:
-            return claim
-        snapshot = self.context.cache(VOLUME_SNAPSHOTS).get(namespace, backup["volumeSnapshotName"])
-        if snapshot is None:
-            raise RestoreError(f"VolumeSnapshot {backup['volumeSnapshotName']} does not exist")
-        await self.context.create(PVCS, restored_claim(restore, vm, content, backup, snapshot))
-        return None
-
-    async def _release_data_volume(self, namespace: str, name: str) -> None:
-        """Tell CDI not to fill the claim again when it is deleted. Fails on a DataVolume without annotations, as
-        KubeVirt does."""
-        if self.context.cache(DATA_VOLUMES).get(namespace, name) is not None:
-            path = "/metadata/annotations/cdi.kubevirt.io~1storage.prePopulated"
-            patch = [{"op": "add", "path": path, "value": name}]
-            await self.client.patch(DATA_VOLUMES, name, patch, namespace, type="json")
-
-    async def _hand_over(self, restore: Obj, content: Obj, claims: list[Obj]) -> Obj:
-        """Free claims of templated volumes from their owner and promise them to their DataVolume."""
-        templated = template_volumes(content["spec"]["source"]["virtualMachine"]["spec"])
-        names = {claim["metadata"]["name"]: claim for claim in claims}
-        restores = []
-        for one in restore["status"]["restores"]:
-            claim = names.get(one["persistentVolumeClaim"])
-            if one["volumeName"] in templated and claim is not None:
-                name = claim["metadata"]["name"]
-                if annotation(claim, POPULATED_FOR) != name:
-                    freed = with_annotations(claim, {POPULATED_FOR: name})
-                    freed["metadata"].pop("ownerReferences", None)
-                    await self.context.update(PVCS, freed)
-                one = {**one, "dataVolumeName": name}
-            restores.append(one)
-        return await self._say(restore, True, "Updating target spec", "Waiting for target update", restores=restores)
-
-    async def _ensure_data_volumes(self, restore: Obj, vm: Obj | None, content: Obj) -> bool:
-        """Create the restored DataVolumes; whether all are populated."""
-        populated = True
-        namespace = restore["metadata"]["namespace"]
-        for one in restore["status"]["restores"]:
-            name = one.get("dataVolumeName")
-            if name is None:
-                continue
-            volume = self.context.cache(DATA_VOLUMES).get(namespace, name)
-            if volume is None:
-                volume = await self.context.create(
-                    DATA_VOLUMES, restored_data_volume(restore, content, one["volumeName"], name)
-                )
-            populated = populated and (volume.get("status") or {}).get("phase") in POPULATED
-        replaced = replaced_data_volumes(vm, restore["status"]["restores"]) if vm is not None else []
-        known = restore["status"].get("deletedDataVolumes") or []
-        if replaced and set(replaced) - set(known):
-            reason = ("Updating target spec", "Waiting for target update")
-            await self._say(restore, True, *reason, deletedDataVolumes=sorted({*known, *replaced}))
-            return populated
-        return populated
+    async def _struck(self, restore: Obj) -> bool:
+        """Whether it has failed on request, as one does whose target is started meanwhile. Raises RestoreError."""
+        trouble = self.context.troubles.of(TroubleKind.FAIL_RESTORE, victim(restore))
+        if trouble is None:
+            return False
+        if not trouble.terminal:
+            raise RestoreError(trouble.message or PASSING)
+        await self._told.fail(restore, trouble.message or failure(restore))
+        return True
 
     async def _apply(self, restore: Obj, vm: Obj | None, content: Obj) -> None:
         """One update of the VM: spec and the mark that it is applied. A VM that is not there is created, Halted."""
@@ -260,13 +187,7 @@ class VirtualMachineRestores(Controller):
             if volume is not None and not deleting(volume):
                 await self.context.delete(DATA_VOLUMES, volume)
         await self._free(restore, vm)
-        text = f"Successfully completed VirtualMachineRestore {restore['metadata']['name']}"
-        self.context.events.record(restore, "Normal", "VirtualMachineRestoreComplete", text, component=COMPONENT)
-        status = restore["status"]
-        conditions = conditioned(status.get("conditions"), "Progressing", False, "Operation complete")
-        conditions = conditioned(conditions, "Ready", True, "Operation complete")
-        done = {**status, "complete": True, "restoreTime": now(), "conditions": conditions}
-        await self.context.set_status(VM_RESTORES, restore, done)
+        await self._told.complete(restore)
 
     async def _free(self, restore: Obj, vm: Obj) -> None:
         status = vm.get("status") or {}
@@ -274,30 +195,6 @@ class VirtualMachineRestores(Controller):
             dropped = ("restoreInProgress", "memoryDumpRequest")
             kept = {key: value for key, value in status.items() if key not in dropped}
             await self.context.set_status(VMS, vm, kept)
-
-    async def _say(self, restore: Obj, progressing: bool, progress: str, ready: str, **fields: object) -> Obj:
-        status = restore.get("status") or {}
-        conditions = conditioned(status.get("conditions"), "Progressing", progressing, progress)
-        conditions = conditioned(conditions, "Ready", False, ready)
-        return await self.context.set_status(VM_RESTORES, restore, {**status, **fields, "conditions": conditions})
-
-    async def _error(self, restore: Obj, text: str) -> None:
-        """Show what is wrong for now."""
-        current = self.context.cache(VM_RESTORES).get(restore["metadata"]["namespace"], restore["metadata"]["name"])
-        if current is None:
-            return
-        self.context.events.record(current, "Warning", "VirtualMachineRestoreError", text, component=COMPONENT)
-        await self._say(current, False, text, text)
-
-    async def _fail(self, restore: Obj, text: str) -> None:
-        """The end: a Failure condition, and the VM stays marked if it was."""
-        status = restore.get("status") or {}
-        conditions = status.get("conditions")
-        for type_, holds in (("Progressing", False), ("Ready", False), ("Failure", True)):
-            conditions = conditioned(conditions, type_, holds, text)
-        message = f"VirtualMachineRestore failed {text}"
-        self.context.events.record(restore, "Warning", "Operation failed", message, component=COMPONENT)
-        await self.context.set_status(VM_RESTORES, restore, {**status, "conditions": conditions})
 
     async def _remove(self, restore: Obj, vm: Obj | None) -> None:
         """A deleted restore frees the VM and nothing else: claims and DataVolumes it made stay."""
@@ -307,5 +204,5 @@ class VirtualMachineRestores(Controller):
         if vm is not None:
             await self._free(restore, vm)
         if not (restore.get("status") or {}).get("complete"):
-            restore = await self._say(restore, False, text, text)
+            restore = await self._told.say(restore, False, text, text)
         await self.context.update(VM_RESTORES, without_finalizer(restore, FINALIZER))

@@ -33,10 +33,16 @@ def decide(restore: Obj, running: bool, grace: float) -> Decision | None:
         text = "Automatically stopping restore target for restore operation"
         return Decision(Decision.Kind.STOP, text)
     if policy == "FailImmediate":
-        return Decision(Decision.Kind.FAIL, "Restore target VMI must be powered off before restore operation")
+        return Decision(Decision.Kind.FAIL, failure(restore))
     if policy == "WaitEventually":
         return Decision(Decision.Kind.WAIT, WAITING)
     if age(restore["metadata"]["creationTimestamp"]) >= grace:
-        text = "Restore target failed to be ready within 5m0s. Please power off the target VM before attempting restore"
-        return Decision(Decision.Kind.FAIL, text)
+        return Decision(Decision.Kind.FAIL, failure(restore))
     return Decision(Decision.Kind.WAIT, f"{WAITING}, or the operation will fail after 5m0s")
+
+
+def failure(restore: Obj) -> str:
+    """What a restore says that fails because of its target, by its policy."""
+    if restore["spec"].get("targetReadinessPolicy") == "FailImmediate":
+        return "Restore target VMI must be powered off before restore operation"
+    return "Restore target failed to be ready within 5m0s. Please power off the target VM before attempting restore"

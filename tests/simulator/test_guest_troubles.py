@@ -1,8 +1,7 @@
-"""Faults of the world: each befalls whom it is meant for, shows as it does in life, and can be taken away again."""
+"""Faults of guests and their machines: each befalls whom it is meant for, shows as in life, can be taken away again."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -14,8 +13,7 @@ from simulator.controllers.quiescing import ANNOTATION, Agent
 from simulator.delays import Delays
 from simulator.troubles import Part, Trouble, TroubleKind
 from tests.simulator.http_api import Obj
-from tests.simulator.lab import CORE, Guest, Lab, core, kubevirt, node_ready, snapshots
-from tests.simulator.test_snapshots import halted
+from tests.simulator.lab import CORE, Guest, Lab, core, kubevirt, node_ready
 
 VMIS = "virtualmachineinstances"
 
@@ -141,74 +139,3 @@ async def test_a_stuck_vm_stays_though_it_was_told_to_stop_until_it_is_mended(
     simulator.troubles.remove(trouble)
     await lab.api.until(kubevirt(lab.namespace, VMIS, "cp"), lambda vmi: vmi is None)
     assert await lab.api.items(core(lab.namespace, "pods")) == []
-
-
-async def bound(lab: Lab, claim: str) -> None:
-    path = core(lab.namespace, "persistentvolumeclaims", claim)
-    await lab.api.until(path, lambda one: one and (one.get("status") or {}).get("phase") == "Bound")
-
-
-async def test_claims_stay_pending_until_mended(lab: Lab, simulator: Simulator) -> None:
-    trouble = simulator.troubles.add(Trouble(TroubleKind.PENDING_PVC, name="cp-*"))
-    await lab.create(strategy="Halted")
-    await bound(lab, "wk-rootdisk")
-    claim = await lab.api.get(core(lab.namespace, "persistentvolumeclaims", "cp-rootdisk"))
-    assert claim["status"]["phase"] == "Pending"
-    simulator.troubles.clear()
-    await bound(lab, "cp-rootdisk")
-    assert len(trouble.struck) == 1
-
-
-async def test_a_restored_claim_is_meant_by_its_vms_name_too(lab: Lab, simulator: Simulator) -> None:
-    await halted(lab)
-    await lab.snapshot()
-    trouble = simulator.troubles.add(Trouble(TroubleKind.PENDING_PVC, name="cp"))
-    await lab.begin_restore("cp-one", "cp")
-    await lab.restore("one", "wk")
-    assert len(trouble.struck) == 1
-    restore = snapshots(lab.namespace, "virtualmachinerestores", "cp-one")
-    assert (await lab.api.get(restore))["status"]["complete"] is False
-    simulator.troubles.remove(trouble)
-    await lab.api.until(restore, lambda one: one and one["status"]["complete"])
-
-
-@pytest.mark.parametrize("message", ["", "no space left in the pool"])
-async def test_a_failing_snapshot_says_why_and_succeeds_once_mended(
-    lab: Lab, simulator: Simulator, message: str
-) -> None:
-    await halted(lab)
-    trouble = simulator.troubles.add(Trouble(TroubleKind.FAIL_SNAPSHOT, name="cp", message=message))
-    await lab.snapshot("wk")
-    snapshotting = asyncio.create_task(lab.snapshot("cp"))
-    path = snapshots(lab.namespace, "virtualmachinesnapshots", "cp-snap")
-    failed = await lab.api.until(path, lambda one: one if one and (one.get("status") or {}).get("error") else None)
-    assert (message or "rpc error: code = Internal") in failed["status"]["error"]["message"]
-    assert conditions(failed)["Ready"] == "False"
-    storage = f"/apis/snapshot.storage.k8s.io/v1/namespaces/{lab.namespace}/volumesnapshots"
-    errors = [one["status"].get("error") for one in await lab.api.items(storage)]
-    assert sorted(error is None for error in errors) == [False, True]
-    simulator.troubles.remove(trouble)
-    await snapshotting
-    assert "error" not in (await lab.api.get(path))["status"]
-
-
-async def test_a_lost_snapshot_was_ready_and_is_missed(lab: Lab, simulator: Simulator) -> None:
-    await halted(lab)
-    simulator.troubles.add(Trouble(TroubleKind.LOSE_SNAPSHOT, name="cp"))
-    await lab.snapshot()
-    path = snapshots(lab.namespace, "virtualmachinesnapshots", "cp-snap")
-    lost = await lab.api.until(path, lambda one: one if one and (one.get("status") or {}).get("error") else None)
-    assert (lost["status"]["phase"], lost["status"]["readyToUse"]) == ("Succeeded", False)
-    assert "missing" in lost["status"]["error"]["message"]
-    storage = f"/apis/snapshot.storage.k8s.io/v1/namespaces/{lab.namespace}/volumesnapshots"
-    assert [
-        one["metadata"]["labels"]["snapshot.kubevirt.io/source-vm-name"] for one in await lab.api.items(storage)
-    ] == ["wk"]
-
-
-async def test_a_golden_snapshot_can_be_lost_later(lab: Lab, simulator: Simulator) -> None:
-    await halted(lab)
-    await lab.snapshot()
-    simulator.troubles.add(Trouble(TroubleKind.LOSE_SNAPSHOT, name="cp"))
-    path = snapshots(lab.namespace, "virtualmachinesnapshots", "cp-snap")
-    await lab.api.until(path, lambda one: one and not one["status"]["readyToUse"])
