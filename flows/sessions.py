@@ -15,7 +15,7 @@ from pydantic import Field
 from flows.dispatch import start_reset
 from flows.retries import EFFECT
 from flows.runtime import connected
-from pool.models import Session, SessionId, TtlSeconds
+from pool.models import HeartbeatTimeout, Session, SessionId, TtlSeconds
 
 Wait = Annotated[
     float, Field(ge=0, le=3600, description="Seconds to wait in the queue; 0 fails at once if none is free.")
@@ -23,11 +23,17 @@ Wait = Annotated[
 
 
 @task(**EFFECT, task_run_name="assign-{session_id}")
-async def assign(session_id: str, ttl_seconds: int | None, priority: int, wait_seconds: float) -> Session:
+async def assign(
+    session_id: str, ttl_seconds: int | None, priority: int, wait_seconds: float, heartbeat_timeout: int | None
+) -> Session:
     """Bind the session to a cluster, waiting up to `wait_seconds` in the queue."""
     async with connected() as pool:
         return await pool.state.assign(
-            session_id, ttl_seconds=ttl_seconds, priority=priority, wait_seconds=wait_seconds or None
+            session_id,
+            ttl_seconds=ttl_seconds,
+            priority=priority,
+            wait_seconds=wait_seconds or None,
+            heartbeat_timeout_seconds=heartbeat_timeout,
         )
 
 
@@ -37,6 +43,7 @@ async def assign_session(
     ttl_seconds: TtlSeconds | None = None,
     priority: Annotated[int, Field(ge=-100, le=100, description="Higher is served first; then by age.")] = 0,
     wait_seconds: Wait = 0,
+    heartbeat_timeout_seconds: HeartbeatTimeout | None = None,
 ) -> Any:
     """Hand a session a cluster; asking again with the same session gives the same cluster.
 
@@ -45,8 +52,9 @@ async def assign_session(
         ttl_seconds: How long the session may keep the cluster, in seconds; the pool's default if left out.
         priority: Higher is served first among those who wait.
         wait_seconds: How long to wait in the queue when no cluster is free.
+        heartbeat_timeout_seconds: End the session after so long without a heartbeat; left out, none are expected.
     """
-    session = await assign(session_id, ttl_seconds, priority, wait_seconds)
+    session = await assign(session_id, ttl_seconds, priority, wait_seconds, heartbeat_timeout_seconds)
     status = session.status
     message = f"{session_id} has {status.assigned_cluster} until {status.expires_at:%Y-%m-%d %H:%M:%S} UTC"
     get_run_logger().info(message)

@@ -7,12 +7,13 @@ from datetime import timedelta
 from pydantic import TypeAdapter, ValidationError
 
 from pool.errors import InvalidInput
-from pool.models import MIN_TTL_SECONDS, ClusterId, Priority, SessionId
+from pool.models import MIN_TTL_SECONDS, ClusterId, HeartbeatTimeout, Priority, SessionId
 from pool.settings import Settings
 
 _CLUSTER_ID: TypeAdapter[str] = TypeAdapter(ClusterId)
 _SESSION_ID: TypeAdapter[str] = TypeAdapter(SessionId)
 _PRIORITY: TypeAdapter[int] = TypeAdapter(Priority)
+_HEARTBEAT_TIMEOUT: TypeAdapter[int] = TypeAdapter(HeartbeatTimeout)
 
 
 def cluster_id(value: str) -> str:
@@ -35,6 +36,16 @@ def priority(value: int) -> int:
         return _PRIORITY.validate_python(value)
     except ValidationError:
         raise InvalidInput("priority", expected="-100 to 100", actual=value, cure="0 is normal") from None
+
+
+def heartbeat_timeout(value: int | None) -> int | None:
+    """The value, if it is a time without heartbeats that a session may promise. Raises InvalidInput."""
+    try:
+        return None if value is None else _HEARTBEAT_TIMEOUT.validate_python(value)
+    except ValidationError:
+        raise InvalidInput(
+            "heartbeat timeout", expected="60 s to a day", actual=f"{value} s", cure="leave it out to expect none"
+        ) from None
 
 
 def time_to_live(asked: int | None, settings: Settings) -> timedelta:

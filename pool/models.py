@@ -58,6 +58,9 @@ SessionId = Annotated[
 ]
 PoolSize = Annotated[int, Field(ge=1, le=500, description="Number of clusters, 1 to 500.")]
 TtlSeconds = Annotated[int, Field(ge=MIN_TTL_SECONDS, le=MAX_TTL_SECONDS, description="Time to live in seconds.")]
+HeartbeatTimeout = Annotated[
+    int, Field(ge=60, le=86400, description="Seconds without a sign of life after which the session ends; 60 to 86400.")
+]
 Priority = Annotated[int, Field(ge=-100, le=100)]
 Count = Annotated[int, Field(ge=0)]
 
@@ -358,6 +361,8 @@ class SessionSpec(Model):
     """When it was asked for, by the asker's clock: the order within one second of creation."""
     wait_seconds: Count | None = None
     """Seconds after creation for which somebody waits for a cluster; left out, the session waits until it is served."""
+    heartbeat_timeout_seconds: HeartbeatTimeout | None = None
+    """Seconds without a heartbeat after which the session counts as abandoned; left out, none are expected."""
 
 
 class SessionStatus(Model):

@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from pool.bindings import LONG_AGO, free, patience_ends, queue, repairs
+from pool.bindings import LONG_AGO, free, patience_ends, queue, repairs, silence_ends
 from pool.lifecycle import ClusterPhase, SessionPhase
 from pool.models import ConditionStatus, ConditionType, OperationKind, PooledCluster, Session
 from pool.settings import Settings
@@ -68,7 +68,7 @@ class PlanConfig:
 
 @dataclass(frozen=True)
 class Expire:
-    """End the session, its time is over."""
+    """End the session: its time is over, or it is silent for longer than it promised."""
 
     session_id: str
     cluster_id: str
@@ -187,7 +187,7 @@ def plan(
     starts = [start for start in wanted if start.cluster_id not in under_way]
     busy = len({cluster.name for cluster in clusters if cluster.status.operation is not None}.union(under_way))
     return [
-        *_expired(clusters, now),
+        *expired(observed.sessions, clusters, now),
         *_queue(observed, config, now),
         *_stuck(clusters, config, now),
         *starts[: max(0, config.max_concurrent_operations - busy)],
@@ -196,11 +196,13 @@ def plan(
     ]
 
 
-def _expired(clusters: Sequence[PooledCluster], now: datetime) -> Iterator[Expire]:
+def expired(sessions: Sequence[Session], clusters: Sequence[PooledCluster], now: datetime) -> Iterator[Expire]:
+    """The sessions to end now."""
+    silent = {one.name for one in sessions if (end := silence_ends(one)) is not None and end <= now}
     for cluster in clusters:
-        status = cluster.status
-        if status.assigned_session and status.expires_at is not None and status.expires_at <= now:
-            yield Expire(status.assigned_session, cluster.name)
+        name, end = cluster.status.assigned_session, cluster.status.expires_at
+        if name is not None and ((end is not None and end <= now) or name in silent):
+            yield Expire(name, cluster.name)
 
 
 def _queue(observed: Observed, config: PlanConfig, now: datetime) -> Iterator[BindPending]:

@@ -215,10 +215,20 @@ class Assigning:
 
 
 def spec_of(
-    ttl_seconds: int | None, priority: int, wait_seconds: float | None, *, longest: timedelta, now: datetime
+    ttl_seconds: int | None,
+    priority: int,
+    wait_seconds: float | None,
+    heartbeat_timeout_seconds: int | None,
+    *,
+    longest: timedelta,
+    now: datetime,
 ) -> SessionSpec:
     """What is asked for `now`, checked. `longest` bounds the time to live. Raises InvalidInput."""
     ttl = None if ttl_seconds is None else min(ttl_seconds, int(longest.total_seconds()))
     return SessionSpec(
-        requested_at=now, ttl_seconds=ttl, priority=inputs.priority(priority), wait_seconds=math.ceil(wait_seconds or 0)
+        requested_at=now,
+        ttl_seconds=ttl,
+        priority=inputs.priority(priority),
+        wait_seconds=math.ceil(wait_seconds or 0),
+        heartbeat_timeout_seconds=inputs.heartbeat_timeout(heartbeat_timeout_seconds),
     )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from pool import inputs
-from pool.bindings import holds
+from pool.bindings import holds, silence_ends
 from pool.claims import unlocked
 from pool.errors import Conflict, InvalidInput, NotHolder, UnknownCluster, UnknownSession
 from pool.lifecycle import ClusterPhase, SessionPhase
@@ -93,14 +93,14 @@ class Leases:
 
     async def _vacate(self, session: Session, phase: SessionPhase, why: Why) -> PooledCluster | None:
         """Take the session's hold off its cluster. None if it held none, and none it gave back waits for its reset."""
-        held = False
+        held, now = False, self.store.now()
 
         def change(cluster: PooledCluster) -> PooledCluster:
             nonlocal held
             held = held or holds(cluster, session)
             if not holds(cluster, session):
                 return cluster
-            if phase is SessionPhase.EXPIRED and not _is_over(cluster, self.store.now()):
+            if phase is SessionPhase.EXPIRED and not (_is_over(cluster, now) or _is_silent(session, now)):
                 return cluster
             # Being reset in place already: the reset goes on, and makes it available instead.
             return unlocked(cluster, ClusterPhase.RESETTING)
@@ -177,11 +177,17 @@ class Leases:
         return await self.store.change_session(session_id, beat)
 
     async def expire(self, session_id: str) -> Released:
-        """End the session if its time is over, else change nothing. Raises UnknownSession."""
+        """End the session if its time is over or it is silent too long, else change nothing. Raises UnknownSession.
+
+        A heartbeat that comes while a silent session is being ended may be noted and still be too late.
+        """
         session = await self.store.session(session_id)
         if session.phase is not SessionPhase.ACTIVE:
             return Released(None)
-        return await self.end(session, SessionPhase.EXPIRED, "its time was over")
+        reason = "its time was over"
+        if _is_silent(session, self.store.now()):
+            reason = f"no sign of life for {session.spec.heartbeat_timeout_seconds} s"
+        return await self.end(session, SessionPhase.EXPIRED, reason)
 
     async def remove_ended(self, session: Session) -> bool:
         """Remove an ended session as it was read; its ID may be in use again, then nothing happens."""
@@ -202,6 +208,11 @@ class _Activated(Exception):
 def _awaits_reset(cluster: PooledCluster) -> bool:
     """Given back, and no reset has begun: one in place goes on and needs no other."""
     return cluster.phase is ClusterPhase.RESETTING and cluster.status.operation is None
+
+
+def _is_silent(session: Session, now: datetime) -> bool:
+    end = silence_ends(session)
+    return end is not None and end <= now
 
 
 def _is_over(cluster: PooledCluster, now: datetime) -> bool:

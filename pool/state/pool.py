@@ -27,6 +27,7 @@ from pool.models import (
     PooledCluster,
     Session,
 )
+from pool.planner import expired
 from pool.settings import Settings
 from pool.state.assigning import Assigning, spec_of
 from pool.state.binder import Binder
@@ -128,18 +129,26 @@ class PoolState:
         return cluster
 
     async def assign(
-        self, session_id: str, *, ttl_seconds: int | None = None, priority: int = 0, wait_seconds: float | None = None
+        self,
+        session_id: str,
+        *,
+        ttl_seconds: int | None = None,
+        priority: int = 0,
+        wait_seconds: float | None = None,
+        heartbeat_timeout_seconds: int | None = None,
     ) -> Session:
         """Hand the session a cluster; again for the same session it is the same cluster.
 
         `ttl_seconds`: the pool's default if None, cut to its maximum; it starts at the assignment. `wait_seconds`: how
-        long to wait in the queue, None or 0: not at all. A session that was released or expired begins anew.
+        long to wait in the queue, None or 0: not at all. `heartbeat_timeout_seconds`: after so long without a heartbeat
+        the session ends; None expects none. A session that was released or expired begins anew.
         Raises InvalidInput; NoClusterAvailable (nothing is left behind); UnknownPool if there are no clusters at all.
         """
         name = inputs.session_id(session_id)
         inputs.time_to_live(ttl_seconds, self.settings)
         longest = timedelta(seconds=self.settings.max_ttl_seconds)
-        spec = spec_of(ttl_seconds, priority, wait_seconds, longest=longest, now=self._store.now())
+        now = self._store.now()
+        spec = spec_of(ttl_seconds, priority, wait_seconds, heartbeat_timeout_seconds, longest=longest, now=now)
         try:
             return await self._assigning.assign(name, spec, wait_seconds)
         finally:
@@ -170,20 +179,16 @@ class PoolState:
         return await self._leases.heartbeat(inputs.session_id(session_id))
 
     async def expire(self, session_id: str) -> Released:
-        """End the session if its time is over, else change nothing. Raises UnknownSession."""
+        """End the session if its time is over or it is silent too long, else nothing. Raises UnknownSession."""
         try:
             return await self._leases.expire(session_id)
         finally:
             await self.history.drain()
 
     async def expire_due(self) -> list[Released]:
-        """End every session whose time is over. Returns the clusters that wait for their reset now."""
-        now = self._store.now()
-        due = [
-            cluster.status.assigned_session
-            for cluster in await self._store.clusters()
-            if cluster.status.assigned_session and cluster.status.expires_at and cluster.status.expires_at <= now
-        ]
+        """End every session whose time is over, or that is silent. Returns the clusters that wait for a reset now."""
+        sessions = await self._store.sessions()
+        due = [one.session_id for one in expired(sessions, await self._store.clusters(), self._store.now())]
         ended = [await self.expire(name) for name in due if await self._store.find_session(name) is not None]
         return [released for released in ended if released.cluster_id is not None]
 

@@ -387,6 +387,22 @@ async def test_heartbeats_are_noted_while_the_session_lives(lab: Lab) -> None:
         await lab.state.heartbeat_session("alice")
 
 
+async def test_a_session_that_promised_heartbeats_expires_when_they_stop_and_only_then(lab: Lab) -> None:
+    await lab.pool(2)
+    await lab.state.assign("alice", heartbeat_timeout_seconds=90)
+    await lab.state.assign("bob")
+    lab.clock.forward(80)
+    await lab.state.heartbeat_session("alice")
+    lab.clock.forward(89)
+    assert await lab.state.expire_due() == []
+    lab.clock.forward(1)
+    assert [released.cluster_id for released in await lab.state.expire_due()] == ["cluster1"]
+    alice = await lab.state.session("alice")
+    assert (alice.phase, alice.status.message) == ("Expired", "no sign of life for 90 s")
+    assert (await lab.state.session("bob")).phase == "Active"
+    await lab.check()
+
+
 async def test_an_ended_session_is_removed_as_it_was_read_not_one_in_use_again(lab: Lab) -> None:
     await lab.pool(2)
     await lab.state.assign("alice")

@@ -62,6 +62,13 @@ def test_a_session_whose_time_is_over_expires() -> None:
     assert planned([held], [active("s", "c1", expires=50)]) == [Expire("s", "c1")]
 
 
+def test_a_session_that_promised_heartbeats_and_is_silent_expires() -> None:
+    held = cluster("c1", "locked", assigned_session="s")
+    promised = active("s", "c1").with_status(last_heartbeat=at(30)).changed(spec={"heartbeat_timeout_seconds": 60})
+    assert planned([held], [promised], now=89) == []
+    assert planned([held], [promised], now=90) == [Expire("s", "c1")]
+
+
 def test_half_done_handovers_and_the_queue_are_served() -> None:
     (crashed,) = planned([cluster("c1", "locked", assigned_session="s")], [session("s")])
     assert isinstance(crashed, BindPending)

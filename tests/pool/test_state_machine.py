@@ -42,6 +42,7 @@ from pool.errors import (
 from pool.kube.client import Object
 from pool.kube.resources import NAMESPACES, POOLED_CLUSTERS, SESSIONS
 from pool.models import OperationKind, PooledCluster, Session
+from pool.planner import CreateMissing, Observed, PlanConfig, RemoveSurplus, plan
 from pool.settings import Settings
 from pool.state import OperationHandle, PoolState
 from simulator.app import Simulator
@@ -50,7 +51,7 @@ from tests.pool.lab import ATTESTED, CountingKube, Lab, check_holdings
 T = TypeVar("T")
 
 NAMES = st.sampled_from(["ann", "bob", "cid"])
-CLUSTERS = st.sampled_from(["cluster1", "cluster2"])
+CLUSTERS = st.sampled_from(["cluster1", "cluster2", "cluster3"])
 KINDS = st.sampled_from(list(OperationKind))
 CRASHES = st.sampled_from([None, None, 1, 2, 3])
 JUMPS = st.sampled_from([5, 30, 61, 700, 30_000])
@@ -157,9 +158,16 @@ class PoolMachine(RuleBasedStateMachine):
     def make(self, size: int) -> None:
         self.run(self.lab.pool(size))
 
-    @rule(name=NAMES, ttl=st.sampled_from([None, 60, 100_000]), priority=st.integers(-1, 1), crash=CRASHES)
-    def assign(self, name: str, ttl: int | None, priority: int, crash: int | None) -> None:
-        got = self.attempt(self.lab.state.assign(name, ttl_seconds=ttl, priority=priority), crash)
+    @rule(
+        name=NAMES,
+        ttl=st.sampled_from([None, 60, 100_000]),
+        priority=st.integers(-1, 1),
+        silence=st.sampled_from([None, None, 60]),
+        crash=CRASHES,
+    )
+    def assign(self, name: str, ttl: int | None, priority: int, silence: int | None, crash: int | None) -> None:
+        assign = self.lab.state.assign(name, ttl_seconds=ttl, priority=priority, heartbeat_timeout_seconds=silence)
+        got = self.attempt(assign, crash)
         if got is not None:
             assert self.attempt(self.lab.state.assign(name)) == got
 
@@ -185,6 +193,10 @@ class PoolMachine(RuleBasedStateMachine):
     def extend(self, name: str, seconds: int, crash: int | None) -> None:
         self.attempt(self.lab.state.extend(name, seconds), crash)
 
+    @rule(name=NAMES)
+    def heartbeat(self, name: str) -> None:
+        self.attempt(self.lab.state.heartbeat_session(name))
+
     @rule(crash=CRASHES)
     def expire_due(self, crash: int | None) -> None:
         self.attempt(self.lab.state.expire_due(), crash)
@@ -207,10 +219,22 @@ class PoolMachine(RuleBasedStateMachine):
             patch: Object = {"spec": {"cordoned": cordoned}}
             self.run(self.lab.kube.patch(POOLED_CLUSTERS, name, patch, self.lab.settings.namespace))
 
-    @rule(name=CLUSTERS)
-    def the_pool_grows(self, name: str) -> None:
-        if name not in self.seen:
-            self.attempt(self.lab.state.ensure_cluster(name, name))
+    @rule(size=st.integers(1, 3), crash=CRASHES)
+    def the_pool_is_resized(self, size: int, crash: int | None) -> None:
+        """As maintenance would: what is missing is made, what is too much and nobody holds is removed."""
+        held = {cluster.name for cluster in self.seen.values() if cluster.phase == "locked"}
+        wanted = plan(Observed([], list(self.seen.values())), PlanConfig(size=size), self.lab.clock())
+        for action in wanted:
+            if isinstance(action, CreateMissing):
+                self.attempt(self.lab.state.ensure_cluster(action.cluster_id, action.cluster_id), crash)
+            elif isinstance(action, RemoveSurplus):
+                self.attempt(self._remove(action.cluster_id), crash)
+            self.look()
+        assert held <= self.seen.keys()
+
+    async def _remove(self, name: str) -> None:
+        handle = await self.lab.state.begin(name, OperationKind.TEARDOWN, f"run{next(self.runs)}")
+        await handle.remove()
 
     @rule(name=CLUSTERS, kind=KINDS, force=st.sampled_from([False, False, True]), crash=CRASHES)
     def begin(self, name: str, kind: OperationKind, force: bool, crash: int | None) -> None:
