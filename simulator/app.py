@@ -65,7 +65,8 @@ class Simulator:
             token_key=self._identity.token_key,
             root_ca=self._identity.ca.certificate_pem.decode(),
         )
-        self.faults = Faults(self.api.store, seed)
+        self._listener = Listener(self.api, self._identity.context)
+        self.faults = Faults(self.api.store, seed, self._listener.refuse_for)
         self.troubles = Troubles(seed=seed)
         switches = Switches(self.faults, self.troubles)
         switches.add_all(faults)
@@ -103,15 +104,22 @@ class Simulator:
         await asyncio.sleep(0)
         for obj in objects():
             await self._ensure(obj)
-        listener = Listener(self.api, self._identity.context)
-        port = await listener.open(HOST, self._port)
-        self._stack.push_async_callback(listener.close)
+        port = await self._listener.open(HOST, self._port)
+        self._stack.push_async_callback(self._listener.close)
         self.url = f"https://{HOST}:{port}"
         if self._controllers:
             await self._stack.enter_async_context(_controllers(self))
         if self.kubeconfig_path is not None:
             ca = self._identity.ca.certificate_pem
             kubeconfig.write(self.kubeconfig_path, server=self.url, ca=ca, token=self.token)
+
+    async def refuse(self) -> None:
+        """Break all connections to the API server and refuse new ones, until `accept`."""
+        await self._listener.refuse()
+
+    async def accept(self) -> None:
+        """Listen at the same port again."""
+        await self._listener.accept()
 
     async def _ensure(self, obj: Obj) -> None:
         try:

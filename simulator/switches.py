@@ -8,12 +8,13 @@ from simulator import troubles
 from simulator.api import faults
 from simulator.api.faults import Fault, FaultKind, Faults
 from simulator.api.options import Obj, check_kind, read
-from simulator.troubles import COMMON, OPTIONS, Trouble, TroubleKind, Troubles
+from simulator.troubles import COMMON, OPTIONS, Part, Trouble, TroubleKind, Troubles
 
+_CHOICES = {"part": f"part ({' or '.join(Part)})"}
+_OWN = "; ".join(f"of {kind} {', '.join(_CHOICES.get(one, one) for one in own)}" for kind, own in OPTIONS.items())
 WORLD = (
-    f"{', '.join(TroubleKind)}; options: {', '.join(COMMON)} (namespace and name may be shell patterns), "
-    + "; ".join(f"of {kind} {', '.join(options)}" for kind, options in OPTIONS.items())
-    + ". Example: hang-boot,namespace=lab-*,name=cp,count=1"
+    f"{', '.join(TroubleKind)}; options: {', '.join(COMMON)} (namespace and name may be shell patterns); {_OWN}."
+    " Example: hang-boot,namespace=lab-*,name=cp,count=1"
 )
 """What a command line says of the world's faults."""
 

@@ -38,6 +38,8 @@ class FaultKind(StrEnum):
     """A list is as it was `seconds` ago, with the resourceVersion of then."""
     DROP_WATCH = "drop-watch"
     """A watch ends after `seconds`."""
+    REFUSE = "refuse"
+    """The server goes away: all connections break, its port refuses new ones for `seconds`, then it is there again."""
 
 
 @dataclass
@@ -45,7 +47,7 @@ class Fault:
     """What goes wrong, and for which requests. Empty conditions match everything; namespace and name may be patterns
     of the shell.
 
-    `after` True: the request is carried out first, only its answer goes wrong (errors and resets).
+    `after` True: the request is carried out first, only its answer goes wrong (errors, resets, refusals).
     `count` None: for ever; with `per_object` every object has a count of its own.
     """
 
@@ -96,11 +98,13 @@ class Fault:
 
 
 class Faults:
-    """The faults of one API server, as its middleware; `seed` makes what chance decides repeatable."""
+    """The faults of one API server, as its middleware; `seed` makes what chance decides repeatable. `outage` makes the
+    server's port refuse connections for so many seconds from now on."""
 
-    def __init__(self, store: Store, seed: int | None = None) -> None:
+    def __init__(self, store: Store, seed: int | None, outage: Callable[[float], None]) -> None:
         self.faults: list[Fault] = []
         self._store = store
+        self._outage = outage
         self._random = random.Random(seed)
         self._moments: deque[tuple[float, int]] = deque([(time.monotonic(), store.version)], maxlen=20_000)
         store.listen(self._note)
@@ -145,6 +149,9 @@ class Faults:
         elif fault.kind is FaultKind.ERROR:
             raise ApiError(fault.code, *_SAID.get(fault.code, _SAID[500]))
         elif fault.kind is FaultKind.RESET:
+            raise Dropped
+        elif fault.kind is FaultKind.REFUSE:
+            self._outage(fault.seconds)
             raise Dropped
         elif fault.kind is FaultKind.CONFLICT:
             self._touch(where)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from typing import Any
 
@@ -13,35 +14,80 @@ from simulator.api.server import WARNED, ApiServer
 
 BODY_LIMIT = 3 * 1024 * 1024
 """Bytes a request's body may have, as the real server."""
+BACKLOG = 1024
+"""Connections that may wait to be accepted."""
 
 
 class Listener:
-    """Serves an ApiServer at an address until closed."""
+    """Serves an ApiServer at an address until closed; in between it can refuse connections for a while."""
 
     def __init__(self, api: ApiServer, context: ssl.SSLContext | None) -> None:
         self._api = api
         self._context = context
         self._runner: web.ServerRunner | None = None
+        self._host = ""
+        self._kept: socket.socket | None = None
+        self._outage: asyncio.Task[None] | None = None
         self.port = 0
 
     async def open(self, host: str, port: int = 0) -> int:
         """Listen, and return the port. Raises OSError when the address is taken."""
-        # Cancelled when the client goes away, so that its watch does not live on.
-        server = web.Server(self._handle, access_log=None, keepalive_timeout=120.0, handler_cancellation=True)
-        self._runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=0.1)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, host, port, ssl_context=self._context, backlog=1024)
-        await site.start()
-        self.port = int(self._runner.addresses[0][1])
+        runner = await self._set_up()
+        await web.TCPSite(runner, host, port, ssl_context=self._context, backlog=BACKLOG).start()
+        self._host, self.port = host, int(runner.addresses[0][1])
         return self.port
+
+    async def refuse(self) -> None:
+        """Refuse connections and break those that there are, until `accept`. The port stays this listener's."""
+        runner, self._runner = self._runner, None
+        if runner is None:
+            return
+        for site in list(runner.sites):
+            await site.stop()
+        # Bound and not listened on: nobody else gets it, and who connects is refused.
+        self._kept = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self._kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._kept.bind((self._host, self.port))
+        await _cut(runner)
+
+    async def accept(self) -> None:
+        """Listen at the same port again."""
+        kept, self._kept = self._kept, None
+        if kept is None:
+            return
+        runner = await self._set_up()
+        await web.SockSite(runner, kept, ssl_context=self._context, backlog=BACKLOG).start()
+
+    def refuse_for(self, seconds: float) -> None:
+        """Begin to refuse now, and accept again after that time; nothing more when that is under way."""
+        if self._outage is None or self._outage.done():
+            self._outage = asyncio.create_task(self._refuse_for(seconds), name="outage")
 
     async def close(self) -> None:
         """Stop listening and drop all connections."""
+        if self._outage is not None:
+            self._outage.cancel()
+            await asyncio.gather(self._outage, return_exceptions=True)
         for watch in list(self._api.watches):
             watch.close()
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
+
+    async def _set_up(self) -> web.ServerRunner:
+        # Cancelled when the client goes away, so that its watch does not live on.
+        server = web.Server(self._handle, access_log=None, keepalive_timeout=120.0, handler_cancellation=True)
+        self._runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=0.1)
+        await self._runner.setup()
+        return self._runner
+
+    async def _refuse_for(self, seconds: float) -> None:
+        await self.refuse()
+        await asyncio.sleep(seconds)
+        await self.accept()
 
     async def _handle(self, http: web.BaseRequest) -> web.StreamResponse:
         if http.content_length is not None and http.content_length > BODY_LIMIT:
@@ -70,6 +116,15 @@ class Listener:
         if answer.stream is not None:
             await _send(http, response, answer.stream)
         return response
+
+
+async def _cut(runner: web.ServerRunner) -> None:
+    """Break all connections of a server, answered or not, and end it."""
+    if runner.server is not None:
+        for connection in runner.server.connections:
+            if connection.transport is not None:
+                connection.transport.abort()
+    await runner.cleanup()
 
 
 def _broken(http: web.BaseRequest) -> web.StreamResponse:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,70 @@ async def test_watch_is_dropped_after_its_time(bare: Api, api_server: Simulator)
     api_server.faults.add(Fault(FaultKind.DROP_WATCH, seconds=0.05))
     async with asyncio.timeout(5):
         assert [type_ async for type_, _ in bare.events(f"{MAPS}?labelSelector=none")] == []
+
+
+@pytest.mark.parametrize("after", [False, True])
+async def test_server_refuses_connections_for_a_while_then_is_there_again(
+    bare: Api, api_server: Simulator, after: bool
+) -> None:
+    fault = Fault(FaultKind.REFUSE, verbs=("create",), count=1, seconds=0.3, after=after)
+    api_server.faults.add(fault)
+    with pytest.raises(aiohttp.ClientConnectionError):
+        await bare.call("POST", MAPS, config("x"))
+    await gone(bare)
+    await back(bare)
+    assert (await bare.find(f"{MAPS}/x") is not None) is after
+
+
+async def test_refusing_server_breaks_watches_and_keeps_its_port_until_it_is_told_to_accept(
+    bare: Api, api_server: Simulator
+) -> None:
+    opened = asyncio.Event()
+    watching = asyncio.create_task(anext(bare.events(f"{MAPS}?labelSelector=none", opened)))
+    await opened.wait()
+    await api_server.refuse()
+    with pytest.raises((aiohttp.ClientError, StopAsyncIteration)):
+        await asyncio.wait_for(watching, 5)
+    await gone(bare)
+    port = int(api_server.url.rpartition(":")[2])
+    with socket.socket() as thief, pytest.raises(OSError, match="in use"):
+        thief.bind(("127.0.0.1", port))
+    await api_server.refuse()
+    await api_server.accept()
+    await api_server.accept()
+    assert (await bare.call("GET", MAPS))[0] == 200
+
+
+async def test_server_may_end_while_it_refuses(tmp_path: Path) -> None:
+    path = tmp_path / "kubeconfig"
+    async with Simulator(controllers=False, kubeconfig=path) as simulator, Api.connect(path) as api:
+        simulator.faults.add(Fault(FaultKind.REFUSE, seconds=3600))
+        with pytest.raises(aiohttp.ClientConnectionError):
+            await api.call("GET", MAPS)
+        await gone(api)
+
+
+async def gone(api: Api) -> None:
+    """The next connection is refused. An open one may have to find out first."""
+    async with asyncio.timeout(5):
+        while True:
+            try:
+                await api.call("GET", "/version")
+            except aiohttp.ClientConnectorError:
+                return
+            except aiohttp.ClientConnectionError:
+                continue
+
+
+async def back(api: Api) -> None:
+    async with asyncio.timeout(5):
+        while True:
+            try:
+                await api.call("GET", "/version")
+            except aiohttp.ClientConnectionError:
+                await asyncio.sleep(0.01)
+            else:
+                return
 
 
 async def test_latency_delays_the_answer(bare: Api, api_server: Simulator) -> None:

@@ -51,6 +51,7 @@ async def test_serves_until_stopped(tmp_path: Path, number: signal.Signals) -> N
         (("--kubeconfig", "x", "--port", "70000"), "70000 is no port"),
         (("--kubeconfig", "x", "--port", "http"), "http is no port"),
         (("--kubeconfig", "x", "--fault", "nonsense"), "there is no fault 'nonsense'"),
+        (("--kubeconfig", "x", "--fault", "hang-boot", "--no-controllers"), "--no-controllers leaves them out"),
         (("--kubeconfig", "x", "--nonsense"), "unrecognized arguments: --nonsense"),
     ],
 )

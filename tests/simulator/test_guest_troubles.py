@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from simulator.app import Simulator
 from simulator.controllers.quiescing import ANNOTATION, Agent
+from simulator.controllers.run_strategy import final
 from simulator.delays import Delays
 from simulator.troubles import Part, Trouble, TroubleKind
 from tests.simulator.http_api import Obj
@@ -76,6 +78,17 @@ async def test_a_boot_hangs_as_often_as_asked_for_and_the_next_one_does_not(lab:
         await lab.power("cp", "restart")
         await guest.ready()
     assert len(trouble.struck) == 1
+
+
+async def test_a_hung_guest_does_not_hear_that_it_is_to_stop_and_is_cut_off(lab: Lab, simulator: Simulator) -> None:
+    simulator.troubles.add(Trouble(TroubleKind.HANG_BOOT))
+    await lab.api.create(core(lab.namespace, "secrets"), {"metadata": {"name": "cp-cloudinit"}})
+    await lab.api.create(kubevirt(lab.namespace), lab.vm("cp"))
+    await running(lab, "cp")
+    path = kubevirt(lab.namespace, VMIS, "cp")
+    ended = asyncio.create_task(lab.api.until(path, lambda vmi: vmi if vmi and final(vmi) else None))
+    await lab.power("cp", "stop")
+    assert (await ended)["status"]["phase"] == "Failed"
 
 
 async def test_an_unhealthy_api_server_answers_and_is_not_ready(lab: Lab, simulator: Simulator) -> None:
