@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import aiohttp
 import pytest
 
 from simulator.api.faults import Fault, FaultKind, parse
-from simulator.api.requests import Target
+from simulator.api.requests import Request, Target
 from simulator.app import Simulator
 from simulator.client import GVR
 from tests.simulator.http_api import Api
@@ -109,6 +110,22 @@ async def test_refusing_server_breaks_watches_and_keeps_its_port_until_it_is_tol
     await api_server.accept()
     await api_server.accept()
     assert (await bare.call("GET", MAPS))[0] == 200
+
+
+async def test_refusing_server_answers_nothing_that_is_under_way(bare: Api, api_server: Simulator) -> None:
+    begun = asyncio.Event()
+
+    async def tell(_: Request, __: Target, inner: Callable[[], Any]) -> Any:
+        begun.set()
+        return await inner()
+
+    api_server.api.middlewares.insert(0, tell)
+    api_server.faults.add(Fault(FaultKind.LATENCY, seconds=0.05))
+    asking = asyncio.create_task(bare.call("GET", MAPS))
+    await begun.wait()
+    await api_server.refuse()
+    with pytest.raises(aiohttp.ClientConnectionError):
+        await asking
 
 
 async def test_server_may_end_while_it_refuses(tmp_path: Path) -> None:

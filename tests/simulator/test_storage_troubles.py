@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import pytest
 
 from simulator.app import Simulator
+from simulator.controllers.meta import deleting
+from simulator.delays import Delays
 from simulator.troubles import Trouble, TroubleKind
 from tests.simulator.http_api import Obj
 from tests.simulator.lab import Lab, core, kubevirt, snapshots
 from tests.simulator.test_snapshots import halted, reasons
+
+
+@pytest.fixture
+async def simulator(tmp_path: Path) -> AsyncIterator[Simulator]:
+    """One whose snapshots are not ready at once."""
+    delays = Delays(snapshot_ready=20.0)
+    async with Simulator(speed=100.0, delays=delays, kubeconfig=tmp_path / "kubeconfig") as running:
+        yield running
 
 
 def ready(obj: Obj) -> str:
@@ -69,16 +81,57 @@ async def test_a_failing_snapshot_says_why_and_succeeds_once_mended(
     assert "error" not in (await lab.api.get(path))["status"]
 
 
+async def first(lab: Lab, collection: str, check: Callable[[Obj], bool], opened: asyncio.Event | None = None) -> int:
+    """The resourceVersion at which an object there first was so."""
+    async with asyncio.timeout(20):
+        async for _, obj in lab.api.events(collection, opened):
+            if check(obj):
+                return int(obj["metadata"]["resourceVersion"])
+    raise AssertionError("the watch ended")
+
+
+def ready_to_use(snapshot: Obj) -> bool:
+    return bool((snapshot.get("status") or {}).get("readyToUse"))
+
+
 async def test_a_lost_snapshot_was_ready_and_is_missed(lab: Lab, simulator: Simulator) -> None:
     await halted(lab)
     simulator.troubles.add(Trouble(TroubleKind.LOSE_SNAPSHOT, name="cp"))
-    await lab.snapshot()
+    opened = asyncio.Event()
+    deleted = asyncio.create_task(first(lab, volume_snapshots(lab), deleting, opened))
     path = snapshots(lab.namespace, "virtualmachinesnapshots", "cp-snap")
+    promised = asyncio.create_task(first(lab, snapshots(lab.namespace), ready_to_use))
+    await opened.wait()
+    await lab.snapshot("cp")
+    assert await promised < await deleted
+    await lab.snapshot("wk")
     lost = await lab.api.until(path, lambda one: one if one and (one.get("status") or {}).get("error") else None)
     assert (lost["status"]["phase"], lost["status"]["readyToUse"]) == ("Succeeded", False)
     assert "missing" in lost["status"]["error"]["message"]
     left = [one["metadata"]["labels"] for one in await lab.api.items(volume_snapshots(lab))]
     assert [labels["snapshot.kubevirt.io/source-vm-name"] for labels in left] == ["wk"]
+
+
+async def test_a_snapshot_that_is_taken_can_fail_before_it_is_ready(lab: Lab, simulator: Simulator) -> None:
+    await halted(lab)
+    snapshotting = asyncio.create_task(lab.snapshot("cp"))
+    taken = await changed(lab, lambda status: "creationTime" in status)
+    trouble = simulator.troubles.add(Trouble(TroubleKind.FAIL_SNAPSHOT))
+    failed = await changed(lab, lambda status: "error" in status)
+    assert (failed["creationTime"], failed["readyToUse"]) == (taken["creationTime"], False)
+    simulator.troubles.remove(trouble)
+    assert "error" not in await changed(lab, lambda status: bool(status.get("readyToUse")))
+    await snapshotting
+
+
+async def changed(lab: Lab, check: Callable[[Obj], bool]) -> Obj:
+    """The status of the VolumeSnapshot once it is so."""
+    async with asyncio.timeout(20):
+        async for _, one in lab.api.events(volume_snapshots(lab)):
+            status: Obj = one.get("status") or {}
+            if check(status):
+                return status
+    raise AssertionError("the watch ended")
 
 
 async def test_a_golden_snapshot_can_be_lost_later(lab: Lab, simulator: Simulator) -> None:

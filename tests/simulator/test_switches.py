@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from simulator.__main__ import arguments
+from simulator.api import faults
 from simulator.api.faults import Fault, FaultKind
 from simulator.app import Simulator
 from simulator.controllers.command import arguments as of_controllers
 from simulator.switches import parse
-from simulator.troubles import Part, Trouble, TroubleKind, Troubles, Victim, of, victim
+from simulator.troubles import COMMON, OPTIONS, Part, Trouble, TroubleKind, Troubles, Victim, of, victim
 from tests.simulator.http_api import Api, Obj
 from tests.simulator.lab import Lab, core
 from tests.simulator.test_controllers_apart import process
@@ -200,3 +202,12 @@ def test_controllers_take_only_faults_of_their_world(line: str, said: str, capsy
     with pytest.raises(SystemExit):
         of_controllers(["--kubeconfig", __file__, "--fault", line])
     assert said in capsys.readouterr().err
+
+
+def test_the_page_about_the_simulator_names_every_fault_and_option() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "simulator.md").read_text()
+    rows = set(re.findall(r"^\| `([a-z-]+)` \|", page, re.MULTILINE))
+    assert rows == {*FaultKind, *TroubleKind}
+    options = {*faults.OPTIONS, *COMMON, *(one for own in OPTIONS.values() for one in own)}
+    assert {one for one in options if f"`{one.replace('_', '-')}`" not in page} == set()
+    assert {part for part in Part if f"`{part}`" not in page} == set()
