@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -63,6 +64,21 @@ class Runs:
         }
         answer = await self._json("POST", "/flow_runs/filter", json=query)
         return list(answer)
+
+    async def scheduled(self, deployment: str, *, timeout: float = 90.0) -> datetime:
+        """When the deployment runs next by its schedule. Prefect's scheduler looks once a minute for what is new.
+
+        Raises RunFailed if nothing is scheduled within `timeout` seconds.
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                while True:
+                    coming = [run for run in await self.of_deployment(deployment) if run["auto_scheduled"]]
+                    if coming:
+                        return min(datetime.fromisoformat(run["expected_start_time"]) for run in coming)
+                    await asyncio.sleep(0.5)
+        except TimeoutError:
+            raise RunFailed(f"Prefect scheduled no run of {deployment} within {timeout:g} s") from None
 
     async def _json(self, method: str, path: str, **options: Any) -> Any:
         for attempt in range(5):

@@ -45,6 +45,12 @@ class Story:
         for session, damage in zip(SESSIONS, holders, strict=True):
             await self._session_gives_it_back(session, damage)
         await self._every_cluster_is_available()
+        await self._maintenance_is_scheduled()
+
+    async def _maintenance_is_scheduled(self) -> None:
+        with self.screen.step("pool-maintenance is scheduled"):
+            coming = await self.runs.scheduled("pool-maintenance")
+        self.screen.note(f"next at {coming:%H:%M:%S} UTC, and every five minutes")
 
     async def _make_the_pool(self) -> None:
         size = self.settings.size
@@ -62,6 +68,9 @@ class Story:
             snapshots = await self.kube.list(VM_SNAPSHOTS)
             usable = [one for one in snapshots if one.get("status", {}).get("readyToUse")]
             self._expect(len(usable) == 2 * size, f"{len(usable)} of {2 * size} golden snapshots are ready to use")
+            for number in range(1, size + 1):
+                # Maintenance, on its schedule, may have come first with one of them.
+                await self._phase(f"{self.settings.cluster_prefix}{number}", ClusterPhase.AVAILABLE)
         await self._every_cluster_is_available()
 
     async def _session_breaks_its_cluster(self, session: str) -> Damage:

@@ -10,7 +10,7 @@ from prefect.states import Completed
 from pydantic import Field
 
 from flows.clusters import OneCluster
-from flows.operations import attempt
+from flows.operations import attempt, unless_others_do
 from flows.retries import EFFECT
 from flows.runtime import connected
 from pool import reset
@@ -43,8 +43,10 @@ async def reset_cluster(
         force: Take a locked cluster from its session. The session is told and ended.
         if_waiting: Do nothing if the cluster does not wait for a reset any more: another run reset it.
     """
-    if if_waiting and not await waits(cluster_id):
-        return Completed(message=f"{cluster_id} does not wait for a reset any more")
+    if if_waiting:
+        ours = await waits(cluster_id) and await unless_others_do(restore_cluster, cluster_id)
+        done = "is available, restored" if ours else "does not wait for this reset any more: another run came first"
+        return Completed(message=f"{cluster_id} {done}")
     generation = await restore_cluster(cluster_id, session_id=session_id, force=force)
     whose = f"{session_id}'s again" if session_id else "available"
     return Completed(message=f"{cluster_id} is {whose}, restored from golden generation {generation}")

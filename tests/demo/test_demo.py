@@ -24,6 +24,7 @@ STEPS = (
     "assign-session bob",
     "release-session alice; reset-cluster cluster",
     "release-session bob; reset-cluster cluster",
+    "pool-maintenance is scheduled",
 )
 
 
