@@ -7,10 +7,13 @@ seconds whether a step is done; all delays scaled like the simulator's.
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -31,33 +34,64 @@ from pool.kubevirt.restores import finished
 from pool.models import Golden
 from pool.settings import Settings
 from pool.together import together
-from simulator.app import Simulator
 from simulator.delays import Delays
 
 TICK = 10.0
 """Seconds between two looks of the plain way, before scaling."""
 
 
+@dataclass(frozen=True)
+class Crowd:
+    """So many clusters, reset at once so many at a time, in a world whose delays are divided by `speed`.
+
+    The more at once, the slower the world: what is to be seen is the pool, not a busy machine playing the guests.
+    """
+
+    speed: float
+    counts: tuple[int, ...]
+    plain: bool
+
+
+CROWDS = (Crowd(5.0, (1,), plain=True), Crowd(2.0, (10,), plain=True), Crowd(1.0, (50,), plain=False))
+QUICK = (Crowd(50.0, (1,), plain=True),)
+
+
 async def measure(*, quick: bool) -> Table:
     """Time of resets at once: the pool's, the plain way's, and the sum of the delays on the critical path."""
-    speed, crowds, plain_most = (50.0, (1,), 1) if quick else (5.0, (1, 10, 50), 10)
-    table = Table(title=f"reset-cluster's core, simulated delays divided by {speed:g}")
-    for column in ("at once", "critical path", "pool", "ratio", "calls each", "plain way", "plain / pool"):
+    table = Table(title="reset-cluster's core")
+    titles = (
+        "at once",
+        "delays divided by",
+        "critical path",
+        "pool",
+        "ratio",
+        "calls each",
+        "plain way",
+        "plain / pool",
+    )
+    for column in titles:
         table.add_column(column, justify="right")
-    path = critical_path(Delays().scaled(speed))
-    async with clusters_of(max(crowds), speed) as (kube, watching, settings, made):
-        for count in crowds:
-            some = list(made.items())[:count]
-            kube.calls = 0
-            seconds = await _timed(lambda one: _pool_way(kube, watching, settings, *one), some)
-            each = kube.calls / count
-            shown = plain = "-"
-            if count <= plain_most:
-                by_hand = await _timed(lambda one: _plain_way(kube, *one, TICK / speed), some)
-                plain, shown = f"{by_hand:.2f} s", f"{by_hand / seconds:.2f}"
-            row = (f"{path:.2f} s", f"{seconds:.2f} s", f"{seconds / path:.2f}", f"{each:.0f}", plain, shown)
-            table.add_row(str(count), *row)
+    for crowd in QUICK if quick else CROWDS:
+        async with clusters_of(max(crowd.counts), crowd.speed) as (kube, watching, settings, made):
+            for count in crowd.counts:
+                some = list(made.items())[:count]
+                table.add_row(*await _row(kube, watching, settings, some, crowd))
     return table
+
+
+async def _row(
+    kube: CountingKube, watching: Watching, settings: Settings, some: list[tuple[Cluster, Golden]], crowd: Crowd
+) -> tuple[str, ...]:
+    path = critical_path(Delays().scaled(crowd.speed))
+    kube.calls = 0
+    seconds = await _timed(lambda one: _pool_way(kube, watching, settings, *one), some)
+    each = kube.calls / len(some)
+    shown = plain = "-"
+    if crowd.plain:
+        by_hand = await _timed(lambda one: _plain_way(kube, *one, TICK / crowd.speed), some)
+        plain, shown = f"{by_hand:.2f} s", f"{by_hand / seconds:.2f}"
+    ratio = f"{seconds / path:.2f}"
+    return f"{len(some)}", f"{crowd.speed:g}", f"{path:.2f} s", f"{seconds:.2f} s", ratio, f"{each:.0f}", plain, shown
 
 
 def critical_path(delays: Delays) -> float:
@@ -80,17 +114,29 @@ class CountingKube(Kube):
 async def clusters_of(
     count: int, speed: float
 ) -> AsyncIterator[tuple[CountingKube, Watching, Settings, dict[Cluster, Golden]]]:
-    """`count` clusters with their golden generation, made at full speed and then slowed down."""
-    with tempfile.TemporaryDirectory() as folder:
-        async with Simulator(speed=speed, kubeconfig=Path(folder) / "kubeconfig") as simulator:
-            settings = Settings(kubeconfig=simulator.kubeconfig_path)
-            async with CountingKube.connect(settings.kubeconfig) as kube, Watching(kube) as watching:
-                assert isinstance(kube, CountingKube)
-                await namespaces.ensure_templates_namespace(kube, settings)
-                await namespaces.ensure_golden_image(kube, watching, settings)
-                clusters = [Cluster(f"cluster{number}", f"cluster{number}") for number in range(1, count + 1)]
-                taken = await together(_make(kube, watching, one, settings) for one in clusters)
-                yield kube, watching, settings, dict(zip(clusters, taken, strict=True))
+    """`count` clusters with their golden generation, in a simulator that is a process of its own."""
+    with tempfile.TemporaryDirectory() as folder, simulator(Path(folder) / "kubeconfig", speed) as kubeconfig:
+        settings = Settings(kubeconfig=kubeconfig)
+        async with CountingKube.connect(kubeconfig) as kube, Watching(kube) as watching:
+            assert isinstance(kube, CountingKube)
+            await namespaces.ensure_templates_namespace(kube, settings)
+            await namespaces.ensure_golden_image(kube, watching, settings)
+            clusters = [Cluster(f"cluster{number}", f"cluster{number}") for number in range(1, count + 1)]
+            taken = await together(_make(kube, watching, one, settings) for one in clusters)
+            yield kube, watching, settings, dict(zip(clusters, taken, strict=True))
+
+
+@contextmanager
+def simulator(kubeconfig: Path, speed: float) -> Iterator[Path]:
+    """A simulator with controllers and guests as `python -m simulator` starts it, until it answers."""
+    command = [sys.executable, "-m", "simulator", "--kubeconfig", str(kubeconfig), "--speed", f"{speed:g}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        try:
+            yield kubeconfig
+        finally:
+            process.terminate()
 
 
 async def _make(kube: Kube, watching: Watching, cluster: Cluster, settings: Settings) -> Golden:
