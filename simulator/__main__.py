@@ -75,7 +75,7 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--verbose", action="store_true", help="log what the controllers do")
     options = parser.parse_args(given)
     if options.no_controllers and (idle := [one.kind for one in options.fault if isinstance(one, Trouble)]):
-        parser.error(f"--fault {idle[0]} is the controllers' to play, and --no-controllers leaves them out")
+        parser.error(f"{idle[0]} is the controllers' to play, and --no-controllers leaves them out")
     return options
 
 

@@ -36,7 +36,7 @@ class Simulator:
     `port` 0 takes a free one; `speed` divides all delays (`delays`, the standard table unless given);
     `kubeconfig` is written when the server answers; `faults` hit requests over HTTP (more by `faults.add`) or the world
     that the controllers play (more by `troubles.add`), with `fault_admin` also by POST to /simulator/faults; `seed`
-    makes what chance decides about them repeatable.
+    makes what chance decides about them repeatable. Raises ValueError for a fault of the world without controllers.
     With `data_dir` the objects, the admin's token and the authority are kept there, and there again after a kill.
     An async context manager. `url`, `kubeconfig_path`, `api` and `client` (as the admin) are there within.
     """
@@ -68,7 +68,7 @@ class Simulator:
         self._listener = Listener(self.api, self._identity.context)
         self.faults = Faults(self.api.store, seed, self._listener.refuse_for)
         self.troubles = Troubles(seed=seed)
-        switches = Switches(self.faults, self.troubles)
+        switches = Switches(self.faults, self.troubles, played=controllers)
         switches.add_all(faults)
         self.api.middlewares.append(self.faults)
         if fault_admin:

@@ -31,24 +31,28 @@ def parse(text: str) -> Fault | Trouble:
 
 
 class Switches:
-    """What is switched on, in the order of switching."""
+    """What is switched on, in the order of switching. `played`: whether there are controllers for a world to fail."""
 
-    def __init__(self, of_api: Faults, of_world: Troubles) -> None:
+    def __init__(self, of_api: Faults, of_world: Troubles, *, played: bool) -> None:
         self._api = of_api
         self._world = of_world
+        self._played = played
 
     def add(self, fault: Fault | Trouble) -> None:
-        if isinstance(fault, Trouble):
-            self._world.add(fault)
-        else:
+        """Raises ValueError for a fault of the world where there is none."""
+        if not isinstance(fault, Trouble):
             self._api.add(fault)
+        elif not self._played:
+            raise ValueError(f"{fault.kind} is the controllers' to play, and they are left out here")
+        else:
+            self._world.add(fault)
 
     def add_all(self, given: Iterable[Fault | Trouble]) -> None:
         for fault in given:
             self.add(fault)
 
     def switch_on(self, given: Obj) -> None:
-        """Add what JSON describes. Raises ValueError."""
+        """Add what JSON describes. Raises ValueError for what there is not, or not here."""
         self.add(of(given))
 
     def switch_off(self, number: int) -> None:

@@ -187,11 +187,7 @@ class VirtHandler(Controller):
 
     def _agent(self, vmi: Obj) -> list[Obj]:
         """The agent's condition, of a guest that boots."""
-        return [] if self._hung(vmi) else connected(vmi)
-
-    def _hung(self, vmi: Obj) -> bool:
-        """Whether nothing runs in the domain."""
-        return self.context.troubles.of(TroubleKind.HANG_BOOT, victim(vmi)) is not None
+        return [] if self._domains[vmi["metadata"]["uid"]].machine.hangs else connected(vmi)
 
     async def _hear(self, vmi: Obj) -> None:
         """The agent of a guest that goes on after all says that it is there."""
@@ -222,7 +218,7 @@ class VirtHandler(Controller):
         if domain.stopping_since is None:
             domain.stopping_since = clock
         grace = grace_of(vmi)
-        clean = grace > 0 and self.delays.shutdown * self.delays.speed <= grace and not self._hung(vmi)
+        clean = grace > 0 and self.delays.shutdown * self.delays.speed <= grace and not domain.machine.hangs
         if grace <= 0:
             delay, phase = self.delays.kill, "Succeeded"
         elif clean:

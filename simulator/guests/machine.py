@@ -50,6 +50,7 @@ class Machine:
         self._neighbours = neighbours
         self._console = console
         self._troubles = troubles
+        self._hangs = troubles.of(TroubleKind.HANG_BOOT, self.as_victim) is not None
         self._task: asyncio.Task[None] | None = None
 
     def power_on(self) -> None:
@@ -85,6 +86,11 @@ class Machine:
         self._console(wrong, text)
 
     @property
+    def hangs(self) -> bool:
+        """Whether this boot, when the power came on, got stuck and still is: nothing runs."""
+        return self._hangs and self._troubles.of(TroubleKind.HANG_BOOT, self.as_victim) is not None
+
+    @property
     def as_victim(self) -> Victim:
         """This boot, for what may go wrong with it."""
         return Victim(self.hardware.uid, self.hardware.namespace, (self.hardware.name,))
@@ -103,7 +109,9 @@ class Machine:
             self._console(True, "kernel panic: the simulated guest broke, see the simulator's log")
 
     async def _boot(self) -> None:
-        await self._troubles.wait(TroubleKind.HANG_BOOT, self.as_victim, begun=False)
+        if self._hangs:
+            await self._troubles.wait(TroubleKind.HANG_BOOT, self.as_victim, begun=False)
+            self._hangs = False
         if not self.disk.bootable:
             self.say("No bootable device.", wrong=True)
             return

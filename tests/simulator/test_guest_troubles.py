@@ -91,6 +91,20 @@ async def test_a_hung_guest_does_not_hear_that_it_is_to_stop_and_is_cut_off(lab:
     assert (await ended)["status"]["phase"] == "Failed"
 
 
+async def test_a_guest_that_has_booted_does_not_hang_but_its_next_boot_does(lab: Lab, simulator: Simulator) -> None:
+    await lab.create()
+    async with lab.guest() as guest:
+        await guest.ready()
+        trouble = simulator.troubles.add(Trouble(TroubleKind.HANG_BOOT, name="cp", count=1))
+        path = kubevirt(lab.namespace, VMIS, "cp")
+        ended = asyncio.create_task(lab.api.until(path, lambda vmi: vmi if vmi and final(vmi) else None))
+        await lab.power("cp", "restart")
+        assert (await ended)["status"]["phase"] == "Succeeded"
+        await lab.api.until(path, lambda vmi: vmi and vmi["status"].get("phase") == "Running")
+        await unreachable(guest)
+        assert len(trouble.struck) == 1
+
+
 async def test_an_unhealthy_api_server_answers_and_is_not_ready(lab: Lab, simulator: Simulator) -> None:
     trouble = simulator.troubles.add(Trouble(TroubleKind.UNHEALTHY_GUEST, name="cp", part=Part.APISERVER))
     await lab.create()
@@ -149,6 +163,11 @@ async def test_a_stuck_vm_stays_though_it_was_told_to_stop_until_it_is_mended(
     pod = (await lab.api.items(core(lab.namespace, "pods")))[0]
     assert pod["metadata"]["deletionTimestamp"]
     assert pod["status"]["phase"] == "Running"
+    # Nor when the pod is taken away from under it.
+    await lab.api.delete(core(lab.namespace, "pods", f"{pod['metadata']['name']}?gracePeriodSeconds=0"))
+    instance = kubevirt(lab.namespace, VMIS, "cp")
+    await lab.api.until(instance, lambda vmi: conditions(vmi).get("Ready") == "False")
+    assert (await lab.api.get(instance))["status"]["phase"] == "Running"
     simulator.troubles.remove(trouble)
-    await lab.api.until(kubevirt(lab.namespace, VMIS, "cp"), lambda vmi: vmi is None)
+    await lab.api.until(instance, lambda vmi: vmi is None)
     assert await lab.api.items(core(lab.namespace, "pods")) == []

@@ -124,10 +124,7 @@ GIVEN: list[dict[str, Any]] = [
 
 async def test_endpoint_switches_every_kind_on_and_each_off_again(tmp_path: Path) -> None:
     path = tmp_path / "kubeconfig"
-    async with (
-        Simulator(controllers=False, kubeconfig=path, fault_admin=True) as simulator,
-        Api.connect(path) as api,
-    ):
+    async with Simulator(kubeconfig=path, fault_admin=True) as simulator, Api.connect(path) as api:
         for given in GIVEN:
             await api.create(PAGE, given)
         shown = (await api.get(PAGE))["faults"]
@@ -149,6 +146,16 @@ async def test_endpoint_switches_every_kind_on_and_each_off_again(tmp_path: Path
             400,
             "there is no option colour of hang-boot; there are namespace, name, probability, count",
         )
+
+
+async def test_where_no_world_is_played_none_can_fail(tmp_path: Path) -> None:
+    path = tmp_path / "kubeconfig"
+    said = "hang-boot is the controllers' to play, and they are left out here"
+    with pytest.raises(ValueError, match=said):
+        Simulator(controllers=False, faults=[Trouble(TroubleKind.HANG_BOOT)])
+    async with Simulator(controllers=False, kubeconfig=path, fault_admin=True), Api.connect(path) as api:
+        code, answer = await api.call("POST", PAGE, {"kind": "hang-boot"})
+        assert (code, answer["message"]) == (400, said)
 
 
 async def test_a_fault_by_flag_is_there_from_the_start_and_taken_away_at_the_endpoint(tmp_path: Path) -> None:
