@@ -167,6 +167,11 @@ async def test_a_stuck_vm_stays_though_it_was_told_to_stop_until_it_is_mended(
     await lab.api.delete(core(lab.namespace, "pods", f"{pod['metadata']['name']}?gracePeriodSeconds=0"))
     instance = kubevirt(lab.namespace, VMIS, "cp")
     await lab.api.until(instance, lambda vmi: conditions(vmi).get("Ready") == "False")
+    # Time enough for another VM to start and to stop.
+    await lab.power("wk", "start")
+    await lab.running("wk")
+    await lab.power("wk", "stop", {"gracePeriod": grace})
+    await lab.api.until(kubevirt(lab.namespace, VMIS, "wk"), lambda vmi: vmi is None)
     assert (await lab.api.get(instance))["status"]["phase"] == "Running"
     simulator.troubles.remove(trouble)
     await lab.api.until(instance, lambda vmi: vmi is None)
