@@ -7,7 +7,6 @@ import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from simulator.api.errors import ApiError
 from simulator.delays import Delays
 from simulator.guests import cloudinit, first_boot, kubeadm, network
 from simulator.guests.control_plane import ControlPlane
@@ -15,6 +14,7 @@ from simulator.guests.disk import Disk
 from simulator.guests.first_boot import Script
 from simulator.guests.hardware import Hardware
 from simulator.guests.joining import find_control_plane, join
+from simulator.guests.keeping import keep
 from simulator.guests.kubeadm import Refused
 from simulator.guests.kubelet import Kubelet
 from simulator.guests.neighbours import Neighbours
@@ -272,28 +272,5 @@ class Machine:
         return serving if serving.authority.spki_hash == self.disk.machine["ca-hash"] else None
 
     async def _keep(self, kubelet: Kubelet, reach: Callable[[], ControlPlane | None]) -> None:
-        """Run the kubelet whenever it works and its API server can be reached."""
-        broken = TroubleKind.UNHEALTHY_GUEST, self.as_victim, Part.KUBELET
-        while True:
-            await self._troubles.wait(*broken, begun=False)
-            serving = await self._neighbours.changed.until(reach, at_least_every=self._delays.retry)
-            session = asyncio.create_task(kubelet.run(serving.client))
-            closed = asyncio.create_task(serving.closed.wait())
-            breaks = asyncio.create_task(self._troubles.wait(*broken, begun=True))
-            try:
-                await asyncio.wait([session, closed, breaks], return_when=asyncio.FIRST_COMPLETED)
-                fault = session.exception() if session.done() else None
-            finally:
-                for task in (session, closed, breaks):
-                    task.cancel()
-            if fault is not None and not _by_the_api(fault):
-                raise fault
-            if not serving.closed.is_set():
-                await asyncio.sleep(self._delays.retry)
-
-
-def _by_the_api(fault: BaseException) -> bool:
-    """Whether a kubelet stopped for nothing but answers of its API server."""
-    if isinstance(fault, BaseExceptionGroup):
-        return all(_by_the_api(one) for one in fault.exceptions)
-    return isinstance(fault, ApiError)
+        world = self._neighbours.changed, self._troubles, self.as_victim
+        await keep(kubelet, reach, *world, retry=self._delays.retry)
