@@ -11,7 +11,7 @@ from pydantic import Field
 
 from flows.clusters import ClusterIds, at_most, existing
 from flows.operations import attempt, unless_others_do
-from flows.reset import evidence_of, restore_to
+from flows.reset import restore_to
 from flows.retries import EFFECT
 from flows.runtime import connected, utcnow
 from pool import golden
@@ -112,7 +112,7 @@ async def renew(operation: OperationHandle, cluster: Cluster) -> None:
     attestation = await restore_to(operation, cluster, taken)
     await operation.record_golden(taken, f"generation {generation}, proved by a reset")
     await drop_old(cluster, taken)
-    await operation.finish(attested=evidence_of(attestation), reason=f"refreshed to golden generation {generation}")
+    await operation.finish(attested=attestation.evidence, reason=f"refreshed to golden generation {generation}")
 
 
 @task(**EFFECT, task_run_name="drop-old-{cluster.id}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar, cast
@@ -13,17 +12,8 @@ from prefect.artifacts import acreate_markdown_artifact
 from flows.dispatch import start_rebuild
 from flows.retries import EFFECT
 from flows.runtime import Connection, connected
-from pool import diagnostics
-from pool.errors import (
-    IllegalTransition,
-    InvalidInput,
-    NotHolder,
-    OperationInProgress,
-    PoolError,
-    StaleOperation,
-    UnknownCluster,
-    is_transient,
-)
+from pool import attempts, diagnostics
+from pool.errors import IllegalTransition, OperationInProgress, PoolError
 from pool.kubevirt.cluster import Cluster
 from pool.lifecycle import ClusterPhase
 from pool.models import OperationKind
@@ -31,9 +21,6 @@ from pool.planner import to_rebuild
 from pool.state import OperationHandle
 
 T = TypeVar("T")
-
-REFUSALS = (IllegalTransition, InvalidInput, NotHolder, OperationInProgress, StaleOperation, UnknownCluster)
-"""Errors that say this run must not touch the cluster: trying again would only ask the same."""
 
 
 async def attempt(
@@ -45,37 +32,24 @@ async def attempt(
     session_id: str | None = None,
     force: bool = False,
 ) -> T:
-    """Claim the cluster and do `work`; when it fails, do it again until its attempts are used up.
+    """Claim the cluster and do `work`, as often as is allowed (pool.attempts).
 
-    Each attempt has a run ID of its own, so that it trusts nothing a failed one left half done. After the last one
-    the cluster is in `error`, and what is known of it is kept as an artifact. `session_id` asks for a reset in place.
-    Raises what `work` or the claim raises.
+    When the last attempt has failed, what is known of the cluster is kept as an artifact, and its rebuild is started
+    if that is due. Raises what `work` or the claim raises.
     """
-    count = 0
-    failed: PoolError | None = None
-    while True:
-        count += 1
-        run_id = str(runtime.flow_run.id) if count == 1 else f"{runtime.flow_run.id}.{count}"
-        try:
-            claim = pool.state.operation(cluster_id, kind, run_id, session_id=session_id, force=force and count == 1)
-            async with claim as operation:
-                return await work(operation)
-        except REFUSALS as refusal:
-            # Force was for what was found at first; and why another attempt is refused matters less than what failed.
-            raise (failed or refusal) from refusal.__cause__
-        except PoolError as error:
-            failed = error
-            now = await pool.state.cluster(cluster_id)
-            if now.phase is ClusterPhase.ERROR:
-                cluster = Cluster(cluster_id, now.spec.namespace)
-                await cast(Any, keep_diagnostics)(cluster, str(error), return_state=True)
-                await cast(Any, rebuild_if_due)(cluster_id, return_state=True)
-                raise
-            if count >= pool.settings.reset_attempts:
-                raise
-            get_run_logger().warning("%s of %s, attempt %d failed: %s; again", kind, cluster_id, count, error)
-            if is_transient(error):
-                await asyncio.sleep(pool.settings.operation_heartbeat)
+
+    async def failed(error: PoolError, over: bool) -> None:
+        if not over:
+            get_run_logger().warning("%s of %s failed: %s", kind, cluster_id, error)
+            return
+        cluster = Cluster(cluster_id, (await pool.state.cluster(cluster_id)).spec.namespace)
+        await cast(Any, keep_diagnostics)(cluster, str(error), return_state=True)
+        await cast(Any, rebuild_if_due)(cluster_id, return_state=True)
+
+    run_id = str(runtime.flow_run.id)
+    return await attempts.attempt(
+        pool.state, cluster_id, kind, run_id, work, session_id=session_id, force=force, failed=failed
+    )
 
 
 async def unless_others_do(work: Callable[[str], Awaitable[Any]], cluster_id: str) -> bool:

@@ -18,7 +18,7 @@ from pool.errors import SnapshotMissing
 from pool.guest.canary import plant_canary
 from pool.kubevirt.cluster import Cluster
 from pool.lifecycle import ClusterPhase
-from pool.models import ConditionType, Golden, OperationKind, SessionId
+from pool.models import Golden, OperationKind, SessionId
 from pool.reset import Attestation
 from pool.state import OperationHandle
 
@@ -81,7 +81,7 @@ async def restore(operation: OperationHandle, cluster: Cluster) -> int:
             cure="run create-golden-snapshots, or rebuild-cluster",
         )
     attestation = await restore_to(operation, cluster, golden)
-    await operation.finish(attested=evidence_of(attestation), reason="restored and attested healthy")
+    await operation.finish(attested=attestation.evidence, reason="restored and attested healthy")
     return golden.generation
 
 
@@ -157,15 +157,3 @@ async def clean_up(cluster: Cluster, epoch: int) -> None:
         await plant_canary(pool.kube, cluster, epoch)
     for leftover in leftovers:
         get_run_logger().warning("removed what an aborted restore had left: %s", leftover)
-
-
-def evidence_of(attestation: Attestation) -> dict[ConditionType, str]:
-    """What was proved, in words, by condition."""
-    disks = ", ".join(f"{vm} on {disk}" for vm, disk in attestation.disks.items())
-    snapshots = ", ".join(f"{vm} from {uid}" for vm, uid in attestation.snapshots.items())
-    nodes = ", ".join(f"{node.name} renewed {node.renewed:%H:%M:%S}" for node in attestation.nodes)
-    return {
-        ConditionType.VMS_READY: disks,
-        ConditionType.GOLDEN_READY: f"generation {attestation.generation}: {snapshots}",
-        ConditionType.GUEST_HEALTHY: nodes,
-    }

@@ -22,7 +22,7 @@ from pool.kubevirt.cluster import Cluster, Machine, Role
 from pool.kubevirt.machines import kill, start, wait_running, wait_stopped, wait_unlocked
 from pool.kubevirt.snapshots import REMAKE, verify
 from pool.kubevirt.volumes import Leftover, sweep
-from pool.models import Golden, GoldenSnapshot
+from pool.models import ConditionType, Golden, GoldenSnapshot
 from pool.settings import Settings
 from pool.together import together
 
@@ -43,6 +43,18 @@ class Attestation:
         disks = {f"disk of {vm}": f"{disk}, from snapshot {self.snapshots[vm]}" for vm, disk in self.disks.items()}
         nodes = {f"node {one.name}": f"Ready, lease renewed {one.renewed:%H:%M:%S}" for one in self.nodes}
         return {"golden generation": str(self.generation)} | disks | nodes | {"canaries": "none"}
+
+    @property
+    def evidence(self) -> dict[ConditionType, str]:
+        """What was proved, in words, by condition."""
+        disks = ", ".join(f"{vm} on {disk}" for vm, disk in self.disks.items())
+        snapshots = ", ".join(f"{vm} from {uid}" for vm, uid in self.snapshots.items())
+        nodes = ", ".join(f"{node.name} renewed {node.renewed:%H:%M:%S}" for node in self.nodes)
+        return {
+            ConditionType.VMS_READY: disks,
+            ConditionType.GOLDEN_READY: f"generation {self.generation}: {snapshots}",
+            ConditionType.GUEST_HEALTHY: nodes,
+        }
 
 
 async def prepare(

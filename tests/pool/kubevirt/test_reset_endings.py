@@ -1,0 +1,227 @@
+"""Resets under faults of the world, followed to their end: `available`, or `error` with the cause in one line.
+
+| fault                                    | befalls one attempt | every attempt: error, because             |
+|------------------------------------------|---------------------|--------------------------------------------|
+| a restored claim never binds             | available           | WaitTimeout naming the restore             |
+| a restore fails and blocks the next      | available           | RestoreFailed with KubeVirt's words        |
+| the snapshot is lost after its success   |                     | SnapshotNotReady or SnapshotFailed         |
+| a VM does not stop                       |                     | WaitTimeout naming the VM                  |
+| a boot hangs                             | available           | GuestUnhealthy                             |
+| a guest Ready from golden time only      | available           | GuestUnhealthy naming the node             |
+| a guest API that is never ready          | available           | GuestUnhealthy                             |
+| no room for a second disk                |                     | RestoreFailed naming the quota             |
+
+And never `available` by mistake; when the fault is taken away, an operator's reset makes the cluster available, with
+as many disks, snapshots and restores as before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from pool import attempts
+from pool.crds import definitions
+from pool.errors import PoolError
+from pool.guest.canary import plant_canary
+from pool.kube.client import Object
+from pool.kube.resources import CRDS, NAMESPACES, RESOURCE_QUOTAS
+from pool.kubevirt import restores
+from pool.lifecycle import ClusterPhase
+from pool.models import Golden, OperationKind, PooledCluster
+from pool.settings import Settings
+from pool.state import OperationHandle, PoolState
+from simulator.troubles import Part, Trouble, TroubleKind
+from tests.pool.kubevirt.conftest import Bench, now
+
+SHORT = 1.5
+"""Seconds until a step that cannot succeed is given up; the simulator's own delays are a thousand times shorter."""
+
+
+@dataclass
+class Pool:
+    """A cluster that a session has used and given back, and how it is reset."""
+
+    bench: Bench
+    state: PoolState
+    golden: Golden
+    runs: int = 0
+
+    async def cluster(self) -> PooledCluster:
+        return await self.state.cluster("cluster1")
+
+    async def reset(self, **impatient: float) -> PooledCluster:
+        """A run of the reset with all its attempts; returns the cluster as it is then."""
+        self.runs += 1
+        settings = self.bench.settings.model_copy(update=impatient)
+
+        async def work(operation: OperationHandle) -> None:
+            bench = self.bench
+            attestation = await attempts_of(bench, self.golden, settings, operation.run_id)
+            await plant_canary(bench.kube, bench.cluster, operation.epoch)
+            await operation.finish(attested=attestation.evidence)
+
+        async def failed(_error: PoolError, _over: bool) -> None:
+            """Nothing more is to be done about it here."""
+
+        with suppress(PoolError):
+            await attempts.attempt(self.state, "cluster1", OperationKind.RESET, f"run-{self.runs}", work, failed=failed)
+        return await self.cluster()
+
+
+async def attempts_of(bench: Bench, golden: Golden, settings: Settings, run_id: str) -> Any:
+    patient, bench.settings = bench.settings, settings
+    try:
+        return await bench.reset(golden, run_id)
+    finally:
+        bench.settings = patient
+
+
+@pytest.fixture
+async def pool(bench: Bench) -> Pool:
+    await bench.kube.create(NAMESPACES, NAMESPACES.manifest(bench.settings.namespace))
+    for crd in definitions():
+        await bench.kube.create(CRDS, crd)
+        name = crd["metadata"]["name"]
+        await bench.watching.until(CRDS, name, None, _established, timeout=10, what="CRD served")
+    await bench.bootstrap()
+    taken = await bench.take_golden()
+    await plant_canary(bench.kube, bench.cluster, 0)
+    state = PoolState(bench.kube, bench.settings, now=now, watching=bench.watching)
+    await state.ensure_cluster("cluster1", "cluster1")
+    opened = Pool(bench, state, taken)
+    async with state.operation("cluster1", OperationKind.GOLDEN, "golden-run") as operation:
+        await operation.record_golden(taken, "both ready")
+        attestation = {"VMsReady": "both run", "GoldenReady": "taken", "GuestHealthy": "both Ready"}
+        await operation.finish(attested=attestation)  # type: ignore[arg-type]
+    await state.assign("alice")
+    await plant_canary(bench.kube, bench.cluster, 1)
+    await bench.damage()
+    await state.release("alice")
+    return opened
+
+
+def _established(obj: Object | None) -> bool | None:
+    conditions = ((obj or {}).get("status") or {}).get("conditions") or []
+    return True if any(c["type"] == "Established" and c["status"] == "True" for c in conditions) else None
+
+
+def trouble(kind: str, **options: Any) -> Callable[[], Trouble]:
+    return lambda: Trouble(TroubleKind(kind), namespace="cluster1", **options)
+
+
+ENDLESS: dict[str, tuple[Callable[[], Trouble], dict[str, float], str, str]] = {
+    "a claim that never binds": (
+        trouble("pending-pvc", name="wk-cluster1"),
+        {"restore_timeout": SHORT},
+        "WaitTimeout",
+        "wk-reset-",
+    ),
+    "a restore that fails": (
+        trouble("fail-restore", name="wk-cluster1", message="no such backend"),
+        {},
+        "RestoreFailed",
+        "no such backend",
+    ),
+    "a lost snapshot": (trouble("lose-snapshot", name="wk-cluster1"), {}, "Snapshot", "wk-snap"),
+    "a VM that does not stop": (
+        trouble("stuck-stop", name="cp-cluster1"),
+        {"stop_timeout": SHORT},
+        "WaitTimeout",
+        "cp-cluster1",
+    ),
+    "a boot that hangs": (trouble("hang-boot", name="cp-cluster1"), {"health_timeout": SHORT}, "GuestUnhealthy", ""),
+    "Ready from golden time": (
+        trouble("unhealthy-guest", name="wk-cluster1", part=Part.KUBELET),
+        {"health_timeout": SHORT},
+        "GuestUnhealthy",
+        "wk-cluster1",
+    ),
+    "a guest API that is not ready": (
+        trouble("unhealthy-guest", name="cp-cluster1", part=Part.APISERVER),
+        {"health_timeout": SHORT},
+        "GuestUnhealthy",
+        "",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ENDLESS)
+async def test_a_fault_that_does_not_end_puts_the_cluster_into_error_with_its_cause_in_a_line(
+    pool: Pool, case: str
+) -> None:
+    make, impatient, reason, named = ENDLESS[case]
+    before = await pool.bench.volumes()
+    begun = pool.bench.simulator.troubles.add(make())
+    after = await pool.reset(**impatient)
+    assert begun.struck, "the fault befell nobody"
+    assert after.phase is ClusterPhase.ERROR
+    failure = after.status.failure
+    assert failure is not None
+    assert failure.attempts == pool.bench.settings.reset_attempts
+    assert reason in failure.reason
+    assert named in failure.message
+    assert "\n" not in failure.message
+    assert after.status.operation is None
+    if case == "a lost snapshot":
+        return  # what is lost stays lost: it takes a rebuild
+
+    pool.bench.simulator.troubles.remove(begun)
+    assert (await pool.reset()).phase is ClusterPhase.AVAILABLE
+    assert await pool.bench.damaged() is None
+    assert await pool.bench.volumes() == before
+
+
+PASSING: dict[str, tuple[Callable[[], Trouble], dict[str, float]]] = {
+    "a claim that never binds": (trouble("pending-pvc", name="wk-cluster1", count=1), {"restore_timeout": SHORT}),
+    "a restore that fails": (trouble("fail-restore", name="wk-cluster1", count=1), {}),
+    "both restores fail": (trouble("fail-restore", count=2), {}),
+    "a boot that hangs": (trouble("hang-boot", name="wk-cluster1", count=1), {"health_timeout": SHORT}),
+    "Ready from golden time": (trouble("unhealthy-guest", name="wk-cluster1", count=1), {"health_timeout": SHORT}),
+    "a guest API that is not ready": (
+        trouble("unhealthy-guest", name="cp-cluster1", count=1, part=Part.APISERVER),
+        {"health_timeout": SHORT},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", PASSING)
+async def test_a_fault_of_one_attempt_is_mended_by_the_next(pool: Pool, case: str) -> None:
+    make, impatient = PASSING[case]
+    before = await pool.bench.volumes()
+    befallen = pool.bench.simulator.troubles.add(make())
+    after = await pool.reset(**impatient)
+    assert befallen.struck, "the fault befell nobody"
+    assert after.phase is ClusterPhase.AVAILABLE
+    assert after.status.failure is None
+    assert await pool.bench.damaged() is None
+    assert await pool.bench.volumes() == before
+
+
+async def test_a_quota_without_room_for_a_second_disk_ends_in_error_naming_it(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(restores, "PATIENCE", 0.3)
+    before = await pool.bench.volumes()
+    async with claims(pool.bench, 2):
+        after = await pool.reset()
+    assert after.phase is ClusterPhase.ERROR
+    assert after.status.failure is not None
+    assert after.status.failure.reason == "RestoreFailed"
+    assert "raise the namespace's ResourceQuota" in after.status.failure.message
+    assert (await pool.reset()).phase is ClusterPhase.AVAILABLE
+    assert await pool.bench.volumes() == before
+
+
+@asynccontextmanager
+async def claims(bench: Bench, count: int) -> AsyncIterator[None]:
+    """While entered, the namespace may have so many claims."""
+    for hard in (count, 8):
+        quota: Object = {"spec": {"hard": {"persistentvolumeclaims": str(hard)}}}
+        await bench.kube.patch(RESOURCE_QUOTAS, "cks-pool-disks", quota, "cluster1")
+        if hard == count:
+            yield
