@@ -133,8 +133,11 @@ def unhealthy(cluster: Cluster, actual: str) -> GuestUnhealthy:
 
 
 async def _node(watching: Watching, name: str, boot: Boot, timeout: float) -> NodeHealth:
+    old: list[str] = []
+
     def up(node: Object | None) -> str | None:
         boot_id = _boot_id(node)
+        old[:] = [boot_id] if _ready(node) and boot_id in (boot.earlier or ()) else []
         # With a known boot ID before it, a Ready that is still golden time's does not even begin to count.
         return boot_id if _ready(node) and boot_id not in (boot.earlier or ()) else None
 
@@ -147,7 +150,13 @@ async def _node(watching: Watching, name: str, boot: Boot, timeout: float) -> No
         first.append(stamp)
         return stamp if fresh(stamp, boot, first[0]) else None
 
-    boot_id = await watching.until(NODES, name, None, up, timeout=timeout, what=f"node {name} to be Ready")
+    try:
+        await watching.until(NODES, name, None, up, timeout=timeout, what=f"node {name} to be Ready")
+    except WaitTimeout as error:
+        if not old:
+            raise
+        said = f"Ready by what the disk says of boot {old[0]}; nothing was heard of its kubelet in this one"
+        raise WaitTimeout(f"node {name} to be Ready", said, timeout) from error
     stamp = await watching.until(
         LEASES, name, LEASE_NAMESPACE, renewed, timeout=timeout, what=f"node {name} to renew its lease"
     )

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from pool.errors import AlreadyExists, Invalid, RestoreFailed, WaitTimeout
 from pool.kube.client import Kube, Object
-from pool.kube.resources import VM_RESTORES, VMS
+from pool.kube.resources import PVCS, VM_RESTORES, VMS
 from pool.kube.watching import Watching, described
 from pool.kubevirt.cluster import CLUSTER_LABEL, ROOT_VOLUME, RUN_LABEL, Cluster, Machine
 from pool.kubevirt.failures import quota_exceeded
@@ -101,18 +101,32 @@ async def run_restore(
     deadline = asyncio.get_running_loop().time() + timeout
     while True:
         left = max(0.0, deadline - asyncio.get_running_loop().time())
-        found: Object | str = await watching.until(
-            VM_RESTORES,
-            name,
-            machine.namespace,
-            done_or_stuck,
-            timeout=left,
-            what=f"{what} to complete",
-            labels=CLUSTER_LABEL,
-        )
+        try:
+            found: Object | str = await watching.until(
+                VM_RESTORES,
+                name,
+                machine.namespace,
+                done_or_stuck,
+                timeout=left,
+                what=f"{what} to complete",
+                labels=CLUSTER_LABEL,
+            )
+        except WaitTimeout as error:
+            raise await _explained(kube, machine, name, error, timeout) from error
         if not isinstance(found, str):
             return found
         await _quota_passes(watching, machine, name, found, min(PATIENCE, left))
+
+
+async def _explained(kube: Kube, machine: Machine, name: str, error: WaitTimeout, timeout: float) -> WaitTimeout:
+    """The same timeout with the phase of each claim: KubeVirt waits for an unbound one for ever, unsaid."""
+    status = (await kube.find(VM_RESTORES, name, machine.namespace) or {}).get("status") or {}
+    words = []
+    for entry in status.get("restores") or []:
+        claim = await kube.find(PVCS, entry["persistentVolumeClaim"], machine.namespace)
+        phase = ((claim or {}).get("status") or {}).get("phase", "missing")
+        words.append(f"claim {entry['persistentVolumeClaim']} {phase}")
+    return WaitTimeout(error.what.rpartition(" within ")[0], "; ".join([error.last_seen, *words]), timeout)
 
 
 def verify(found: Object, vm: Object, machine: Machine, snapshot_uid: str) -> str:

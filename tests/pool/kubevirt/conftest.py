@@ -20,6 +20,7 @@ from pool.models import Golden
 from pool.reset import Attestation
 from pool.settings import Settings
 from simulator.app import Simulator
+from tests.pool.kubevirt.pooled import Pool, used_and_given_back
 from tests.pool.wire import Wire
 
 WAIT = 20.0
@@ -67,8 +68,9 @@ class Bench:
             self.kube, self.watching, self.cluster, self.settings, generation=generation, now=now
         )
 
-    async def reset(self, taken: Golden, run_id: str) -> Attestation:
-        return await reset.reset_cluster(self.kube, self.watching, self.cluster, taken, self.settings, run_id=run_id)
+    async def reset(self, taken: Golden, run_id: str, settings: Settings | None = None) -> Attestation:
+        where = (self.kube, self.watching, self.cluster)
+        return await reset.reset_cluster(*where, taken, settings or self.settings, run_id=run_id)
 
     async def volumes(self) -> dict[str, int]:
         """How many disks, snapshots and restores there are in the cluster's namespace."""
@@ -105,3 +107,9 @@ async def bench_at(kubeconfig: Path, speed: float) -> AsyncIterator[Bench]:
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     async with bench_at(tmp_path / "kubeconfig", 1000.0) as opened:
         yield opened
+
+
+@pytest.fixture
+async def pool(bench: Bench) -> Pool:
+    """A pool of one cluster, used and given back."""
+    return await used_and_given_back(bench)

@@ -18,96 +18,21 @@ as many disks, snapshots and restores as before.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
-from pool import attempts
-from pool.crds import definitions
-from pool.errors import PoolError
-from pool.guest.canary import plant_canary
 from pool.kube.client import Object
-from pool.kube.resources import CRDS, NAMESPACES, RESOURCE_QUOTAS
+from pool.kube.resources import RESOURCE_QUOTAS
 from pool.kubevirt import restores
 from pool.lifecycle import ClusterPhase
-from pool.models import Golden, OperationKind, PooledCluster
-from pool.settings import Settings
-from pool.state import OperationHandle, PoolState
 from simulator.troubles import Part, Trouble, TroubleKind
-from tests.pool.kubevirt.conftest import Bench, now
+from tests.pool.kubevirt.conftest import Bench
+from tests.pool.kubevirt.pooled import Pool
 
 SHORT = 1.5
 """Seconds until a step that cannot succeed is given up; the simulator's own delays are a thousand times shorter."""
-
-
-@dataclass
-class Pool:
-    """A cluster that a session has used and given back, and how it is reset."""
-
-    bench: Bench
-    state: PoolState
-    golden: Golden
-    runs: int = 0
-
-    async def cluster(self) -> PooledCluster:
-        return await self.state.cluster("cluster1")
-
-    async def reset(self, **impatient: float) -> PooledCluster:
-        """A run of the reset with all its attempts; returns the cluster as it is then."""
-        self.runs += 1
-        settings = self.bench.settings.model_copy(update=impatient)
-
-        async def work(operation: OperationHandle) -> None:
-            bench = self.bench
-            attestation = await attempts_of(bench, self.golden, settings, operation.run_id)
-            await plant_canary(bench.kube, bench.cluster, operation.epoch)
-            await operation.finish(attested=attestation.evidence)
-
-        async def failed(_error: PoolError, _over: bool) -> None:
-            """Nothing more is to be done about it here."""
-
-        with suppress(PoolError):
-            await attempts.attempt(self.state, "cluster1", OperationKind.RESET, f"run-{self.runs}", work, failed=failed)
-        return await self.cluster()
-
-
-async def attempts_of(bench: Bench, golden: Golden, settings: Settings, run_id: str) -> Any:
-    patient, bench.settings = bench.settings, settings
-    try:
-        return await bench.reset(golden, run_id)
-    finally:
-        bench.settings = patient
-
-
-@pytest.fixture
-async def pool(bench: Bench) -> Pool:
-    await bench.kube.create(NAMESPACES, NAMESPACES.manifest(bench.settings.namespace))
-    for crd in definitions():
-        await bench.kube.create(CRDS, crd)
-        name = crd["metadata"]["name"]
-        await bench.watching.until(CRDS, name, None, _established, timeout=10, what="CRD served")
-    await bench.bootstrap()
-    taken = await bench.take_golden()
-    await plant_canary(bench.kube, bench.cluster, 0)
-    state = PoolState(bench.kube, bench.settings, now=now, watching=bench.watching)
-    await state.ensure_cluster("cluster1", "cluster1")
-    opened = Pool(bench, state, taken)
-    async with state.operation("cluster1", OperationKind.GOLDEN, "golden-run") as operation:
-        await operation.record_golden(taken, "both ready")
-        attestation = {"VMsReady": "both run", "GoldenReady": "taken", "GuestHealthy": "both Ready"}
-        await operation.finish(attested=attestation)  # type: ignore[arg-type]
-    await state.assign("alice")
-    await plant_canary(bench.kube, bench.cluster, 1)
-    await bench.damage()
-    await state.release("alice")
-    return opened
-
-
-def _established(obj: Object | None) -> bool | None:
-    conditions = ((obj or {}).get("status") or {}).get("conditions") or []
-    return True if any(c["type"] == "Established" and c["status"] == "True" for c in conditions) else None
 
 
 def trouble(kind: str, **options: Any) -> Callable[[], Trouble]:
@@ -119,7 +44,7 @@ ENDLESS: dict[str, tuple[Callable[[], Trouble], dict[str, float], str, str]] = {
         trouble("pending-pvc", name="wk-cluster1"),
         {"restore_timeout": SHORT},
         "WaitTimeout",
-        "wk-reset-",
+        "rootdisk Pending",
     ),
     "a restore that fails": (
         trouble("fail-restore", name="wk-cluster1", message="no such backend"),
@@ -139,7 +64,7 @@ ENDLESS: dict[str, tuple[Callable[[], Trouble], dict[str, float], str, str]] = {
         trouble("unhealthy-guest", name="wk-cluster1", part=Part.KUBELET),
         {"health_timeout": SHORT},
         "GuestUnhealthy",
-        "wk-cluster1",
+        "node wk-cluster1 to be Ready within",
     ),
     "a guest API that is not ready": (
         trouble("unhealthy-guest", name="cp-cluster1", part=Part.APISERVER),

@@ -1,0 +1,76 @@
+"""Resets whose connection, watches or claim on the cluster are taken from them, followed to their end."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from pool.errors import OperationInProgress, StaleOperation
+from pool.lifecycle import ClusterPhase
+from simulator.api.faults import Fault, FaultKind
+from tests.pool.kubevirt.conftest import bench_at
+from tests.pool.kubevirt.pooled import Pool, used_and_given_back
+
+HEARTBEAT, GRACE = 0.2, 1.2
+"""The pool's 10 s and 60 s, scaled."""
+
+
+async def test_an_api_server_gone_for_half_the_grace_is_waited_out_by_the_same_attempt(pool: Pool) -> None:
+    pool.scaled(heartbeat=HEARTBEAT, grace=GRACE)
+    before = await pool.bench.volumes()
+    after = await pool.while_restoring(lambda: outage(pool, GRACE / 2))
+    assert after.phase is ClusterPhase.AVAILABLE
+    assert pool.begun == [1]
+    assert await pool.bench.damaged() is None
+    assert await pool.bench.volumes() == before
+
+
+async def test_a_run_that_could_not_say_that_it_lives_stops_and_the_next_one_carries_on(pool: Pool) -> None:
+    pool.scaled(heartbeat=HEARTBEAT, grace=GRACE)
+    before = await pool.bench.volumes()
+
+    with pytest.raises(StaleOperation, match="could not say that it lives"):
+        await pool.while_restoring(lambda: outage(pool, 2 * GRACE))
+    halted = await pool.cluster()
+    assert halted.phase is ClusterPhase.RESETTING
+    assert halted.status.operation is not None
+
+    assert (await pool.reset()).phase is ClusterPhase.AVAILABLE
+    assert pool.begun == [1, 2]
+    assert await pool.bench.damaged() is None
+    assert await pool.bench.volumes() == before
+
+
+async def outage(pool: Pool, seconds: float) -> None:
+    """The API server is gone for so long. The one time that passes by itself here: it is the fault."""
+    await pool.bench.simulator.refuse()
+    await asyncio.sleep(seconds)
+    await pool.bench.simulator.accept()
+
+
+async def test_watches_that_are_dropped_again_and_again_cost_a_reset_nothing_but_time(tmp_path: Path) -> None:
+    async with bench_at(tmp_path / "kubeconfig", 100.0) as bench:
+        pool = await used_and_given_back(bench)
+        before = await bench.volumes()
+        dropped = bench.simulator.faults.add(Fault(FaultKind.DROP_WATCH, verbs=("watch",), seconds=0.01))
+        bench.wire.cut_watches()
+        after = await pool.reset()
+        assert dropped.total >= 3, "watches were opened again, and dropped again"
+        assert after.phase is ClusterPhase.AVAILABLE
+        assert pool.begun == [1]
+        assert await bench.damaged() is None
+        assert await bench.volumes() == before
+
+
+async def test_of_two_resets_begun_at_once_one_resets_and_the_other_is_told_who_does(pool: Pool) -> None:
+    before = await pool.bench.volumes()
+    first, second = await asyncio.gather(pool.run(), pool.run(), return_exceptions=True)
+    refused = second if first is None else first
+    assert isinstance(refused, OperationInProgress)
+    assert "reset by run run-" in str(refused)
+    assert (first, second).count(None) == 1
+    assert pool.begun == [1]
+    assert (await pool.cluster()).phase is ClusterPhase.AVAILABLE
+    assert await pool.bench.volumes() == before
