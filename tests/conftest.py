@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from simulator.app import Simulator
+from tests.pool.crash import tally
 
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
 """Reference material that only some machines have; what needs it skips without it."""
@@ -35,3 +36,11 @@ async def api_server(tmp_path: Path) -> AsyncIterator[Simulator]:
     """A fresh, bare Kubernetes API: no controller touches what a test writes."""
     async with Simulator(controllers=False, kubeconfig=tmp_path / "kubeconfig") as running:
         yield running
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many crash points were survived, over all operations and all workers."""
+    reports = [report for found in terminalreporter.stats.values() for report in found]
+    lines, total = tally.summary(reports)
+    for line in [*(lines if terminalreporter.verbosity > 0 else []), *total]:
+        terminalreporter.write_line(line)

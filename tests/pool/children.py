@@ -21,7 +21,7 @@ from pool.settings import Settings
 from pool.state import PoolState
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["tests.pool.children", "tests.pool.scenarios"])
+CONTEXT.set_forkserver_preload(["tests.pool.children", "tests.pool.scenarios", "tests.pool.crash.plain"])
 
 Scenario = Callable[[PoolState], Awaitable[Any]]
 

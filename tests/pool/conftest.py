@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.pool.crash.tally import KEY, Tally
 from tests.pool.lab import Lab
 
 if TYPE_CHECKING:
@@ -19,3 +20,11 @@ async def lab(api_server: Simulator) -> AsyncIterator[Lab]:
     assert api_server.kubeconfig_path is not None
     async with Lab.open(api_server.kubeconfig_path) as opened:
         yield opened
+
+
+@pytest.fixture
+def tally(request: pytest.FixtureRequest) -> Iterator[Tally]:
+    """The crash points of this test, kept however it ends."""
+    counts = Tally(request.node.name)
+    yield counts
+    request.node.user_properties.append((KEY, counts.kept()))

@@ -1,0 +1,129 @@
+"""The long operations: how each begins, and what must hold at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from pool import reset
+from pool.kube.resources import POOLED_CLUSTERS
+from pool.kubevirt.cluster import Cluster
+from tests.pool.crash.world import World
+
+Step = Callable[[World], Awaitable[None]]
+
+ONE = "cluster1"
+
+
+async def _nothing(world: World) -> None:
+    """No preparation."""
+
+
+@dataclass(frozen=True)
+class Operation:
+    """`flow` is killed after `prepare`; then `again` runs, as it would by itself or by an operator; then `proved`."""
+
+    flow: str
+    parameters: dict[str, Any] = field(default_factory=dict)
+    prepare: Step = _nothing
+    proved: Step = _nothing
+    again: tuple[str, ...] = ("pool-maintenance",)
+    size: int = 1
+    least: int = 5
+    """Writes there are at least: fewer mean that they are not seen."""
+    every: int = 1
+    """Of how many points one is tried, unless all are asked for; more for what takes seconds a point."""
+
+
+async def bootstrapped(world: World) -> None:
+    """A cluster that was just made, without golden snapshots."""
+    await torn_down(world)
+    await world.child("bootstrap-pool", golden_snapshots=False)
+
+
+async def wanted(world: World) -> None:
+    """A cluster's resource and namespace, with nothing in it."""
+    await torn_down(world)
+    await world.child("create-namespaces")
+    for number in range(1, world.size + 1):
+        await world.state.ensure_cluster(f"cluster{number}", f"cluster{number}")
+
+
+async def torn_down(world: World) -> None:
+    """No cluster."""
+    if world.census(ONE)["rolebindings"]:
+        await world.child("teardown-pool", confirm="teardown", force=True)
+
+
+async def ready(world: World) -> None:
+    """Available clusters."""
+    phases = [str(one.phase) for one in await world.state.clusters()]
+    if len(phases) < world.size or set(phases) - {"available", "locked"}:
+        await world.child("bootstrap-pool")
+
+
+async def used(world: World) -> None:
+    """A cluster that was used and given back."""
+    await ready(world)
+    session = f"session{(await world.state.cluster(ONE)).status.epoch}"
+    await world.state.assign(session)
+    await world.damage(ONE)
+    await world.state.release(session)
+    await world.state.remove_ended_session(await world.state.session(session))
+
+
+async def held(world: World) -> None:
+    """Every cluster is held and used."""
+    await ready(world)
+    for number in range(1, world.size + 1):
+        session = await world.state.assign(f"holder{number}")
+        await world.damage(str(session.status.assigned_cluster))
+
+
+async def broken(world: World) -> None:
+    """A cluster in `error`."""
+    await ready(world)
+    found = await world.state.cluster(ONE)
+    failed = found.with_status(phase="error")
+    await world.kube.replace(POOLED_CLUSTERS, failed.to_object(), subresource="status")
+
+
+async def clean(world: World) -> None:
+    """Nothing of a session is left on any cluster, and its disks stem from the recorded generation."""
+    for found in await world.state.clusters():
+        await world.is_ready(found.name)
+        assert not await world.damaged(found.name), f"{found.name} was not reset"
+        assert found.status.golden is not None
+        await reset.attest_disks(world.kube, Cluster(found.name, found.name), found.status.golden)
+
+
+async def golden_taken(world: World) -> None:
+    """The cluster is ready, with the first generation."""
+    await world.is_ready(ONE)
+
+
+async def gone(world: World) -> None:
+    """Nothing is left of the cluster."""
+    await world.until(lambda: not world.census(ONE).total(), lambda: f"left: {+world.census(ONE)}")
+
+
+async def forgotten(world: World) -> None:
+    """As `clean`; the ended sessions are removed for the next time."""
+    await clean(world)
+    for session in await world.state.sessions():
+        await world.state.remove_ended_session(session)
+
+
+ALL = {
+    "reset": Operation("reset-cluster", {"cluster_id": ONE}, used, clean),
+    "reset in place": Operation("reset-cluster", {"cluster_id": ONE, "session_id": "holder1"}, held, clean),
+    "golden": Operation("create-golden-snapshots", {}, bootstrapped, golden_taken),
+    "refresh": Operation("create-golden-snapshots", {"refresh": True}, ready, clean, every=2),
+    "bootstrap": Operation("bootstrap-cluster", {"cluster_id": ONE}, wanted, golden_taken),
+    "rebuild": Operation("rebuild-cluster", {"cluster_id": ONE}, broken, golden_taken, every=2),
+    "teardown": Operation("teardown-pool", {"confirm": "teardown"}, ready, gone),
+    "release all": Operation(
+        "release-all-clusters", {}, held, forgotten, again=("release-all-clusters", "pool-maintenance"), size=2, every=2
+    ),
+}

@@ -1,0 +1,97 @@
+"""The flows' own code without Prefect: tasks and flows become the functions they wrap, run in the caller's loop.
+
+So a child that is killed does, in the same order, what a flow run does: claim, steps with a heartbeat between them,
+end. What is missing is Prefect's: retries of a task, artifacts, events, and runs started elsewhere, which run at once
+instead. Only children import this: it changes the modules of `flows` for the whole process.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Awaitable, Callable
+from types import ModuleType
+from typing import Any
+from uuid import uuid4
+
+from prefect import Flow, Task
+
+from flows import (
+    admin,
+    bootstrap,
+    clusters,
+    dispatch,
+    golden,
+    health,
+    maintenance,
+    namespaces,
+    operations,
+    reset,
+    runtime,
+    sessions,
+)
+
+MODULES: tuple[ModuleType, ...] = (
+    admin,
+    bootstrap,
+    clusters,
+    dispatch,
+    golden,
+    health,
+    maintenance,
+    namespaces,
+    operations,
+    reset,
+    runtime,
+    sessions,
+)
+RUN_ID = "PREFECT__RUNTIME__FLOW_RUN__ID"
+"""Prefect takes the flow run's ID from here outside of a run."""
+
+DEPLOYMENTS: dict[str, Callable[..., Awaitable[Any]]] = {}
+"""The flows that others start, by the name of their deployment."""
+
+
+def new_run() -> None:
+    """From here on this process is another flow run."""
+    os.environ[RUN_ID] = str(uuid4())
+
+
+async def start_run(deployment: str, parameters: dict[str, Any], reason: str) -> str:
+    """As flows.dispatch.start_run, but carried out now, as a run of its own."""
+    new_run()
+    await DEPLOYMENTS[deployment](**parameters)
+    return f"{deployment} for {reason}"
+
+
+async def _nothing(*_args: Any, **_options: Any) -> None:
+    """What only Prefect would keep."""
+
+
+async def run(flow: str, parameters: dict[str, Any]) -> None:
+    """Carry out a flow by its deployment's name, or the part of one that makes a cluster."""
+    await {**DEPLOYMENTS, "bootstrap-cluster": bootstrap.bootstrap_cluster}[flow](**parameters)
+
+
+def _unwrap() -> None:
+    for module in MODULES:
+        for name, value in list(vars(module).items()):
+            if isinstance(value, Flow):
+                DEPLOYMENTS[value.name] = value.fn
+            if isinstance(value, Flow | Task):
+                setattr(module, name, value.fn)
+            if name in REPLACED:
+                setattr(module, name, REPLACED[name])
+
+
+REPLACED: dict[str, Callable[..., Any]] = {
+    "get_run_logger": lambda: logging.getLogger("flows"),
+    "start_run": start_run,
+    "announce": _nothing,
+    "keep_attestation": _nothing,
+    "keep_diagnostics": _nothing,
+    "acreate_table_artifact": _nothing,
+    "acreate_markdown_artifact": _nothing,
+}
+
+_unwrap()

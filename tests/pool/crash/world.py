@@ -1,0 +1,215 @@
+"""A simulated cluster with a pool on it, children that work on it, and what must be there at the end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pool import namespaces, reset
+from pool.guest.kubeconfig import connect_guest
+from pool.kube.client import Kube
+from pool.kube.resources import CONFIG_MAPS
+from pool.kube.watching import Watching
+from pool.kubevirt.cluster import Cluster
+from pool.models import PooledCluster
+from pool.settings import Settings
+from pool.state import PoolState
+from simulator.api.store import Change
+from simulator.app import Simulator
+from tests.pool.crash.child import Job, main
+from tests.pool.crash.killing import Killer, run_child
+from tests.pool.kubevirt.conftest import SETTINGS, now
+
+Outcome = dict[str, Any]
+
+TEMPLATES = "vm-templates"
+
+READY = Counter(
+    {
+        "virtualmachines": 2,
+        "virtualmachineinstances": 2,
+        "pods": 2,
+        "persistentvolumeclaims": 2,
+        "datavolumes": 2,
+        "volumesnapshots": 2,
+        "virtualmachinesnapshots": 2,
+        "virtualmachinesnapshotcontents": 2,
+        "virtualmachinerestores": 0,
+        "secrets": 4,
+        "services": 3,
+        "rolebindings": 1,
+        "networkpolicies": 1,
+        "resourcequotas": 1,
+    }
+)
+"""What a cluster's namespace holds when the cluster is ready, whatever happened before."""
+
+
+@dataclass
+class World:
+    """One simulator with a pool of `size` clusters, at first only wanted ones."""
+
+    simulator: Simulator
+    kube: Kube
+    watching: Watching
+    killer: Killer
+    size: int
+
+    def __post_init__(self) -> None:
+        self.settings = SETTINGS.model_copy(update={"size": self.size})
+        self.state = PoolState(self.kube, self.settings, now=now)
+
+    async def child(self, flow: str, at: int | None = None, **parameters: Any) -> int | None:
+        """Run a flow in a child, killed at its write `at`. Returns its writes, or None if it was killed."""
+        return await run_child(self.killer, main, Job(flow, parameters, self._environment()), at=at)
+
+    def _environment(self) -> dict[str, str]:
+        waits = {f"CKS_POOL_{name.upper()}": str(getattr(SETTINGS, name)) for name in TIMEOUTS}
+        return waits | {
+            "CKS_POOL_KUBECONFIG": str(self.simulator.kubeconfig_path),
+            "CKS_POOL_SIZE": str(self.size),
+            # A dead run is silent from its last write on, and the next run need not wait; no child lives to a beat.
+            "CKS_POOL_OPERATION_GRACE": "0.001",
+            "CKS_POOL_OPERATION_HEARTBEAT": "3600",
+            "CKS_POOL_MIN_STANDBY": "0",
+        }
+
+    async def damage(self, name: str) -> None:
+        """Leave something in the cluster's guest that a reset must remove."""
+        async with connect_guest(self.kube, Cluster(name, name)) as guest:
+            await guest.create(CONFIG_MAPS, CONFIG_MAPS.manifest("damage", "default", data={}))
+
+    async def damaged(self, name: str) -> bool:
+        """Whether it is there."""
+        async with connect_guest(self.kube, Cluster(name, name)) as guest:
+            return await guest.find(CONFIG_MAPS, "damage", "default") is not None
+
+    def census(self, namespace: str) -> Counter[str]:
+        """How many objects of the kinds that count there are in a cluster's namespace."""
+        store = self.simulator.api.store
+        found = Counter(dict.fromkeys(READY, 0))
+        for collection in store.collections():
+            if collection[1] in READY:
+                found[collection[1]] += store.count(collection, namespace)
+        return found
+
+    def host(self) -> Counter[str]:
+        """The same for what belongs to no namespace of a cluster: a leak would show here as well."""
+        store = self.simulator.api.store
+        counts = Counter(dict.fromkeys(HOST_KINDS, 0))
+        for group, plural in store.collections():
+            if plural in HOST_KINDS:
+                counts[plural] += store.count((group, plural))
+            if plural in TEMPLATE_KINDS:
+                counts[f"{TEMPLATES}/{plural}"] += store.count((group, plural), TEMPLATES)
+        return counts
+
+    async def until(self, holds: Callable[[], bool], what: Callable[[], str], timeout: float = 10.0) -> None:
+        """Wait until it holds after some write to the store; deletions have their controllers' time."""
+        changed = asyncio.Event()
+
+        def seen(_: Change) -> None:
+            changed.set()
+
+        stop = self.simulator.api.store.listen(seen)
+        try:
+            async with asyncio.timeout(timeout):
+                while not holds():
+                    changed.clear()
+                    await changed.wait()
+        except TimeoutError:
+            raise AssertionError(what()) from None
+        finally:
+            stop()
+
+    async def marks(self) -> dict[str, tuple[int, int]]:
+        """Epoch and golden generation of every cluster: what an operation does to them is counted from there."""
+        return {
+            one.name: (one.status.epoch, one.status.golden.generation if one.status.golden else 0)
+            for one in await self.state.clusters()
+        }
+
+    async def outcome(self, before: dict[str, tuple[int, int]]) -> Outcome:
+        """Who holds what, where every cluster stands, and what there is: nothing of it depends on where a run died."""
+        await self.until(self._settled, lambda: f"not settled: {self.host()}")
+        clusters = {one.name: _standing(one, before.get(one.name, (0, 0))) for one in await self.state.clusters()}
+        sessions = {
+            one.name: (
+                str(one.phase),
+                cluster := one.status.assigned_cluster,
+                _since(one.status.epoch, before, cluster),
+            )
+            for one in await self.state.sessions()
+        }
+        return {"clusters": clusters, "sessions": sessions, "host": self.host()}
+
+    def _settled(self) -> bool:
+        """The volumes and contents of removed claims and snapshots are gone as well."""
+        store = self.simulator.api.store
+        count = Counter({plural: store.count((group, plural)) for group, plural in store.collections()})
+        return (
+            count["persistentvolumes"] == count["persistentvolumeclaims"]
+            and count["volumesnapshotcontents"] == count["volumesnapshots"]
+        )
+
+    async def is_ready(self, name: str) -> None:
+        """The cluster has what a ready one has, and no more; its golden pair is the recorded one."""
+        await self.until(
+            lambda: self.census(name) == READY,
+            lambda: f"{name} has {_difference(self.census(name), READY)}",
+        )
+        found = await self.state.cluster(name)
+        assert found.status.golden is not None
+        await reset.golden_pair(self.kube, Cluster(name, name), found.status.golden)
+
+
+HOST_KINDS = ("persistentvolumes", "volumesnapshotcontents", "namespaces", "pooledclusters")
+TEMPLATE_KINDS = ("persistentvolumeclaims", "datavolumes", "volumesnapshots", "rolebindings", "roles", "pods")
+TIMEOUTS = [name for name in Settings.model_fields if name.endswith("_timeout") and name != "request_timeout"]
+
+
+@asynccontextmanager
+async def world_at(folder: Path, killer: Killer, *, size: int = 1, bare: bool = False) -> AsyncIterator[World]:
+    """A world without clusters yet; a `bare` one has nothing of the pool at all."""
+    kubeconfig = folder / "kubeconfig"
+    async with (
+        Simulator(speed=1000.0, kubeconfig=kubeconfig) as simulator,
+        Kube.connect(kubeconfig) as kube,
+        Watching(kube) as watching,
+    ):
+        world = World(simulator, kube, watching, killer, size)
+        if not bare:
+            await namespaces.ensure_pool_namespace(kube, world.settings)
+            await namespaces.ensure_crds(kube, watching)
+            await namespaces.ensure_templates_namespace(kube, world.settings)
+            await namespaces.ensure_golden_image(kube, watching, world.settings)
+        yield world
+
+
+def _standing(cluster: PooledCluster, before: tuple[int, int]) -> dict[str, Any]:
+    status = cluster.status
+    return {
+        "phase": str(status.phase),
+        "epochs": status.epoch - before[0],
+        "session": status.assigned_session,
+        "operation": status.operation is not None,
+        "failure": status.failure is not None,
+        "rebuilding": status.rebuilding,
+        # How many is left open: a refresh cut off after it recorded one takes another.
+        "renewed": (status.golden.generation if status.golden else 0) > before[1],
+        "conditions": {str(one.type): str(one.status) for one in status.conditions},
+    }
+
+
+def _since(epoch: int | None, before: dict[str, tuple[int, int]], cluster: str | None) -> int:
+    return (epoch or 0) - before.get(cluster or "", (0, 0))[0]
+
+
+def _difference(found: Counter[str], wanted: Counter[str]) -> dict[str, tuple[int, int]]:
+    """What differs, as found and wanted."""
+    return {name: (found[name], wanted[name]) for name in found | wanted if found[name] != wanted[name]}
