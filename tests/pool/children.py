@@ -1,4 +1,4 @@
-"""Real child processes that work on a pool over HTTP: killed after a write, or many at once.
+"""Real child processes that work on a pool over HTTP: killed at a write (tests.pool.crash.killing), or many at once.
 
 They are forked from a clean, preloaded server process, so that each starts in milliseconds and shares nothing.
 """
@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
-import os
 import random
-import signal
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,28 +26,12 @@ Scenario = Callable[[PoolState], Awaitable[Any]]
 
 @dataclass(frozen=True)
 class Job:
-    """What a child does: where, when (its clock stands still), what, and after which write it is killed."""
+    """What a child does: where, when (its clock stands still), what."""
 
     kubeconfig: Path
     settings: Settings
     now: datetime
     scenario: Scenario
-    die_after: int | None = None
-
-
-class DyingKube(Kube):
-    """The real client; it kills its process once so many writes were answered, history's events left out."""
-
-    writes = 0
-    die_after: int | None = None
-
-    async def request(self, method: str, path: str, *args: Any, **kwargs: Any) -> Object:
-        answer = await super().request(method, path, *args, **kwargs)
-        if method != "GET" and "/events" not in path:
-            self.writes += 1
-            if self.writes == self.die_after:
-                os.kill(os.getpid(), signal.SIGKILL)
-        return answer
 
 
 class UnluckyKube(Kube):
@@ -64,30 +46,11 @@ class UnluckyKube(Kube):
         return answer
 
 
-def run(job: Job) -> int | None:
-    """Do the job in a child of its own. Returns the number of writes, or None if it was killed as asked."""
-    here, there = CONTEXT.Pipe(duplex=False)
-    child = CONTEXT.Process(target=_run, args=(job, there))
-    child.start()
-    there.close()
-    try:
-        writes: int = here.recv()
-    except EOFError:
-        child.join()
-        assert child.exitcode == -signal.SIGKILL, f"child ended with {child.exitcode}"
-        return None
-    child.join()
-    assert child.exitcode == 0
-    return writes
+def main(pipe: Any) -> None:
+    """Wait for the job, do it. An error ends the process with its traceback and status 1."""
+    asyncio.run(_work(pipe.recv()))
 
 
-def _run(job: Job, answer: Any) -> None:
-    answer.send(asyncio.run(_work(job)))
-
-
-async def _work(job: Job) -> int:
-    async with DyingKube.connect(job.kubeconfig) as kube:
-        assert isinstance(kube, DyingKube)
-        kube.die_after = job.die_after
+async def _work(job: Job) -> None:
+    async with Kube.connect(job.kubeconfig) as kube:
         await job.scenario(PoolState(kube, job.settings, now=lambda: job.now))
-        return kube.writes

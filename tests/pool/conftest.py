@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.pool.crash.killing import Killer
 from tests.pool.crash.tally import KEY, Tally
 from tests.pool.lab import Lab
 
@@ -28,3 +29,9 @@ def tally(request: pytest.FixtureRequest) -> Iterator[Tally]:
     counts = Tally(request.node.name)
     yield counts
     request.node.user_properties.append((KEY, counts.kept()))
+
+
+@pytest.fixture
+def killer(monkeypatch: pytest.MonkeyPatch) -> Killer:
+    """Sees what children send to the simulators of this test."""
+    return Killer().installed(monkeypatch)

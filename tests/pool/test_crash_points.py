@@ -1,4 +1,4 @@
-"""A process killed after each of its writes in turn, then the same again: the end is as if it had not been killed.
+"""A process killed at each of its writes in turn, then the same again: the end is as if it had not been killed.
 
 The same run carries on with its own run ID. Maintenance (serving the queue, which repairs half-done handovers) runs
 afterwards, as it does every few minutes; before it nothing may be held twice either.
@@ -6,9 +6,10 @@ afterwards, as it does every few minutes; before it nothing may be held twice ei
 
 from __future__ import annotations
 
-import asyncio
 import logging
+from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +19,10 @@ from pool.kube.resources import NAMESPACES
 from pool.settings import Settings
 from simulator.app import Simulator
 from tests.pool import scenarios
-from tests.pool.children import Job, Scenario, run
+from tests.pool.children import Job, Scenario, main
+from tests.pool.crash.killing import Killer, run_child
+from tests.pool.crash.sweep import sweep
+from tests.pool.crash.tally import Tally
 from tests.pool.lab import Lab, check_holdings
 
 logger = logging.getLogger(__name__)
@@ -60,41 +64,45 @@ async def outcome(lab: Lab) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("scenario", scenarios.ALL, ids=lambda scenario: scenario.__name__)
-async def test_killed_after_each_write_and_run_again(api_server: Simulator, scenario: Scenario) -> None:
+async def test_killed_at_each_write_and_run_again(
+    api_server: Simulator, killer: Killer, tally: Tally, scenario: Scenario
+) -> None:
     assert api_server.kubeconfig_path is not None
     async with Lab.open(api_server.kubeconfig_path) as installed:
-        whole, writes = await _attempt(api_server, installed, scenario, None)
-        assert writes
-        survived = 0
-        for point in range(1, writes + 1):
-            again, _ = await _attempt(api_server, installed, scenario, point)
-            assert again == whole, f"killed after write {point} of {writes}"
-            survived += 1
-        print(f"crash points: {survived} survived of {writes} ({scenario.__name__})")
+        attempts = Attempts(api_server.kubeconfig_path, installed, killer, scenario)
+        await sweep(tally, killer, attempts.make)
 
 
-async def _attempt(
-    server: Simulator, installed: Lab, scenario: Scenario, die_after: int | None
-) -> tuple[dict[str, Any], int]:
-    name = f"{scenario.__name__.replace('_', '-')}-{die_after or 'whole'}"
-    kubeconfig = server.kubeconfig_path
-    assert kubeconfig is not None
-    async with Lab.open(kubeconfig, Settings(namespace=name), install=False) as lab:
-        lab.clock.time = installed.clock.time
-        await prepare(lab)
-        lab.clock.forward(LATER.get(scenario, 0))
-        job = Job(kubeconfig, lab.settings, lab.clock(), scenario, die_after)
-        writes = await asyncio.to_thread(run, job)
-        assert (writes is None) == (die_after is not None)
-        _held_once(await lab.state.sessions())
-        if die_after is not None:
-            try:
-                await scenario(lab.state)
-            except DONE_ALREADY.get(scenario, ()) as error:
-                logger.info("done already: %s", error)
-        await lab.state.serve_queue()
-        check_holdings(await lab.state.sessions(), await lab.state.clusters())
-        return await outcome(lab), writes or 0
+@dataclass(frozen=True)
+class Attempts:
+    """Each attempt has a namespace of its own, prepared alike."""
+
+    kubeconfig: Path
+    installed: Lab
+    killer: Killer
+    scenario: Scenario
+
+    async def make(self, at: int | None) -> tuple[int | None, dict[str, Any]]:
+        """Carry the scenario out, killed at that write and run again. As tests.pool.crash.sweep.Attempt."""
+        name = f"{self.scenario.__name__.replace('_', '-')}-{at or 'whole'}"
+        async with Lab.open(self.kubeconfig, Settings(namespace=name), install=False) as lab:
+            lab.clock.time = self.installed.clock.time
+            await prepare(lab)
+            lab.clock.forward(LATER.get(self.scenario, 0))
+            job = Job(self.kubeconfig, lab.settings, lab.clock(), self.scenario)
+            writes = await run_child(self.killer, main, job, at=at)
+            _held_once(await lab.state.sessions())
+            if writes is None:
+                await self._again(lab)
+            await lab.state.serve_queue()
+            check_holdings(await lab.state.sessions(), await lab.state.clusters())
+            return writes, await outcome(lab)
+
+    async def _again(self, lab: Lab) -> None:
+        try:
+            await self.scenario(lab.state)
+        except DONE_ALREADY.get(self.scenario, ()) as error:
+            logger.info("done already: %s", error)
 
 
 def _held_once(sessions: list[Any]) -> None:

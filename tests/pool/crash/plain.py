@@ -69,8 +69,9 @@ async def _nothing(*_args: Any, **_options: Any) -> None:
 
 
 async def run(flow: str, parameters: dict[str, Any]) -> None:
-    """Carry out a flow by its deployment's name, or the part of one that makes a cluster."""
-    await {**DEPLOYMENTS, "bootstrap-cluster": bootstrap.bootstrap_cluster}[flow](**parameters)
+    """Carry out a flow by its deployment's name, or a part of one."""
+    parts = {"bootstrap-cluster": bootstrap.bootstrap_cluster, "prove-storage": golden.prove_storage}
+    await {**DEPLOYMENTS, **parts}[flow](**parameters)
 
 
 def _unwrap() -> None:

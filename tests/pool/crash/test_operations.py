@@ -13,6 +13,7 @@ import pytest
 from tests.pool.crash import operations
 from tests.pool.crash.killing import Killer
 from tests.pool.crash.operations import Operation
+from tests.pool.crash.sweep import sweep
 from tests.pool.crash.tally import Tally
 from tests.pool.crash.world import Outcome, World, world_at
 
@@ -22,16 +23,11 @@ from tests.pool.crash.world import Outcome, World, world_at
 async def test_killed_at_each_write_and_run_again(name: str, tmp_path: Path, killer: Killer, tally: Tally) -> None:
     operation = operations.ALL[name]
     async with world_at(tmp_path, killer, size=operation.size) as world:
-        writes, whole = await _attempt(world, operation, None)
-        assert writes is not None
-        assert writes >= operation.least
-        for point in tally.points(writes, operation.every):
-            left, again = await _attempt(world, operation, point)
-            if left is not None:
-                break  # the order of concurrent writes decides about one more or less
-            tally.tried += 1
-            assert again == whole, f"killed at write {point} of {tally.known}: {killer.last}"
-            tally.survived += 1
+
+        async def attempt(at: int | None) -> tuple[int | None, Outcome]:
+            return await _attempt(world, operation, at)
+
+        await sweep(tally, killer, attempt, least=operation.least, every=operation.every)
 
 
 async def _attempt(world: World, operation: Operation, at: int | None) -> tuple[int | None, Outcome]:

@@ -109,6 +109,16 @@ class World:
                 counts[f"{TEMPLATES}/{plural}"] += store.count((group, plural), TEMPLATES)
         return counts
 
+    def objects(self) -> set[str]:
+        """Every object by kind, namespace and name, but those that tell what happened, and volumes named by chance."""
+        store = self.simulator.api.store
+        return {
+            f"{plural}.{group} {stored.obj['metadata'].get('namespace', '')}/{stored.obj['metadata']['name']}"
+            for group, plural in store.collections()
+            for stored in store.list((group, plural))
+            if plural not in ("events", "persistentvolumes")
+        }
+
     async def until(self, holds: Callable[[], bool], what: Callable[[], str], timeout: float = 10.0) -> None:
         """Wait until it holds after some write to the store; deletions have their controllers' time."""
         changed = asyncio.Event()

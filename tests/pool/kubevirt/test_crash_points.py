@@ -1,7 +1,7 @@
-"""Whatever write a run dies after, running it again converges: to the same cluster, with nothing left over.
+"""A reset that is cut off at any write and begun again under its own run ID, as a retry within a flow run does.
 
-The run is cut off in the middle of a write that the server carried out and never answered: to the API server that is
-what SIGKILL looks like. A run that gets to its end before the given write has been tried at every point.
+It is cut off in the middle of a write that the server carried out and never answered. Processes that are killed, and
+what another run makes of it: tests/pool/crash.
 """
 
 from __future__ import annotations
@@ -11,13 +11,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 
-import pytest
-
-from pool import golden, provision
 from pool.kube.client import Kube
-from pool.kube.resources import VM_SNAPSHOTS, VMS
+from pool.kube.resources import VMS
 from pool.kube.watching import Watching
-from tests.pool.kubevirt.conftest import Bench, now
+from tests.pool.crash.tally import Tally
+from tests.pool.kubevirt.conftest import Bench
 
 
 async def dies_after(bench: Bench, writes: int, run: Callable[[Bench], Awaitable[object]]) -> bool:
@@ -42,55 +40,20 @@ async def connected_again(bench: Bench) -> AsyncIterator[Bench]:
         yield Bench(bench.simulator, kube, watching, bench.wire)
 
 
-async def provisioned(bench: Bench) -> None:
-    await provision.ensure_cluster(bench.kube, bench.watching, bench.cluster, bench.settings, now=now)
-
-
-async def test_provisioning(bench: Bench) -> None:
-    await bench.prepare()
-    survived = 0
-    while await dies_after(bench, survived + 1, provisioned):
-        survived += 1
-        await provisioned(bench)
-        counts = await bench.volumes()
-        assert (counts["persistentvolumeclaims"], counts["datavolumes"]) == (2, 2)
-        await provision.demolish(bench.kube, bench.watching, bench.cluster, bench.settings)
-    print(f"crash points: {survived} survived of {survived}")
-    assert survived >= 6
-
-
-async def test_golden_generations(bench: Bench) -> None:
-    await bench.bootstrap()
-    survived = generation = 0
-    alive = True
-    while alive:
-        generation += 1
-        alive = await dies_after(bench, survived + 1, partial(Bench.take_golden, generation=generation))
-        taken = await bench.take_golden(generation)
-        pair = await golden.taken(bench.kube, bench.cluster, generation)
-        assert pair is not None
-        assert {one["metadata"]["uid"] for one in pair.values()} == {taken.control_plane.uid, taken.worker.uid}
-        assert len(await bench.kube.list(VM_SNAPSHOTS, "cluster1")) == 2
-        survived += alive
-    print(f"crash points: {survived} survived of {survived}")
-    assert survived >= 8
-
-
-@pytest.mark.parametrize("successor", ["the same run", "another run"])
-async def test_resets(bench: Bench, successor: str) -> None:
+async def test_the_same_run_carries_on(bench: Bench, tally: Tally) -> None:
     await bench.bootstrap()
     taken = await bench.take_golden()
     before = await bench.volumes()
-    survived = 0
-    alive = True
-    while alive:
-        run = f"run-{survived}"
+    while True:
+        run = f"run-{tally.tried}"
         await bench.damage()
-        alive = await dies_after(bench, survived + 1, partial(Bench.reset, taken=taken, run_id=run))
-        await bench.reset(taken, run if successor == "the same run" else f"after-{run}")
+        died = await dies_after(bench, tally.tried + 1, partial(Bench.reset, taken=taken, run_id=run))
+        tally.tried += died
+        await bench.reset(taken, run)
         assert await bench.volumes() == before
         assert await bench.damaged() is None
         assert {vm["spec"]["runStrategy"] for vm in await bench.kube.list(VMS, "cluster1")} == {"Always"}
-        survived += alive
-    print(f"crash points: {survived} survived of {survived}")
-    assert survived >= 8
+        if not died:
+            break
+        tally.survived += 1
+    assert tally.tried >= 8
