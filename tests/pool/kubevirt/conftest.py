@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -76,6 +77,12 @@ class Bench:
         """How many disks, snapshots and restores there are in the cluster's namespace."""
         kinds = (PVCS, DATA_VOLUMES, VM_RESTORES, VOLUME_SNAPSHOTS)
         return {kind.plural: len(await self.kube.list(kind, self.cluster.namespace)) for kind in kinds}
+
+    def objects(self) -> Counter[str]:
+        """How many objects of each kind there are in the cluster's namespace, what tells of the past left out."""
+        store = self.simulator.api.store
+        counts = {plural: store.count((group, plural), self.cluster.namespace) for group, plural in store.collections()}
+        return Counter({plural: count for plural, count in counts.items() if plural != "events"})
 
     @asynccontextmanager
     async def guest(self) -> AsyncIterator[Kube]:

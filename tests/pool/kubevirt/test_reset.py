@@ -83,12 +83,13 @@ async def test_damage_is_gone_and_what_proves_it_is_said(bench: Bench, golden: G
     assert all(disk.startswith("restore-") for disk in attestation.disks.values())
 
 
-async def test_resets_in_a_row_leave_nothing(bench: Bench, golden: Golden) -> None:
-    before = await bench.volumes()
-    for number in range(4):
+async def test_fifty_resets_in_a_row_leave_nothing(bench: Bench, golden: Golden) -> None:
+    before, objects = await bench.volumes(), bench.objects()
+    for number in range(50):
         await bench.reset(golden, f"run-{number}")
         await plant_canary(bench.kube, bench.cluster, number + 2)
     assert await bench.volumes() == before
+    assert bench.objects() == objects
 
 
 @pytest.mark.parametrize("successor", ["run", "another-run"])
