@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from pool.errors import Conflict
 from pool.kube.client import Kube, Object
 from pool.kube.resources import DATA_VOLUMES, PVCS, VM_RESTORES, VMS, Resource
 from pool.kubevirt.cluster import CLUSTER_LABEL
@@ -74,10 +75,15 @@ async def sweep(kube: Kube, namespaces: frozenset[str]) -> list[Leftover]:
         restores = await kube.list(VM_RESTORES, namespace)
         vms = await kube.list(VMS, namespace)
         found += leftovers(claims, volumes, restores, vms, frozenset({namespace}))
-    for one in found:
-        # By UID: a disk of the same name made since is another's.
-        await kube.delete(one.resource, one.name, one.namespace, uid=one.uid)
-    return found
+    return [one for one in found if await _remove(kube, one)]
+
+
+async def _remove(kube: Kube, leftover: Leftover) -> bool:
+    """Whether it was removed; by UID, since a disk of the same name made meanwhile is another's."""
+    try:
+        return await kube.delete(leftover.resource, leftover.name, leftover.namespace, uid=leftover.uid)
+    except Conflict:
+        return False
 
 
 def _restored(meta: Object) -> bool:
