@@ -8,7 +8,7 @@ import importlib
 
 from rich.console import Console
 
-NAMES = ("assign", "crowd", "reset")
+NAMES = ("assign", "crowd", "reset", "api")
 
 
 def main(argv: list[str] | None = None) -> int:

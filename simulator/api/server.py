@@ -28,7 +28,7 @@ from simulator.api.requests import Dropped, Request, Response, Target, User, ans
 from simulator.api.seeds import seed
 from simulator.api.store import Store, Stored
 from simulator.api.virtual import Virtual, entries
-from simulator.api.watching import Watch, encoder
+from simulator.api.watching import Watch
 from simulator.api.writing import Writer
 
 Obj = dict[str, Any]
@@ -190,7 +190,7 @@ class ApiServer:
         return answer_bytes(form.one(call, stored), form)
 
     def _watch(self, call: Call, form: Wanted) -> Response:
-        watch = Watch(self.store, call, form.events(call) or encoder(call.kind, call.target.version))
+        watch = Watch(self.store, call, form.events(call))
 
         async def stream() -> AsyncIterator[bytes]:
             self.watches.add(watch)

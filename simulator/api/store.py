@@ -41,9 +41,9 @@ class Stored:
 
 
 class Change:
-    """One write: ADDED, MODIFIED or DELETED; `before` is the version it replaced."""
+    """One write: ADDED, MODIFIED or DELETED; `before` is the version it replaced; `line`: as most watches tell it."""
 
-    __slots__ = ("before", "collection", "key", "stored", "type", "version")
+    __slots__ = ("before", "collection", "key", "line", "stored", "type", "version")
 
     def __init__(self, type_: str, collection: Collection, key: Key, stored: Stored, before: Stored | None) -> None:
         self.type = type_
@@ -52,6 +52,7 @@ class Change:
         self.stored = stored
         self.before = before
         self.version = stored.version
+        self.line = b""
 
 
 Listener = Callable[[Change], None]
