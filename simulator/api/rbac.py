@@ -11,7 +11,7 @@ from simulator.api.requests import Target, User
 from simulator.api.store import Store
 
 Obj = dict[str, Any]
-_GROUP = "rbac.authorization.k8s.io"
+GROUP = "rbac.authorization.k8s.io"
 MASTERS = "system:masters"
 _SERVICE_ACCOUNT = "system:serviceaccount:"
 
@@ -40,14 +40,14 @@ class Authorizer:
 
     def rules(self, user: User, namespace: str) -> Iterator[tuple[Obj, str]]:
         """The user's rules in a namespace (empty: those of the whole cluster), each with the binding it comes from."""
-        for stored in self._store.list((_GROUP, "clusterrolebindings")):
+        for stored in self._store.list((GROUP, "clusterrolebindings")):
             binding = stored.obj
             if any(_is(subject, user, "") for subject in binding.get("subjects") or []):
                 why = f'RBAC: allowed by ClusterRoleBinding "{binding["metadata"]["name"]}" of '
                 yield from self._role_rules(binding, "", why, user)
         if not namespace:
             return
-        for stored in self._store.list((_GROUP, "rolebindings"), namespace):
+        for stored in self._store.list((GROUP, "rolebindings"), namespace):
             binding = stored.obj
             if any(_is(subject, user, namespace) for subject in binding.get("subjects") or []):
                 why = f'RBAC: allowed by RoleBinding "{binding["metadata"]["name"]}/{namespace}" of '
@@ -55,15 +55,17 @@ class Authorizer:
 
     def _role_rules(self, binding: Obj, namespace: str, why: str, user: User) -> Iterator[tuple[Obj, str]]:
         reference = binding["roleRef"]
-        if reference["kind"] == "ClusterRole":
-            stored = self._store.get((_GROUP, "clusterroles"), ("", reference["name"]))
-        else:
-            stored = self._store.get((_GROUP, "roles"), (namespace, reference["name"]))
-        if stored is None:
-            return
         whom = f'{reference["kind"]} "{reference["name"]}" to {_subject_of(user)}'
-        for rule in self._effective(stored.obj):
+        for rule in self.rules_of(reference, namespace) or []:
             yield rule, why + whom
+
+    def rules_of(self, reference: Obj, namespace: str) -> list[Obj] | None:
+        """The rules of the role that a binding's `roleRef` names; None when it is not there."""
+        if reference["kind"] == "ClusterRole":
+            stored = self._store.get((GROUP, "clusterroles"), ("", reference["name"]))
+        else:
+            stored = self._store.get((GROUP, "roles"), (namespace, reference["name"]))
+        return None if stored is None else self._effective(stored.obj)
 
     def _effective(self, role: Obj) -> list[Obj]:
         """A role's rules; an aggregated ClusterRole has those of all that it selects."""
@@ -71,7 +73,7 @@ class Authorizer:
         if not selectors:
             return role.get("rules") or []
         rules: list[Obj] = []
-        for stored in self._store.list((_GROUP, "clusterroles")):
+        for stored in self._store.list((GROUP, "clusterroles")):
             labels = stored.obj["metadata"].get("labels") or {}
             if any(one.get("matchLabels", {}).items() <= labels.items() for one in selectors):
                 rules += stored.obj.get("rules") or []

@@ -17,6 +17,7 @@ from simulator.api.calls import Call
 from simulator.api.definitions import Definitions
 from simulator.api.documents import Documents
 from simulator.api.errors import ApiError, method_not_allowed, no_such_path
+from simulator.api.escalation import Escalation
 from simulator.api.housekeeping import Housekeeping
 from simulator.api.impersonation import impersonated
 from simulator.api.kinds import Kind
@@ -60,12 +61,12 @@ class ApiServer:
     ) -> None:
         self.store = store or Store()
         self.registry = Registry(builtin.host() if kinds is None else kinds)
-        self.admission: list[Hook] = [Addresses(self.store, service_cidr)]
         self.middlewares: list[Middleware] = []
         self.pages: dict[str, Callable[[Request], Response]] = {}
         """Further paths that are no resource; who may call them is judged as for all paths."""
         self.authenticator = Authenticator(self.store, tokens, token_key)
         self.authorizer = Authorizer(self.store)
+        self.admission: list[Hook] = [Addresses(self.store, service_cidr), Escalation(self.authorizer)]
         self.quotas = Quotas(self.store, lambda: [kind.collection for kind in self.registry if kind.namespaced])
         self.writer = Writer(self.store, self.admission, self.quotas)
         self.watches: set[Watch] = set()

@@ -27,6 +27,13 @@ class Api(http_api.Api):
     def __init__(self, client: ApiClient, patience: float) -> None:
         self._client = client
         self.patience = patience
+        self._as: dict[str, str] = {}
+
+    def impersonating(self, user: str) -> Api:
+        """The same server, called as somebody else."""
+        other = Api(self._client, self.patience)
+        other._as = {"Impersonate-User": user}
+        return other
 
     @classmethod
     @asynccontextmanager
@@ -57,7 +64,7 @@ class Api(http_api.Api):
         content_type: str = "application/json",
         timeout: float | None = None,
     ) -> aiohttp.ClientResponse:
-        headers = {"Accept": accept, "Content-Type": content_type}
+        headers = {"Accept": accept, "Content-Type": content_type, **self._as}
         given = [(key, value) for key, value in query.items() if value]
         _, url, headers, _, _ = await self._client.param_serialize(
             method, path, None, given, headers, auth_settings=["BearerToken"]
