@@ -12,10 +12,12 @@ import signal
 import sqlite3
 import sys
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 
 from simulator.api.faults import OPTIONS, Fault, FaultKind
 from simulator.app import Simulator
+from simulator.clock import Clock, duration
 from simulator.switches import WORLD, parse
 from simulator.troubles import Trouble
 
@@ -49,6 +51,15 @@ def _fault(text: str) -> Fault | Trouble:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
+def _duration(text: str) -> timedelta:
+    try:
+        ahead = duration(text)
+        Clock(ahead)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return ahead
+
+
 def arguments(given: Sequence[str]) -> argparse.Namespace:
     """Read the command line; one line on stderr and exit status 2 for what cannot be."""
     parser = _Parser(prog="python -m simulator", description=__doc__)
@@ -70,6 +81,13 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument(
         "--data-dir", type=Path, metavar="DIR", help="keep the API's objects there (default: in memory)"
+    )
+    parser.add_argument(
+        "--clock-offset",
+        type=_duration,
+        default=timedelta(),
+        metavar="DURATION",
+        help="how far ahead its calendar is (s, m, h, d or w, such as 400d): certificates in guests end by it",
     )
     parser.add_argument("--no-controllers", action="store_true", help="only the Kubernetes API")
     parser.add_argument("--verbose", action="store_true", help="log what the controllers do")
@@ -94,6 +112,7 @@ async def serve(options: argparse.Namespace) -> None:
         faults=options.fault,
         fault_admin=options.fault_admin,
         data_dir=options.data_dir,
+        clock=Clock(options.clock_offset),
     )
     async with simulator:
         print(f"ready {simulator.url} kubeconfig {options.kubeconfig}", flush=True)  # noqa: T201

@@ -20,6 +20,7 @@ from simulator.api.local import LocalClient
 from simulator.api.requests import ADMIN, User
 from simulator.api.server import ApiServer
 from simulator.client import GVR, Obj
+from simulator.clock import Clock
 from simulator.delays import Delays
 from simulator.identity import Identity
 from simulator.manifests import definitions, objects
@@ -38,6 +39,7 @@ class Simulator:
     that the controllers play (more by `troubles.add`), with `fault_admin` also by POST to /simulator/faults; `seed`
     makes what chance decides about them repeatable. Raises ValueError for a fault of the world without controllers.
     With `data_dir` the objects, the admin's token and the authority are kept there, and there again after a kill.
+    What ends by date (certificates in guests, Events) goes by `clock`, which can be moved ahead at any time.
     An async context manager. `url`, `kubeconfig_path`, `api` and `client` (as the admin) are there within.
     """
 
@@ -53,6 +55,7 @@ class Simulator:
         faults: Iterable[Fault | Trouble] = (),
         fault_admin: bool = False,
         data_dir: Path | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self.kubeconfig_path = kubeconfig
         self.url = ""
@@ -75,6 +78,7 @@ class Simulator:
             self.api.pages[PATH] = FaultAdmin(switches)
         self.client = LocalClient(self.api)
         self.delays = (delays or Delays()).scaled(speed)
+        self.clock = clock or Clock()
         self.seed = seed
         self._port = port
         self._controllers = controllers
@@ -139,5 +143,7 @@ def _controllers(simulator: Simulator) -> AsyncExitStack:
     """The controllers and what they answer for at the API, as an async context."""
     module = importlib.import_module("simulator.controllers")
     client = LocalClient(simulator.api, user=User(accounts.CONTROLLER, accounts.GROUPS))
-    running: AsyncExitStack = module.running(client, simulator.api, simulator.delays, simulator.troubles)
+    running: AsyncExitStack = module.running(
+        client, simulator.api, simulator.delays, simulator.troubles, simulator.clock
+    )
     return running

@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from simulator.api.server import ApiServer
     from simulator.client import Client
+    from simulator.clock import Clock
     from simulator.delays import Delays
     from simulator.troubles import Troubles
 
 
-def running(client: Client, api: ApiServer, delays: Delays, troubles: Troubles) -> AbstractAsyncContextManager[None]:
+def running(
+    client: Client, api: ApiServer, delays: Delays, troubles: Troubles, clock: Clock
+) -> AbstractAsyncContextManager[None]:
     """All controllers, and KubeVirt's webhooks and subresources in `api`, for as long as the context lasts."""
     # Guests import from this package too, so what imports them must not be imported with it.
     from simulator.controllers.playing import playing
 
-    return playing(client, api, delays, troubles)
+    return playing(client, api, delays, troubles, clock)

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from enum import StrEnum
 
 from simulator.client import Client
+from simulator.clock import Clock
 from simulator.controllers.csi import Provisioner
 from simulator.controllers.datavolume import DataVolumes
 from simulator.controllers.endpoints import EndpointsOfServices
@@ -49,8 +50,9 @@ class Controllers:
         delays: Delays,
         only: Collection[Part] = tuple(Part),
         troubles: Troubles | None = None,
+        clock: Clock | None = None,
     ) -> None:
-        self.context = Context(client, delays, troubles)
+        self.context = Context(client, delays, troubles, clock)
         self.disks = Disks()
         chosen = [controller for part in Part if part in only for controller in self._part(part)]
         self._manager = Manager(self.context, chosen)

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 from simulator.api.server import ApiServer
 from simulator.client import Client
+from simulator.clock import Clock
 from simulator.controllers.parts import Controllers
 from simulator.delays import Delays
 from simulator.troubles import Troubles
@@ -14,10 +15,12 @@ from simulator.virtapi.install import install
 
 
 @asynccontextmanager
-async def playing(client: Client, api: ApiServer, delays: Delays, troubles: Troubles) -> AsyncIterator[None]:
+async def playing(
+    client: Client, api: ApiServer, delays: Delays, troubles: Troubles, clock: Clock
+) -> AsyncIterator[None]:
     """Webhooks and subresources in `api`, all controllers over `client`."""
     install(api, client)
-    controllers = Controllers(client, delays, troubles=troubles)
+    controllers = Controllers(client, delays, troubles=troubles, clock=clock)
     await controllers.start()
     try:
         yield

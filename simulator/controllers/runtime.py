@@ -11,6 +11,7 @@ from typing import Any
 
 from simulator.api.errors import ApiError
 from simulator.client import GVR, Client, Obj
+from simulator.clock import Clock
 from simulator.controllers.events import EventRecorder
 from simulator.controllers.informers import Informer, Informers
 from simulator.controllers.workqueue import Key, WorkQueue
@@ -21,13 +22,16 @@ log = logging.getLogger("simulator.controllers")
 
 
 class Context:
-    """What controllers share: the API (as `client`), the caches of it, the delays (scaled), the event recorder, and
-    what goes wrong in the world on request."""
+    """What controllers share: the API (as `client`), the caches of it, the delays (scaled), the event recorder, what
+    goes wrong in the world on request, and the calendar."""
 
-    def __init__(self, client: Client, delays: Delays, troubles: Troubles | None = None) -> None:
+    def __init__(
+        self, client: Client, delays: Delays, troubles: Troubles | None = None, clock: Clock | None = None
+    ) -> None:
         self.client = client
         self.delays = delays
         self.troubles = troubles or Troubles()
+        self.clock = clock or Clock()
         self.informers = Informers(client)
         self.events = EventRecorder(client)
 

@@ -99,7 +99,7 @@ class VirtHandler(Controller):
             return wait
         if uid not in self._domains:
             hardware = await self._hardware(vmi, pod)
-            parts = (self.delays, self._neighbours, self._console(vmi), self.context.troubles)
+            parts = (self.delays, self._neighbours, self._console(vmi), self.context.troubles, self.context.clock)
             machine = Machine(hardware, self._disk(vmi), *parts)
             self._domains[uid] = Domain(key, machine)
         await self.context.update(VMIS, self._running(vmi, pod))

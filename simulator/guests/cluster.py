@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from simulator.client import Obj
 from simulator.guests.kubeadm import Init
@@ -17,11 +17,11 @@ def namespaces() -> list[Obj]:
     return [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in NAMESPACES]
 
 
-def objects(init: Init, address: str, ca: str) -> Iterator[Obj]:
+def objects(init: Init, address: str, ca: str, now: datetime) -> Iterator[Obj]:
     """Everything else, in the order in which it can be created."""
     yield admins_binding()
     for token in init.tokens:
-        yield bootstrap_token(token)
+        yield bootstrap_token(token, now)
     yield _config_map("kube-public", "cluster-info", {"kubeconfig": f"server: https://{init.endpoint or address}\n"})
     yield _config_map("kube-system", "kubeadm-config", {"ClusterConfiguration": f"kubernetesVersion: {init.version}\n"})
     yield _config_map("kube-public", "kube-root-ca.crt", {"ca.crt": ca})
@@ -41,10 +41,10 @@ def admins_binding() -> Obj:
     }
 
 
-def bootstrap_token(token: str) -> Obj:
+def bootstrap_token(token: str, now: datetime) -> Obj:
     """The Secret that lets nodes join for a day."""
     id_, secret = token.split(".")
-    expiration = (datetime.now(UTC) + TOKEN_LIFETIME).strftime("%Y-%m-%dT%H:%M:%SZ")
+    expiration = (now + TOKEN_LIFETIME).strftime("%Y-%m-%dT%H:%M:%SZ")
     return {
         "apiVersion": "v1",
         "kind": "Secret",

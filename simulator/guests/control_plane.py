@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 
 from simulator.api.store import Store
 from simulator.client import Client
+from simulator.clock import Clock
 from simulator.delays import Delays
 from simulator.guests import cluster
 from simulator.guests.disk import Disk
 from simulator.guests.guest_api import GuestApi
 from simulator.guests.kubeadm import Init
-from simulator.guests.pki import Authority, load, serving_certificate
+from simulator.guests.pki import Authority, end_of, load, serving_certificate
 from simulator.guests.scheduler import NodeMonitor, Scheduler
+from simulator.guests.validity import check_start
 
 PKI = "/etc/kubernetes/pki"
 CLUSTER_NAMES = (
@@ -26,11 +28,13 @@ CLUSTER_NAMES = (
 
 
 class ControlPlane:
-    """The running API server of a guest; `closed` is set when the machine is off."""
+    """The running API server of a guest; `closed` is set when the machine is off, `ends` is when its certificate
+    does."""
 
-    def __init__(self, api: GuestApi, authority: Authority, version: str) -> None:
+    def __init__(self, api: GuestApi, authority: Authority, version: str, ends: datetime) -> None:
         self.authority = authority
         self.version = version
+        self.ends = ends
         self.closed = asyncio.Event()
         self._api = api
 
@@ -49,33 +53,35 @@ class ControlPlane:
         return self._api.client
 
     @classmethod
-    async def initialise(cls, disk: Disk, init: Init, authority: Authority, address: str) -> ControlPlane:
+    async def initialise(cls, disk: Disk, init: Init, authority: Authority, address: str, clock: Clock) -> ControlPlane:
         """kubeadm init: certificates, empty etcd, the first objects; then it serves on `address`."""
         endpoint = init.endpoint.rpartition(":")[0] or init.endpoint
         names = [init.node, *CLUSTER_NAMES, init.service_address, init.advertise_address, *init.cert_sans]
-        certificate, key = serving_certificate(authority, [name for name in (*names, endpoint) if name])
+        certificate, key = serving_certificate(authority, [name for name in (*names, endpoint) if name], clock.now())
         disk.files |= {f"{PKI}/apiserver.crt": certificate, f"{PKI}/apiserver.key": key}
         disk.etcd = Store()
-        api = await GuestApi.start(disk.etcd, authority.pem, certificate, key)
+        api = await GuestApi.start(disk.etcd, authority, certificate, key, clock)
         for namespace in cluster.namespaces():
             await api.ensure(namespace)
-        for obj in cluster.objects(init, f"{init.advertise_address}:{init.port}", authority.pem):
+        for obj in cluster.objects(init, f"{init.advertise_address}:{init.port}", authority.pem, clock.now()):
             await api.ensure(obj)
         await api.listen(address, init.port)
-        return cls(api, authority, init.version)
+        return cls(api, authority, init.version, end_of(certificate))
 
     @classmethod
-    async def restart(cls, disk: Disk, address: str) -> ControlPlane:
-        """A later boot: everything is on the disk. Raises Refused when the CA there is none any more."""
+    async def restart(cls, disk: Disk, address: str, clock: Clock) -> ControlPlane:
+        """A later boot: everything is on the disk. Raises Refused when the CA there is none any more, or when the
+        certificates there have ended."""
         files = disk.files
-        authority = load(files.get(f"{PKI}/ca.crt", ""), files.get(f"{PKI}/ca.key", ""), datetime.now(UTC))
+        authority = load(files.get(f"{PKI}/ca.crt", ""), files.get(f"{PKI}/ca.key", ""), clock.now())
         version = disk.machine["version"]
         if disk.etcd is None:
             disk.etcd = Store()
         certificate, key = files[f"{PKI}/apiserver.crt"], files[f"{PKI}/apiserver.key"]
-        api = await GuestApi.start(disk.etcd, authority.pem, certificate, key)
+        check_start(certificate, clock.now())
+        api = await GuestApi.start(disk.etcd, authority, certificate, key, clock)
         await api.listen(address, 6443)
-        return cls(api, authority, version)
+        return cls(api, authority, version, end_of(certificate))
 
     def secret(self, namespace: str, name: str) -> dict[str, str]:
         """The data (base64) of a Secret, empty when there is none."""

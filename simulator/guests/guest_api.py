@@ -15,6 +15,8 @@ from simulator.api.requests import Request, Response
 from simulator.api.server import ApiServer
 from simulator.api.store import Store
 from simulator.client import GVR, Client, Obj
+from simulator.clock import Clock
+from simulator.guests.pki import Authority, shown_at
 
 SECRETS = ("", "secrets")
 UNHEALTHY = "[+]ping ok\n[-]etcd failed: reason withheld\n[+]informer-sync ok\nreadyz check failed\n"
@@ -24,20 +26,26 @@ UNHEALTHY = "[+]ping ok\n[-]etcd failed: reason withheld\n[+]informer-sync ok\nr
 class GuestApi:
     """An API server over a disk's data; `client` is what the node's own components use."""
 
-    def __init__(self, api: ApiServer, listener: Listener) -> None:
+    def __init__(self, api: ApiServer, listener: Listener, stop: Callable[[], None]) -> None:
         self._api = api
         self._listener = listener
+        self._stop = stop
         self.client: Client = LocalClient(api, manager="kubelet")
         self.healthy: Callable[[], bool] = lambda: True
         """Asked for each /readyz."""
         api.pages["/readyz"] = self._readyz
 
     @classmethod
-    async def start(cls, store: Store, ca: str, certificate: str, key: str) -> GuestApi:
-        """Begin, but serve nobody yet. PEM texts: the CA of clients, the server's own certificate and key."""
+    async def start(cls, store: Store, authority: Authority, certificate: str, key: str, clock: Clock) -> GuestApi:
+        """Begin, but serve nobody yet. The CA of clients, the server's own certificate and key (PEM)."""
         api = ApiServer(store, kinds=builtin.guest(), service_cidr="10.96.0.0/16")
         await api.__aenter__()
-        return cls(api, Listener(api, server_context(ca, certificate, key)))
+        context = server_context(authority.pem, shown_at(certificate, authority, clock.offset), key)
+
+        def show_again() -> None:
+            _load(context, shown_at(certificate, authority, clock.offset), key)
+
+        return cls(api, Listener(api, context), clock.listen(show_again))
 
     async def listen(self, address: str, port: int) -> None:
         """Raises OSError when the address is taken."""
@@ -70,6 +78,7 @@ class GuestApi:
 
     async def close(self) -> None:
         """Drop all connections and end."""
+        self._stop()
         await self._listener.close()
         await self._api.__aexit__(None, None, None)
 
@@ -80,10 +89,15 @@ def server_context(ca: str, certificate: str, key: str) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.verify_mode = ssl.CERT_OPTIONAL
     context.load_verify_locations(cadata=ca)
+    _load(context, certificate, key)
+    return context
+
+
+def _load(context: ssl.SSLContext, certificate: str, key: str) -> None:
+    """Show that certificate to whoever connects from now on."""
     # The ssl module reads chains from files only.
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory, "server.pem")
         path.touch(mode=0o600)
         path.write_text(certificate + key)
         context.load_cert_chain(path)
-    return context

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import ipaddress
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from simulator.guests.kubeadm import Join, Refused, hosts
 from simulator.guests.network import Peer
+from simulator.guests.validity import EXPIRED
 
 if TYPE_CHECKING:
     from simulator.guests.control_plane import ControlPlane
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from simulator.guests.neighbours import Neighbours
 
 
-def join(worker: Machine, request: Join, neighbours: Neighbours) -> ControlPlane:
+def join(worker: Machine, request: Join, neighbours: Neighbours, now: datetime) -> ControlPlane:
     """The control plane to join. Raises Refused with what is in the way."""
     serving = find_control_plane(worker, request.host, neighbours)
     if request.ca_hashes and serving.authority.spki_hash not in request.ca_hashes:
@@ -24,7 +25,9 @@ def join(worker: Machine, request: Join, neighbours: Neighbours) -> ControlPlane
             f"cluster CA found in cluster-info ConfigMap is invalid: none of the public keys "
             f'"{serving.authority.spki_hash}" are pinned'
         )
-    check_token(serving, request.token)
+    if serving.ends <= now:
+        raise Refused(f"failed to verify certificate: {EXPIRED}: it ended at {serving.ends:%Y-%m-%dT%H:%M:%SZ}")
+    check_token(serving, request.token, now)
     return serving
 
 
@@ -74,7 +77,7 @@ def _is_address(text: str) -> bool:
     return True
 
 
-def check_token(serving: ControlPlane, token: str) -> None:
+def check_token(serving: ControlPlane, token: str, now: datetime) -> None:
     """Whether the cluster still knows the bootstrap token. Raises Refused."""
     id_, secret = token.split(".")
     data = serving.secret("kube-system", f"bootstrap-token-{id_}")
@@ -82,5 +85,5 @@ def check_token(serving: ControlPlane, token: str) -> None:
     if known != secret:
         raise Refused("could not find a JWS signature in the cluster-info ConfigMap for token ID " + repr(id_))
     expiration = base64.b64decode(data.get("expiration", "")).decode()
-    if expiration and datetime.fromisoformat(expiration) < datetime.now(UTC):
+    if expiration and datetime.fromisoformat(expiration) < now:
         raise Refused(f"the bootstrap token {id_} has expired")

@@ -4,17 +4,48 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
 
 from simulator.api.errors import ApiError
+from simulator.clock import Clock
 from simulator.guests.control_plane import ControlPlane
 from simulator.guests.kubelet import Kubelet
 from simulator.guests.pulse import Pulse
+from simulator.guests.validity import EXPIRED
 from simulator.troubles import Part, TroubleKind, Troubles, Victim
+
+
+@dataclass(frozen=True)
+class Trust:
+    """Certificates by the calendar: `ends` says when kubelet and API server cease to trust each other (may raise
+    Refused), `say` is told what the kubelet logs about it."""
+
+    clock: Clock
+    ends: Callable[[ControlPlane], datetime]
+    say: Callable[[str], None]
+
+    def reached(self, reach: Callable[[], ControlPlane | None]) -> Callable[[], ControlPlane | None]:
+        """The API server that `reach` finds, unless trust in it has ended; that is said once."""
+        told = False
+
+        def look() -> ControlPlane | None:
+            nonlocal told
+            serving = reach()
+            if serving is None or self.ends(serving) > self.clock.now():
+                return serving
+            if not told:
+                told = True
+                self.say(f"kubelet: unable to update node lease: {EXPIRED}")
+            return None
+
+        return look
 
 
 async def keep(
     kubelet: Kubelet,
     reach: Callable[[], ControlPlane | None],
+    trust: Trust,
     changed: Pulse,
     troubles: Troubles,
     boot: Victim,
@@ -30,11 +61,12 @@ async def keep(
         session = asyncio.create_task(kubelet.run(serving.client))
         closed = asyncio.create_task(serving.closed.wait())
         breaks = asyncio.create_task(troubles.wait(*broken, begun=True))
+        ended = asyncio.create_task(trust.clock.until(trust.ends(serving)))
         try:
-            await asyncio.wait([session, closed, breaks], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([session, closed, breaks, ended], return_when=asyncio.FIRST_COMPLETED)
             fault = session.exception() if session.done() else None
         finally:
-            for task in (session, closed, breaks):
+            for task in (session, closed, breaks, ended):
                 task.cancel()
         if fault is not None and not _by_the_api(fault):
             raise fault

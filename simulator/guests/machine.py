@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 
+from simulator.clock import Clock
 from simulator.delays import Delays
 from simulator.guests import cloudinit, first_boot, kubeadm, network
 from simulator.guests.control_plane import ControlPlane
@@ -14,11 +15,12 @@ from simulator.guests.disk import Disk
 from simulator.guests.first_boot import Script
 from simulator.guests.hardware import Hardware
 from simulator.guests.joining import find_control_plane, join
-from simulator.guests.keeping import keep
+from simulator.guests.keeping import Trust, keep
 from simulator.guests.kubeadm import Refused
 from simulator.guests.kubelet import Kubelet
 from simulator.guests.neighbours import Neighbours
 from simulator.guests.pki import create_authority, load
+from simulator.guests.validity import end_of_kubelet, give_kubelet
 from simulator.troubles import Part, TroubleKind, Troubles, Victim
 
 log = logging.getLogger("simulator.guests")
@@ -41,6 +43,7 @@ class Machine:
         neighbours: Neighbours,
         console: Console,
         troubles: Troubles,
+        clock: Clock,
     ) -> None:
         self.hardware = hardware
         self.disk = disk
@@ -51,6 +54,7 @@ class Machine:
         self._console = console
         self._troubles = troubles
         self._hangs = troubles.of(TroubleKind.HANG_BOOT, self.as_victim) is not None
+        self._clock = clock
         self._task: asyncio.Task[None] | None = None
 
     def power_on(self) -> None:
@@ -182,16 +186,17 @@ class Machine:
         init = kubeadm.read_init(configuration, self.disk.machine["hostname"], self.addresses)
         files = self.disk.files
         if CA_CERT not in files and CA_KEY not in files:
-            files[CA_CERT], files[CA_KEY] = create_authority()
-        authority = load(files.get(CA_CERT, ""), files.get(CA_KEY, ""), datetime.now(UTC))
+            files[CA_CERT], files[CA_KEY] = create_authority(self._clock.now())
+        authority = load(files.get(CA_CERT, ""), files.get(CA_KEY, ""), self._clock.now())
         await asyncio.sleep(self._delays.kubeadm_init)
-        serving = await ControlPlane.initialise(self.disk, init, authority, self.hardware.address)
+        serving = await ControlPlane.initialise(self.disk, init, authority, self.hardware.address, self._clock)
         self.disk.machine |= {
             "role": "control-plane",
             "node": init.node,
             "address": init.advertise_address,
             "version": init.version,
         }
+        give_kubelet(files, authority, init.node, self._clock.now())
         files["/etc/kubernetes/admin.conf"] = "kubeadm init\n"
         self._done(script)
         self._serve(serving)
@@ -203,7 +208,7 @@ class Machine:
         address = self.disk.machine["address"]
         if address not in self.addresses:
             raise Refused(f"etcd cannot listen on {address}: cannot assign requested address")
-        serving = await ControlPlane.restart(self.disk, self.hardware.address)
+        serving = await ControlPlane.restart(self.disk, self.hardware.address, self._clock)
         self._serve(serving)
         self.say("kube-apiserver is serving")
         await asyncio.sleep(self._delays.reboot_ready)
@@ -227,8 +232,11 @@ class Machine:
 
     async def _run_kubelet(self, serving: ControlPlane) -> None:
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(serving.run_controllers(self._delays))
+            controllers = tasks.create_task(serving.run_controllers(self._delays))
             tasks.create_task(self._keep(self._kubelet(), lambda: serving))
+            # Theirs are of the day of the API server's.
+            await self._clock.until(serving.ends)
+            controllers.cancel()
 
     async def _join(self, script: Script, configuration: str) -> None:
         request = kubeadm.read_join(configuration, self.disk.machine["hostname"])
@@ -236,7 +244,7 @@ class Machine:
 
         def look() -> ControlPlane | None:
             try:
-                return join(self, request, self._neighbours)
+                return join(self, request, self._neighbours, self._clock.now())
             except Refused as error:
                 if str(error) not in told:
                     told.add(str(error))
@@ -255,6 +263,7 @@ class Machine:
             "api": request.host,
             "ca-hash": serving.authority.spki_hash,
         }
+        give_kubelet(self.disk.files, serving.authority, request.node, self._clock.now())
         self._done(script)
         self.say("This node has joined the cluster")
         await self._keep(self._kubelet(), self._my_control_plane)
@@ -271,6 +280,11 @@ class Machine:
             return None
         return serving if serving.authority.spki_hash == self.disk.machine["ca-hash"] else None
 
+    def _trusted_until(self, serving: ControlPlane) -> datetime:
+        """When kubelet and API server cease to trust each other's certificates. Raises Refused without one."""
+        return min(serving.ends, end_of_kubelet(self.disk.files))
+
     async def _keep(self, kubelet: Kubelet, reach: Callable[[], ControlPlane | None]) -> None:
+        trust = Trust(self._clock, self._trusted_until, lambda text: self.say(text, wrong=True))
         world = self._neighbours.changed, self._troubles, self.as_victim
-        await keep(kubelet, reach, *world, retry=self._delays.retry)
+        await keep(kubelet, trust.reached(reach), trust, *world, retry=self._delays.retry)

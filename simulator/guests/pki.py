@@ -6,7 +6,7 @@ import hashlib
 import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -18,6 +18,8 @@ from simulator.guests.kubeadm import Refused
 LEAF_VALIDITY = timedelta(days=365)
 """kubeadm's leaf certificates last a year."""
 CA_VALIDITY = timedelta(days=3650)
+BACKDATED = timedelta(minutes=5)
+"""kubeadm's certificates are valid from a while before they are made, for clocks that are behind."""
 
 SigningKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
 
@@ -65,11 +67,11 @@ def _has_constraints(cert: x509.Certificate) -> bool:
     return any(isinstance(extension.value, x509.BasicConstraints) for extension in cert.extensions)
 
 
-def create_authority() -> tuple[str, str]:
+def create_authority(now: datetime) -> tuple[str, str]:
     """A new CA as kubeadm makes when it finds none: certificate and key, PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "kubernetes")])
-    start = datetime.now(UTC) - timedelta(minutes=5)
+    start = now - BACKDATED
     builder = (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -85,27 +87,91 @@ def create_authority() -> tuple[str, str]:
     return cert.public_bytes(serialization.Encoding.PEM).decode(), _pem(key)
 
 
-def serving_certificate(authority: Authority, names: Iterable[str]) -> tuple[str, str]:
+def serving_certificate(authority: Authority, names: Iterable[str], now: datetime) -> tuple[str, str]:
     """The API server's certificate for these DNS names and addresses: certificate and key, PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
-    start = datetime.now(UTC) - timedelta(minutes=5)
-    digest = None if isinstance(authority.key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
-    cert = (
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "kube-apiserver")])
+    builder = _leaf(authority, subject, key.public_key(), ExtendedKeyUsageOID.SERVER_AUTH, now)
+    alternatives = x509.SubjectAlternativeName([_general_name(name) for name in dict.fromkeys(names)])
+    return _signed(authority, builder.add_extension(alternatives, critical=False)), _pem(key)
+
+
+def kubelet_certificate(authority: Authority, node: str, now: datetime) -> str:
+    """A kubelet's client certificate with its key, in one PEM text as kubelet keeps them."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name(
+        [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "system:nodes"),
+            x509.NameAttribute(NameOID.COMMON_NAME, f"system:node:{node}"),
+        ]
+    )
+    builder = _leaf(authority, subject, key.public_key(), ExtendedKeyUsageOID.CLIENT_AUTH, now)
+    return _signed(authority, builder) + _pem(key)
+
+
+def _leaf(
+    authority: Authority,
+    subject: x509.Name,
+    key: ec.EllipticCurvePublicKey,
+    usage: x509.ObjectIdentifier,
+    now: datetime,
+) -> x509.CertificateBuilder:
+    """A certificate of a year, or of what is left of its authority's time."""
+    start = now - BACKDATED
+    return (
         x509.CertificateBuilder()
-        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "kube-apiserver")]))
+        .subject_name(subject)
         .issuer_name(authority.certificate.subject)
-        .public_key(key.public_key())
+        .public_key(key)
         .serial_number(x509.random_serial_number())
         .not_valid_before(start)
         .not_valid_after(min(start + LEAF_VALIDITY, authority.certificate.not_valid_after_utc))
-        .add_extension(x509.SubjectAlternativeName([_general_name(name) for name in dict.fromkeys(names)]), False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.key.public_key()), critical=False)
-        .sign(authority.key, digest)
     )
-    return cert.public_bytes(serialization.Encoding.PEM).decode(), _pem(key)
+
+
+def _signed(authority: Authority, builder: x509.CertificateBuilder) -> str:
+    digest = None if isinstance(authority.key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
+    return builder.sign(authority.key, digest).public_bytes(serialization.Encoding.PEM).decode()
+
+
+def end_of(certificate: str) -> datetime:
+    """When a certificate (PEM) ends. Raises Refused for what is none."""
+    return _parsed(certificate).not_valid_after_utc
+
+
+def shown_at(certificate: str, authority: Authority, offset: timedelta) -> str:
+    """The certificate as a client finds it whose clock is `offset` behind that of the guest.
+
+    A client of the simulator verifies by the machine's clock, the guest lives by the simulated one. So the guest
+    shows a copy, signed again by the same CA for the same key, with both dates moved back by the difference: it has
+    for the client just the time left (or ended just as long ago) that the real one has for the guest.
+    """
+    if not offset:
+        return certificate
+    known = _parsed(certificate)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(known.subject)
+        .issuer_name(known.issuer)
+        .public_key(known.public_key())
+        .serial_number(known.serial_number)
+        .not_valid_before(known.not_valid_before_utc - offset)
+        .not_valid_after(known.not_valid_after_utc - offset)
+    )
+    for extension in known.extensions:
+        builder = builder.add_extension(extension.value, extension.critical)
+    return _signed(authority, builder)
+
+
+def _parsed(certificate: str) -> x509.Certificate:
+    try:
+        return x509.load_pem_x509_certificate(certificate.encode())
+    except ValueError as error:
+        raise Refused(f"couldn't load the certificate: {error}") from error
 
 
 def _key_usage() -> x509.KeyUsage:

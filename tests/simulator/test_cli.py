@@ -52,6 +52,8 @@ async def test_serves_until_stopped(tmp_path: Path, number: signal.Signals) -> N
         (("--kubeconfig", "x", "--port", "http"), "http is no port"),
         (("--kubeconfig", "x", "--fault", "nonsense"), "there is no fault 'nonsense'"),
         (("--kubeconfig", "x", "--fault", "hang-boot", "--no-controllers"), "--no-controllers leaves them out"),
+        (("--kubeconfig", "x", "--clock-offset", "400"), "'400' is no duration such as 90m, 12h or 400d"),
+        (("--kubeconfig", "x", "--clock-offset", "9999w"), "a clock moves forward, by 36500 days at most"),
         (("--kubeconfig", "x", "--nonsense"), "unrecognized arguments: --nonsense"),
     ],
 )
