@@ -80,12 +80,11 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
         "--fault-admin", action="store_true", help="let faults be added by POST /simulator/faults, taken away by DELETE"
     )
     parser.add_argument(
-        "--data-dir", type=Path, metavar="DIR", help="keep the API's objects there (default: in memory)"
+        "--data-dir", type=Path, metavar="DIR", help="keep the API's objects and the disks there (default: in memory)"
     )
     parser.add_argument(
         "--clock-offset",
         type=_duration,
-        default=timedelta(),
         metavar="DURATION",
         help="how far ahead its calendar is (s, m, h, d or w, such as 400d): certificates in guests end by it",
     )
@@ -112,7 +111,7 @@ async def serve(options: argparse.Namespace) -> None:
         faults=options.fault,
         fault_admin=options.fault_admin,
         data_dir=options.data_dir,
-        clock=Clock(options.clock_offset),
+        clock=Clock(options.clock_offset) if options.clock_offset is not None else None,
     )
     async with simulator:
         print(f"ready {simulator.url} kubeconfig {options.kubeconfig}", flush=True)  # noqa: T201

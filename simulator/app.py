@@ -6,6 +6,7 @@ import asyncio
 import importlib
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -28,7 +29,9 @@ from simulator.switches import Switches
 from simulator.troubles import Trouble, Troubles
 
 HOST = "127.0.0.1"
-DATABASE = "simulator.db"
+DATABASE, DISKS = "simulator.db", "disks.db"
+OFFSET = "clock-offset"
+"""In the database: how far ahead the calendar is, in seconds."""
 
 
 class Simulator:
@@ -38,7 +41,8 @@ class Simulator:
     `kubeconfig` is written when the server answers; `faults` hit requests over HTTP (more by `faults.add`) or the world
     that the controllers play (more by `troubles.add`), with `fault_admin` also by POST to /simulator/faults; `seed`
     makes what chance decides about them repeatable. Raises ValueError for a fault of the world without controllers.
-    With `data_dir` the objects, the admin's token and the authority are kept there, and there again after a kill.
+    With `data_dir` the objects, the disks, the calendar, the admin's token and the authority are kept there, and there
+    again after a kill; instances that ran have Failed then, as on a node that rebooted.
     What ends by date (certificates in guests, Events) goes by `clock`, which can be moved ahead at any time.
     An async context manager. `url`, `kubeconfig_path`, `api` and `client` (as the admin) are there within.
     """
@@ -59,6 +63,7 @@ class Simulator:
     ) -> None:
         self.kubeconfig_path = kubeconfig
         self.url = ""
+        self.disks_path = data_dir / DISKS if data_dir is not None else None
         self._database = Database(data_dir / DATABASE) if data_dir is not None else None
         self._identity = Identity.kept(self._database) if self._database is not None else Identity.fresh()
         self.token = self._identity.token
@@ -78,11 +83,19 @@ class Simulator:
             self.api.pages[PATH] = FaultAdmin(switches)
         self.client = LocalClient(self.api)
         self.delays = (delays or Delays()).scaled(speed)
-        self.clock = clock or Clock()
+        self.clock = clock or Clock(self._kept_offset())
         self.seed = seed
         self._port = port
         self._controllers = controllers
         self._stack = AsyncExitStack()
+
+    def _kept_offset(self) -> timedelta:
+        kept = self._database.item(OFFSET) if self._database is not None else None
+        return timedelta(seconds=float(kept or b"0"))
+
+    def _keep_offset(self) -> None:
+        if self._database is not None:
+            self._database.keep(OFFSET, str(self.clock.offset.total_seconds()).encode())
 
     async def __aenter__(self) -> Self:
         await self._stack.__aenter__()
@@ -101,6 +114,8 @@ class Simulator:
     async def _start(self) -> None:
         if self._database is not None:
             self._stack.callback(self._database.close)
+            self._keep_offset()
+            self._stack.callback(self.clock.listen(self._keep_offset))
         await self._stack.enter_async_context(self.api)
         for definition in definitions():
             await self._ensure(definition)
@@ -144,6 +159,6 @@ def _controllers(simulator: Simulator) -> AsyncExitStack:
     module = importlib.import_module("simulator.controllers")
     client = LocalClient(simulator.api, user=User(accounts.CONTROLLER, accounts.GROUPS))
     running: AsyncExitStack = module.running(
-        client, simulator.api, simulator.delays, simulator.troubles, simulator.clock
+        client, simulator.api, simulator.delays, simulator.troubles, simulator.clock, simulator.disks_path
     )
     return running

@@ -67,8 +67,11 @@ class Database:
         value = self.item(name)
         if value is None:
             value = make()
-            self._connection.execute(_ITEM, (name, value))
+            self.keep(name, value)
         return value
+
+    def keep(self, name: str, value: bytes) -> None:
+        self._connection.execute(_ITEM, (name, value))
 
     def close(self) -> None:
         self._connection.close()

@@ -6,6 +6,8 @@ from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from simulator.api.server import ApiServer
     from simulator.client import Client
     from simulator.clock import Clock
@@ -14,10 +16,11 @@ if TYPE_CHECKING:
 
 
 def running(
-    client: Client, api: ApiServer, delays: Delays, troubles: Troubles, clock: Clock
+    client: Client, api: ApiServer, delays: Delays, troubles: Troubles, clock: Clock, disks: Path | None = None
 ) -> AbstractAsyncContextManager[None]:
-    """All controllers, and KubeVirt's webhooks and subresources in `api`, for as long as the context lasts."""
+    """All controllers, and KubeVirt's webhooks and subresources in `api`, for as long as the context lasts; disks are
+    kept in that file if there is one."""
     # Guests import from this package too, so what imports them must not be imported with it.
     from simulator.controllers.playing import playing
 
-    return playing(client, api, delays, troubles, clock)
+    return playing(client, api, delays, troubles, clock, disks)

@@ -51,9 +51,10 @@ class Controllers:
         only: Collection[Part] = tuple(Part),
         troubles: Troubles | None = None,
         clock: Clock | None = None,
+        disks: Disks | None = None,
     ) -> None:
         self.context = Context(client, delays, troubles, clock)
-        self.disks = Disks()
+        self.disks = disks if disks is not None else Disks()
         chosen = [controller for part in Part if part in only for controller in self._part(part)]
         self._manager = Manager(self.context, chosen)
 

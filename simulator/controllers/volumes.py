@@ -61,6 +61,7 @@ class Reclaimer(Controller):
         if volume["spec"]["persistentVolumeReclaimPolicy"] == "Retain":
             await self.context.set_status(PVS, volume, {"phase": "Released"})
             return None
-        await self.context.delete(PVS, volume)
+        # In this order a crash between the two leaves no content that nothing leads to.
         self._disks.drop_volume(volume["spec"]["csi"]["volumeHandle"])
+        await self.context.delete(PVS, volume)
         return None

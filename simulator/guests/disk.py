@@ -2,27 +2,81 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
 
-from simulator.api.store import Store
+from simulator.api.store import Change, Store
+from simulator.guests.watched import Watched
 
 
-@dataclass
+class Recorder(Protocol):
+    """Is told of each change of a disk, as it happens."""
+
+    def file(self, path: str, content: str | None) -> None:
+        """A file got that content, or was removed."""
+
+    def fact(self, name: str, value: str | None) -> None:
+        """The same of what the installed system remembers."""
+
+    def data(self, etcd: Store | None) -> None:
+        """The data of the API server was put there as a whole."""
+
+    def object(self, change: Change) -> None:
+        """One write to that data."""
+
+
 class Disk:
-    """A root disk. Values in `files` are whole file contents, never changed in place, so that copies share them."""
+    """A root disk. Values in `files` are whole file contents, never changed in place, so that copies share them.
 
-    bootable: bool = False
-    """Carries an operating system with kubeadm; a blank disk never boots."""
-    files: dict[str, str] = field(default_factory=dict)
-    machine: dict[str, str] = field(default_factory=dict)
-    """What the installed system remembers: instance-id, role, node name, whether kubeadm succeeded."""
-    etcd: Store | None = None
-    """The data of the guest's API server; live while the control plane runs."""
+    `bootable`: carries an operating system with kubeadm; a blank disk never boots. `machine`: what the installed system
+    remembers: instance-id, role, node name, whether kubeadm succeeded.
+    """
+
+    def __init__(
+        self,
+        bootable: bool = False,
+        files: Mapping[str, str] | None = None,
+        machine: Mapping[str, str] | None = None,
+        etcd: Store | None = None,
+    ) -> None:
+        self.bootable = bootable
+        self.files = Watched(files)
+        self.machine = Watched(machine)
+        self._etcd = etcd
+        self._recorder: Recorder | None = None
+        self._stop: Callable[[], None] | None = None
+
+    @property
+    def etcd(self) -> Store | None:
+        """The data of the guest's API server; live while the control plane runs."""
+        return self._etcd
+
+    @etcd.setter
+    def etcd(self, store: Store | None) -> None:
+        self._etcd = store
+        if self._recorder is not None:
+            self._recorder.data(store)
+        self._listen()
+
+    def record(self, recorder: Recorder | None) -> None:
+        """Tell `recorder` of each change from now on; None: nobody."""
+        self._recorder = recorder
+        self.files.changed = recorder.file if recorder else None
+        self.machine.changed = recorder.fact if recorder else None
+        self._listen()
+
+    def _listen(self) -> None:
+        """Follow the store that is on the disk now, and no other any more."""
+        if self._stop is not None:
+            self._stop()
+        recorded = self._etcd is not None and self._recorder is not None
+        self._stop = self._etcd.listen(self._recorder.object) if recorded else None  # type: ignore[union-attr]
 
     def copy(self) -> Disk:
         """A disk of its own with the content of this moment."""
-        etcd = Store.load(self.etcd.dump()) if self.etcd is not None else None
-        return Disk(self.bootable, dict(self.files), dict(self.machine), etcd)
+        etcd = Store.load(self.etcd.dump(), self.etcd.version) if self.etcd is not None else None
+        return Disk(self.bootable, self.files, self.machine, etcd)
 
 
 def image() -> Disk:
@@ -43,8 +97,8 @@ class Disks:
     """The storage backend behind the CSI driver: volumes and snapshots by handle."""
 
     def __init__(self) -> None:
-        self.volumes: dict[str, Disk] = {}
-        self.snapshots: dict[str, Snapshot] = {}
+        self.volumes: Watched[Disk] = Watched()
+        self.snapshots: Watched[Snapshot] = Watched()
 
     def snapshot(self, handle: str, volume: str, *, dies_with_source: bool = False) -> None:
         """Capture `volume` as it is now. Raises KeyError when there is no such volume."""

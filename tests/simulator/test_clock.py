@@ -129,3 +129,10 @@ async def test_a_worker_that_comes_a_day_late_has_no_token_to_join_with(simulato
     simulator.clock.advance(hours=25)
     await lab.power("wk", "start")
     await told(lab, "wk", "the bootstrap token abcdef has expired")
+
+
+async def test_the_calendar_is_kept_with_the_data(tmp_path: Path) -> None:
+    async with Simulator(controllers=False, data_dir=tmp_path, clock=Clock(timedelta(days=3))) as first:
+        first.clock.advance(days=4)
+    async with Simulator(controllers=False, data_dir=tmp_path) as second:
+        assert second.clock.offset == timedelta(days=7)
