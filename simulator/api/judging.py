@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
-from simulator.api import defaulting, objects, validation
+from simulator.api import bodies, defaulting, gotypes, objects, validation
 from simulator.api.calls import Call
-from simulator.api.errors import bad_request, forbidden, not_found
+from simulator.api.errors import ApiError, Cause, bad_request, forbidden, invalid, not_found
 from simulator.api.store import Store
+from simulator.api.values import shown
 
 Obj = dict[str, Any]
 NAMESPACES = ("", "namespaces")
 
 
 def decode(call: Call, obj: Obj) -> None:
-    """Default, then drop what the schema does not know, as strictly as the caller wants it. Raises ApiError 400."""
+    """Default, then drop what the schema does not know, as strictly as the caller wants it.
+
+    Raises ApiError 400, for a patch of a built-in kind 422 or 500, when a value does not fit its field's type.
+    """
     schema = call.version.schema
     if schema is None:
         return
+    wrong = gotypes.misfit(obj, call.kind.group, call.kind.kind) if call.kind.builtin else None
+    if wrong is not None:
+        raise _misfit(call, wrong)
     unknown: list[str] = []
     defaulting.prune(obj, schema, root=True, removed=unknown)
     defaulting.default(obj, schema)
@@ -33,6 +40,20 @@ def decode(call: Call, obj: Obj) -> None:
         )
     if wanted == "Warn":
         call.warnings += said
+
+
+def _misfit(call: Call, wrong: gotypes.Misfit) -> ApiError:
+    """The decoder's words, and around them those of the endpoint; kube-apiserver has no code of its own for apply."""
+    kind, version = call.kind.kind, call.target.version
+    if call.target.verb != "patch":
+        return bad_request(f'{kind} in version "{version}" cannot be handled as a {kind}: {wrong}')
+    if bodies.media_type(call.request.headers.get("content-type", "")) == bodies.APPLY:
+        where = f"{call.target.namespace}/{call.target.name}" if call.target.namespace else call.target.name
+        of = f"{where}; {call.kind.api_version(version)}, Kind={kind}".replace("; v1,", "; /v1,")
+        said = f".{wrong.field}: expected {wrong.wanted}, got {shown(wrong.value)}"
+        return ApiError(500, "", f"failed to create typed patch object ({of}): {said}")
+    patch = call.request.body.decode(errors="replace")
+    return invalid("", "", "", [Cause("patch", f"Invalid value: {shown(patch)}: {wrong}")])
 
 
 def check_namespace(store: Store, call: Call, obj: Obj) -> None:

@@ -199,3 +199,82 @@ async def test_nothing_is_made_in_a_namespace_that_is_not_there(api: Api) -> Non
     with pytest.raises(Failed) as refusal:
         await api.create(core(name, "configmaps"), config("x"))
     assert (refusal.value.code, refusal.value.message) == (404, f'namespaces "{name}" not found')
+
+
+def service(**spec: object) -> Obj:
+    return {"metadata": {"name": "x"}, "spec": {"ports": [{"port": 80}], **spec}}
+
+
+def deployment(**spec: object) -> Obj:
+    labels = {"app": "x"}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "x", "image": "x"}]}}
+    return {
+        "metadata": {"name": "x"},
+        "spec": {"selector": {"matchLabels": labels}, "template": template, **spec},
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "obj", "told"),
+    [
+        (
+            "services",
+            "Service",
+            service(ports="x"),
+            "string into Go struct field ServiceSpec.spec.ports of type []v1.ServicePort",
+        ),
+        (
+            "services",
+            "Service",
+            service(ports=[{"port": "80"}]),
+            "string into Go struct field ServicePort.spec.ports.port of type int32",
+        ),
+        (
+            "configmaps",
+            "ConfigMap",
+            {"metadata": {"name": "x"}, "data": {"k": 1}},
+            "number into Go struct field ConfigMap.data of type string",
+        ),
+        (
+            "configmaps",
+            "ConfigMap",
+            {"metadata": {"name": "x", "labels": {"a": True}}},
+            "bool into Go struct field ObjectMeta.metadata.labels of type string",
+        ),
+        (
+            "deployments",
+            "Deployment",
+            deployment(replicas="3"),
+            "string into Go struct field DeploymentSpec.spec.replicas of type int32",
+        ),
+        (
+            "deployments",
+            "Deployment",
+            deployment(replicas=1.5),
+            "number 1.5 into Go struct field DeploymentSpec.spec.replicas of type int32",
+        ),
+    ],
+)
+async def test_a_value_that_does_not_fit_its_field_is_a_bad_request(
+    api: Api, namespace: str, path: str, kind: str, obj: Obj, told: str
+) -> None:
+    root = "/apis/apps/v1" if path == "deployments" else CORE
+    code, answer = await api.call("POST", f"{root}/namespaces/{namespace}/{path}", obj)
+    assert (code, answer["reason"]) == (400, "BadRequest")
+    assert answer["message"] == f'{kind} in version "v1" cannot be handled as a {kind}: json: cannot unmarshal {told}'
+
+
+async def test_what_go_reads_leniently_is_accepted(api: Api, namespace: str) -> None:
+    # Nulls fit everything, a quantity may be a number, a port's target may be either.
+    await api.create(core(namespace, "configmaps"), {"metadata": {"name": "x", "labels": None}, "data": None})
+    await api.create(core(namespace, "services"), service(ports=[{"port": 80, "targetPort": "http"}]))
+    claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": 1024}}}
+    await api.create(core(namespace, "persistentvolumeclaims"), {"metadata": {"name": "x"}, "spec": claim})
+
+
+async def test_a_patch_to_a_value_that_does_not_fit_is_invalid(api: Api, namespace: str) -> None:
+    await api.create(core(namespace, "configmaps"), config("x"))
+    with pytest.raises(Failed) as refusal:
+        await api.merge(f"{core(namespace, 'configmaps')}/x", {"data": {"key": 1}})
+    assert (refusal.value.code, refusal.value.body["reason"]) == (422, "Invalid")
+    assert "json: cannot unmarshal number into Go struct field ConfigMap.data of type string" in refusal.value.message

@@ -1,0 +1,161 @@
+"""Values that do not fit the Go types of built-in kinds, in the words of Go's `encoding/json`.
+
+A null fits everything, as in Go. The Go types are told from the schemas: their names lack only the API group's prefix.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from simulator.api.schemas import REFERENCE, components, name_of, reference_of
+
+Obj = dict[str, Any]
+_PREFIX = re.compile(r"^[A-Za-z]*?V1(?=[A-Z])")
+_OPEN = (f"{REFERENCE}V1JSONSchemaProps", f"{REFERENCE}V1CustomResourceValidation")
+_QUANTITIES = frozenset(
+    [
+        "limits",
+        "requests",
+        "capacity",
+        "allocatable",
+        "hard",
+        "used",
+        "default",
+        "defaultRequest",
+        "max",
+        "min",
+        "maxLimitRequestRatio",
+        "sizeLimit",
+        "divisor",
+        "allocatedResources",
+        "podFixed",
+    ]
+)
+"""Fields of resource.Quantity, which takes numbers as well as strings."""
+_LONG = frozenset(
+    [
+        "generation",
+        "observedGeneration",
+        "deletionGracePeriodSeconds",
+        "terminationGracePeriodSeconds",
+        "activeDeadlineSeconds",
+        "expirationSeconds",
+        "tolerationSeconds",
+        "runAsUser",
+        "runAsGroup",
+        "fsGroup",
+    ]
+)
+"""Integers of 64 bits; the others have 32."""
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """A value of the wrong type: `seen` (JSON's type), `struct` and `field` that it is in, `wanted` (Go's type)."""
+
+    seen: str
+    struct: str
+    field: str
+    wanted: str
+    value: Any
+
+    def __str__(self) -> str:
+        into = f"struct field {self.struct}.{self.field}" if self.struct else "value"
+        return f"json: cannot unmarshal {self.seen} into Go {into} of type {self.wanted}"
+
+
+def misfit(obj: Obj, group: str, kind: str) -> Misfit | None:
+    """The first value of a built-in object that its Go type cannot hold."""
+    name = name_of(group, kind)
+    source = components().get(name)
+    return next(_struct(obj, source, _short(name), ""), None) if source is not None else None
+
+
+def _short(name: str) -> str:
+    return _PREFIX.sub("", name)
+
+
+def _struct(value: Obj, source: Obj, struct: str, path: str) -> Iterator[Misfit]:
+    known = source.get("properties") or {}
+    for field, item in value.items():
+        if field in known and item is not None:
+            yield from _field(item, known[field], struct, f"{path}.{field}" if path else field)
+
+
+def _field(value: Any, source: Obj, struct: str, path: str) -> Iterator[Misfit]:
+    """Path names fields of structs alone; the context of items and of values of maps is the field they are in."""
+    if value is None:
+        return
+    reference = reference_of(source)
+    if reference:
+        if f"{REFERENCE}{reference}" in _OPEN or reference not in components():
+            return
+        if isinstance(value, dict):
+            yield from _struct(value, components()[reference], _short(reference), path)
+        else:
+            yield Misfit(_seen(value), struct, path, _go(source, path), value)
+    elif source.get("type") == "array" and isinstance(value, list):
+        for item in value:
+            yield from _field(item, source["items"], struct, path)
+    elif source.get("type") == "object" and isinstance(value, dict):
+        below = source.get("additionalProperties")
+        for item in value.values() if isinstance(below, dict) else ():
+            yield from _field(item, below or {}, struct, path)
+    else:
+        yield from _plain(value, source, struct, path)
+
+
+def _plain(value: Any, source: Obj, struct: str, path: str) -> Iterator[Misfit]:
+    type_ = source.get("type", "")
+    name = path.rpartition(".")[2]
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if source.get("x-kubernetes-int-or-string"):
+        if not isinstance(value, str) and not (number and isinstance(value, int)):
+            yield Misfit(_seen(value), "", "", "int32", value)
+    elif type_ == "string" and (isinstance(value, str) or (number and name in _QUANTITIES)):
+        return
+    elif type_ == "string" and source.get("format") == "date-time":
+        yield Misfit(_seen(value), "", "", "string", value)
+    elif type_ == "integer" and number:
+        bits = 63 if name in _LONG else 31
+        if isinstance(value, float) or not -(2**bits) <= value < 2**bits:
+            yield Misfit(f"number {value}", struct, path, _go(source, path), value)
+    elif type_ in _JSON and not isinstance(value, _JSON[type_]):
+        yield Misfit(_seen(value), struct, path, _go(source, path), value)
+
+
+_JSON: dict[str, type | tuple[type, ...]] = {
+    "string": str,
+    "boolean": bool,
+    "integer": (),
+    "number": (int, float),
+    "object": dict,
+    "array": list,
+}
+
+
+def _seen(value: Any) -> str:
+    if isinstance(value, bool):
+        return "bool"
+    names = {dict: "object", list: "array", str: "string", int: "number", float: "number"}
+    return names[type(value)]
+
+
+def _go(source: Obj, path: str) -> str:
+    """The Go type of a schema."""
+    reference = reference_of(source)
+    if reference:
+        return f"v1.{_short(reference)}"
+    type_, name = source.get("type", ""), path.rpartition(".")[2]
+    if type_ == "array":
+        return f"[]{_go(source['items'], path)}"
+    if type_ == "object":
+        return f"map[string]{_go(source.get('additionalProperties') or {'type': 'string'}, path)}"
+    if source.get("format") == "byte":
+        return "[]uint8"
+    if type_ == "integer":
+        return "int64" if name in _LONG else "int32"
+    return {"boolean": "bool", "number": "float64"}.get(type_, type_ or "interface {}")
