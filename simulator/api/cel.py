@@ -6,9 +6,9 @@ Variables are dynamically typed here: an error that Kubernetes finds when the CR
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from itertools import pairwise
 from typing import Any
 from urllib.parse import urlsplit
@@ -65,7 +65,7 @@ def _environment() -> Any:
     )
 
 
-@cache
+@lru_cache(maxsize=4096)
 def _compiled(expression: str) -> Any:
     try:
         return _environment().compile(expression)
@@ -103,19 +103,31 @@ class Rule:
             _compiled(rule.message_expression)
         return rule
 
-    def broken(self, data: Obj) -> str | None:
-        """What to say when the rule does not hold for `data` (self, oldSelf); None when it holds."""
-        result = _compiled(self.text).eval(data=data)
+    def broken(self, data: Obj, typed: Mapping[str, str]) -> str | None:
+        """What to say when the rule does not hold for `data` (self, oldSelf); None when it holds.
+
+        `typed`: expressions that stand for self and oldSelf in it, where plain data cannot.
+        """
+        result = _compiled(_within(self.text, typed)).eval(data=data)
         if result.type() == cel.Type.BOOL:
-            return None if result.value() else self._said(data)
+            return None if result.value() else self._said(data, typed)
         return f"{_error(str(result.value()))} evaluating rule: {self.message or self.text}"
 
-    def _said(self, data: Obj) -> str:
+    def _said(self, data: Obj, typed: Mapping[str, str]) -> str:
+        """The expression's message if it is one line of text, else the plain one."""
         if self.message_expression:
-            text = _compiled(self.message_expression).eval(data=data)
-            if text.type() == cel.Type.STRING and str(text.value()).strip():
-                return str(text.value())
+            text = _compiled(_within(self.message_expression, typed, "map", "[0]")).eval(data=data)
+            found = str(text.value()).strip() if text.type() == cel.Type.STRING else ""
+            if found and "\n" not in found:
+                return found
         return self.message or f"failed rule: {self.text}"
+
+
+def _within(text: str, typed: Mapping[str, str], macro: str = "all", tail: str = "") -> str:
+    """`text` with other values under the names of `typed`: the runtime takes no timestamps, but it makes them."""
+    for name, made in typed.items():
+        text = f"[{made}].{macro}({name}, {text}\n){tail}"
+    return text
 
 
 def _error(text: str) -> str:
@@ -128,11 +140,14 @@ def _error(text: str) -> str:
 def scalar(value: Any, type_: str, format_: str) -> Any:
     """A value of a schema's type as CEL has it: numbers are doubles, bytes are decoded.
 
-    Kubernetes makes timestamps and durations of the formats `date-time` and `duration`; this runtime gives such values
-    out but takes none in, so here they stay strings, and rules must write `timestamp(self.time)`.
+    Times stay strings, in a form that CEL's `timestamp` and `duration` read: the runtime takes no such values in.
     """
     if type_ == "number" and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if type_ == "string" and isinstance(value, str) and format_ == "byte":
+    if type_ != "string" or not isinstance(value, str):
+        return value
+    if format_ == "byte":
         return base64.b64decode(value)
-    return value
+    if format_ == "date":
+        return f"{value}T00:00:00Z"
+    return value.upper() if format_ == "date-time" else value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -39,9 +40,13 @@ def _rule(rule: cel.Rule, value: Any, old: Any, schema: Schema, path: str) -> It
     if not rule.transition and old is not MISSING and value == old:
         return
     data: Obj = {"self": for_cel(value, schema)}
+    typed = {"self": times(value, schema, "self")}
     if rule.transition and not unknown_old:
         data["oldSelf"] = for_cel(old, schema)
-    said = rule.broken(data)
+        typed["oldSelf"] = times(old, schema, "oldSelf")
+    if rule.transition and rule.optional_old:
+        typed["oldSelf"] = "optional.none()" if unknown_old else f"optional.of({typed['oldSelf'] or 'oldSelf'})"
+    said = rule.broken(data, {name: made for name, made in typed.items() if made})
     if said is not None:
         where = f"{path}{rule.path}" if path else rule.path.lstrip(".")
         yield Cause(where or "<nil>", _rule_message(rule, value, said), rule.reason)
@@ -58,18 +63,38 @@ def _rule_message(rule: cel.Rule, value: Any, said: str) -> str:
 
 
 def for_cel(value: Any, schema: Schema) -> Any:
-    """A value as rules see it: property names escaped, date-times as timestamps, unknown fields hidden."""
+    """A value as rules see it: property names escaped, unknown fields hidden; `times` says what is a time in it."""
     if isinstance(value, dict):
-        visible: Obj = {}
-        for name, item in value.items():
-            child = schema.properties.get(name)
-            if child is not None:
-                visible[cel.escaped(name)] = for_cel(item, child)
-            elif isinstance(schema.additional, Schema):
-                visible[name] = for_cel(item, schema.additional)
-            elif schema.additional or schema.preserve or schema.type == "":
-                visible[name] = item
-        return visible
+        return {key: for_cel(item, child) if child else item for key, item, child in _visible(value, schema)}
     if isinstance(value, list):
         return [for_cel(item, schema.items) for item in value] if schema.items is not None else value
     return cel.scalar(value, schema.type, schema.format)
+
+
+def times(value: Any, schema: Schema | None, at: str) -> str:
+    """An expression that makes the value at `at` again, with timestamps and durations; empty if it has none."""
+    if schema is None or not schema.deep_times:
+        return ""
+    if isinstance(value, str):
+        return f"{'duration' if schema.format == 'duration' else 'timestamp'}({at})"
+    if isinstance(value, dict):
+        parts = [(json.dumps(key), item, child) for key, item, child in _visible(value, schema)]
+        made = [(key, times(item, child, f"{at}[{key}]")) for key, item, child in parts]
+        fields = ", ".join(f"{key}: {one or f'{at}[{key}]'}" for key, one in made)
+        return f"{{{fields}}}" if any(one for _, one in made) else ""
+    if isinstance(value, list):
+        items = [times(item, schema.items, f"{at}[{index}]") for index, item in enumerate(value)]
+        return f"[{', '.join(one or f'{at}[{index}]' for index, one in enumerate(items))}]" if any(items) else ""
+    return ""
+
+
+def _visible(value: Obj, schema: Schema) -> Iterator[tuple[str, Any, Schema | None]]:
+    """The fields that rules see, by the names that they see."""
+    for name, item in value.items():
+        child = schema.properties.get(name)
+        if child is not None:
+            yield cel.escaped(name), item, child
+        elif isinstance(schema.additional, Schema):
+            yield name, item, schema.additional
+        elif schema.additional or schema.preserve or schema.type == "":
+            yield name, item, None

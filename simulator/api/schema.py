@@ -23,7 +23,7 @@ MISSING = _Missing()
 
 @dataclass
 class Schema:
-    """One node. `deep_*` say whether anything at or below it has rules, defaults, or can lose fields."""
+    """One node. `deep_*` say whether anything at or below it has rules, defaults, times, or can lose fields."""
 
     type: str = ""
     properties: dict[str, Schema] = field(default_factory=dict)
@@ -52,8 +52,11 @@ class Schema:
     deep_rules: bool = False
     deep_defaults: bool = False
     deep_prunes: bool = False
+    deep_times: bool = False
 
 
+TIMES = ("date-time", "date", "duration")
+"""Formats of strings that CEL has types of its own for."""
 LIMITS = (
     "minimum",
     "maximum",
@@ -118,4 +121,5 @@ def measured(schema: Schema) -> Schema:
     schema.deep_defaults = any(child.deep_defaults or child.default is not MISSING for child in children)
     closed = schema.type == "object" and not schema.preserve and schema.additional in (None, False)
     schema.deep_prunes = closed or schema.embedded or any(child.deep_prunes for child in children)
+    schema.deep_times = schema.format in TIMES or any(child.deep_times for child in children)
     return schema

@@ -128,7 +128,10 @@ def test_what_did_not_change_is_not_judged_again() -> None:
     assert len(said({"a": "new", "b": 2}, tree, {"a": "old", "b": 1})) == 1
 
 
-def rule(text: str, **more: str) -> Obj:
+AT = {"type": "string", "format": "date-time"}
+
+
+def rule(text: str, **more: Any) -> Obj:
     return {"rule": text, **more}
 
 
@@ -148,6 +151,33 @@ def test_message_expression_wins() -> None:
     assert said({"a": 0}, of({"a": {"type": "integer", "x-kubernetes-validations": [made]}})) == [
         'a: Invalid value: "integer": got 0'
     ]
+
+
+@pytest.mark.parametrize("expression", ["'  '", "'two\\nlines'", "self.missing"])
+def test_plain_message_stands_in_for_an_expression_that_gives_none(expression: str) -> None:
+    made = rule("self.a > 1", messageExpression=expression, message="too small")
+    tree = of({"a": {"type": "integer"}}, **{"x-kubernetes-validations": [made]})
+    assert said({"a": 0}, tree) == ['<nil>: Invalid value: "object": too small']
+
+
+def test_messages_see_times_and_what_was() -> None:
+    text = "'%s is before %s'.format([string(self.t), string(oldSelf.t)])"
+    made = rule("self.t >= oldSelf.t", messageExpression=text, fieldPath=".t", reason="FieldValueForbidden")
+    tree = of({"t": AT}, **{"x-kubernetes-validations": [made]})
+    old = {"t": "2026-01-01T00:00:00Z"}
+    assert said({"t": "2026-01-01T00:00:00+01:00"}, tree, old) == [
+        "t: Forbidden: 2025-12-31T23:00:00Z is before 2026-01-01T00:00:00Z"
+    ]
+    assert said({"t": "2026-01-01T01:00:00+01:00"}, tree, old) == []
+
+
+def test_optional_old_self_is_there_on_creation_too() -> None:
+    made = rule("oldSelf.hasValue() ? self >= oldSelf.value() : self == 1", optionalOldSelf=True, message="no")
+    tree = of({"a": {"type": "integer", "x-kubernetes-validations": [made]}})
+    assert said({"a": 1}, tree) == []
+    assert said({"a": 2}, tree) == ['a: Invalid value: "integer": no']
+    assert said({"a": 3}, tree, {"a": 2}) == []
+    assert said({"a": 1}, tree, {"a": 2}) == ['a: Invalid value: "integer": no']
 
 
 def test_transition_rule_holds_on_updates_only() -> None:
@@ -195,6 +225,14 @@ def test_missing_field_in_a_rule_is_an_error_of_the_rule() -> None:
         ("self.__namespace__ == 'n'", {"namespace": "n"}, True),
         ("self.x__dash__y == 1", {"x-y": 1}, True),
         ("timestamp(self.t) < timestamp('2030-01-01T00:00:00Z')", {"t": "2026-01-01T00:00:00Z"}, True),
+        ("self.t < timestamp('2030-01-01T00:00:00Z')", {"t": "2026-01-01T00:00:00Z"}, True),
+        ("self.t.getFullYear() == 2026", {"t": "2026-01-01t00:00:00.5+01:00"}, False),
+        ("self.t + self.d == timestamp('2026-01-01T00:01:30Z')", {"t": "2026-01-01T00:00:00Z", "d": "1m30s"}, True),
+        ("self.d < duration('1h')", {"d": "90m"}, False),
+        ("self.day == timestamp('2026-01-02T00:00:00Z')", {"day": "2026-01-02"}, True),
+        ("self.w.all(x, x.at > timestamp('2026-01-01T00:00:00Z') || has(x.n))", {"w": [{"n": "a"}]}, True),
+        ("self.w.exists(x, has(x.at) && x.at.getMonth() == 1)", {"w": [{}, {"at": "2026-02-01T00:00:00Z"}]}, True),
+        ("has(self.t) || self.a == 1", {"a": 1, "d": "1s"}, True),
         ("self.f == 2.0", {"f": 2}, True),
         ("self.?z.orValue(3) == 3", {"a": 1}, True),
         ("self.s.split(',').size() == 2", {"s": "a,b"}, True),
@@ -211,6 +249,9 @@ def test_rule_language(text: str, value: Obj, holds: bool) -> None:
             "f": {"type": "number"},
             "s": {"type": "string"},
             "t": {"type": "string", "format": "date-time"},
+            "d": {"type": "string", "format": "duration"},
+            "day": {"type": "string", "format": "date"},
+            "w": {"type": "array", "items": {"type": "object", "properties": {"n": {"type": "string"}, "at": AT}}},
             "namespace": {"type": "string"},
             "x-y": {"type": "integer"},
             "l": {"type": "array", "items": names},
