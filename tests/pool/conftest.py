@@ -26,7 +26,8 @@ async def lab(api_server: Simulator) -> AsyncIterator[Lab]:
 @pytest.fixture
 def tally(request: pytest.FixtureRequest) -> Iterator[Tally]:
     """The crash points of this test, kept however it ends."""
-    counts = Tally(request.node.name)
+    name = request.node.originalname.removeprefix("test_").replace("_", " ")
+    counts = Tally(request.node.callspec.id if hasattr(request.node, "callspec") else name)
     yield counts
     request.node.user_properties.append((KEY, counts.kept()))
 

@@ -63,7 +63,7 @@ async def outcome(lab: Lab) -> dict[str, Any]:
     return {"clusters": clusters, "sessions": sessions}
 
 
-@pytest.mark.parametrize("scenario", scenarios.ALL, ids=lambda scenario: scenario.__name__)
+@pytest.mark.parametrize("scenario", scenarios.ALL, ids=lambda scenario: f"state: {scenario.__name__}")
 async def test_killed_at_each_write_and_run_again(
     api_server: Simulator, killer: Killer, tally: Tally, scenario: Scenario
 ) -> None:

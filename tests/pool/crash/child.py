@@ -6,15 +6,17 @@ import asyncio
 import os
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import uuid4
 
 
 @dataclass(frozen=True)
 class Job:
-    """Which flow, with which parameters, under which environment (the pool's settings)."""
+    """Which flow, with which parameters, under which environment (the pool's settings), as which flow run."""
 
     flow: str
     parameters: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
+    run_id: str = field(default_factory=lambda: str(uuid4()))
 
 
 def main(pipe: Any) -> None:
@@ -24,5 +26,4 @@ def main(pipe: Any) -> None:
 
     job: Job = pipe.recv()
     os.environ.update(job.environment)
-    plain.new_run()
-    asyncio.run(plain.run(job.flow, job.parameters))
+    asyncio.run(plain.run(job.flow, job.parameters, job.run_id))

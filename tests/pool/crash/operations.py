@@ -29,6 +29,8 @@ class Operation:
     prepare: Step = _nothing
     proved: Step = _nothing
     again: tuple[str, ...] = ("pool-maintenance",)
+    retried: bool = False
+    """The same flow run is carried out again first, as Prefect does with one that crashed."""
     size: int = 1
     least: int = 5
     """Writes there are at least: fewer mean that they are not seen."""
@@ -117,13 +119,14 @@ async def forgotten(world: World) -> None:
 
 ALL = {
     "reset": Operation("reset-cluster", {"cluster_id": ONE}, used, clean),
+    "reset, retried": Operation("reset-cluster", {"cluster_id": ONE}, used, clean, retried=True, every=2),
     "reset in place": Operation("reset-cluster", {"cluster_id": ONE, "session_id": "holder1"}, held, clean),
-    "golden": Operation("create-golden-snapshots", {}, bootstrapped, golden_taken),
-    "refresh": Operation("create-golden-snapshots", {"refresh": True}, ready, clean, every=2),
-    "bootstrap": Operation("bootstrap-cluster", {"cluster_id": ONE}, wanted, golden_taken),
-    "rebuild": Operation("rebuild-cluster", {"cluster_id": ONE}, broken, golden_taken, every=2),
+    "golden": Operation("create-golden-snapshots", {}, bootstrapped, golden_taken, every=2),
+    "refresh": Operation("create-golden-snapshots", {"refresh": True}, ready, clean, every=3),
+    "bootstrap": Operation("bootstrap-cluster", {"cluster_id": ONE}, wanted, golden_taken, every=2),
+    "rebuild": Operation("rebuild-cluster", {"cluster_id": ONE}, broken, golden_taken, every=4),
     "teardown": Operation("teardown-pool", {"confirm": "teardown"}, ready, gone),
     "release all": Operation(
-        "release-all-clusters", {}, held, forgotten, again=("release-all-clusters", "pool-maintenance"), size=2, every=2
+        "release-all-clusters", {}, held, forgotten, again=("release-all-clusters", "pool-maintenance"), size=2, every=4
     ),
 }

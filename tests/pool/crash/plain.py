@@ -52,14 +52,9 @@ DEPLOYMENTS: dict[str, Callable[..., Awaitable[Any]]] = {}
 """The flows that others start, by the name of their deployment."""
 
 
-def new_run() -> None:
-    """From here on this process is another flow run."""
-    os.environ[RUN_ID] = str(uuid4())
-
-
 async def start_run(deployment: str, parameters: dict[str, Any], reason: str) -> str:
     """As flows.dispatch.start_run, but carried out now, as a run of its own."""
-    new_run()
+    os.environ[RUN_ID] = str(uuid4())
     await DEPLOYMENTS[deployment](**parameters)
     return f"{deployment} for {reason}"
 
@@ -68,8 +63,9 @@ async def _nothing(*_args: Any, **_options: Any) -> None:
     """What only Prefect would keep."""
 
 
-async def run(flow: str, parameters: dict[str, Any]) -> None:
-    """Carry out a flow by its deployment's name, or a part of one."""
+async def run(flow: str, parameters: dict[str, Any], run_id: str) -> None:
+    """Carry out a flow by its deployment's name, or a part of one, as that flow run."""
+    os.environ[RUN_ID] = run_id
     parts = {"bootstrap-cluster": bootstrap.bootstrap_cluster, "prove-storage": golden.prove_storage}
     await {**DEPLOYMENTS, **parts}[flow](**parameters)
 

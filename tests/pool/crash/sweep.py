@@ -22,10 +22,11 @@ async def sweep(tally: Tally, killer: Killer, attempt: Attempt, *, least: int = 
     assert writes is not None
     assert writes >= least, "the child's writes are not seen"
     for point in tally.points(writes, every):
+        tally.tried += 1
         left, again = await attempt(point)
         if left is not None:
+            tally.tried -= 1
             assert left >= writes - SLACK, f"not killed at write {point} of {writes}, but ended after {left}"
             break
-        tally.tried += 1
         assert again == whole, f"killed at write {point} of {writes}, {killer.last}"
         tally.survived += 1

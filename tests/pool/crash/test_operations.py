@@ -1,7 +1,7 @@
 """A process killed at each write of a long operation in turn, and what runs next: the end is as if it had not been.
 
 What runs next is pool-maintenance, which takes the dead run's operation over, or the operator's second try where
-maintenance has no part in it.
+maintenance has no part in it, or the same flow run once more.
 """
 
 from __future__ import annotations
@@ -34,7 +34,10 @@ async def _attempt(world: World, operation: Operation, at: int | None) -> tuple[
     """Prepare, run, be killed, run what comes next. Returns the writes, None if it was killed, and the end."""
     await operation.prepare(world)
     before = await world.marks()
-    writes = await world.child(operation.flow, at, **operation.parameters)
+    job = world.job(operation.flow, **operation.parameters)
+    writes = await world.carry_out(job, at)
+    if operation.retried and writes is None:
+        await world.carry_out(job)
     for flow in operation.again:
         await world.child(flow)
     await operation.proved(world)

@@ -16,6 +16,7 @@ from pool.kube.client import Kube
 from pool.kube.resources import CONFIG_MAPS
 from pool.kube.watching import Watching
 from pool.kubevirt.cluster import Cluster
+from pool.kubevirt.preflight import ensure_storage_proved
 from pool.models import PooledCluster
 from pool.settings import Settings
 from pool.state import PoolState
@@ -66,7 +67,15 @@ class World:
 
     async def child(self, flow: str, at: int | None = None, **parameters: Any) -> int | None:
         """Run a flow in a child, killed at its write `at`. Returns its writes, or None if it was killed."""
-        return await run_child(self.killer, main, Job(flow, parameters, self._environment()), at=at)
+        return await self.carry_out(self.job(flow, **parameters), at)
+
+    def job(self, flow: str, **parameters: Any) -> Job:
+        """A flow run for a child, or for one child after the other."""
+        return Job(flow, parameters, self._environment())
+
+    async def carry_out(self, job: Job, at: int | None = None) -> int | None:
+        """As `child`."""
+        return await run_child(self.killer, main, job, at=at)
 
     def _environment(self) -> dict[str, str]:
         waits = {f"CKS_POOL_{name.upper()}": str(getattr(SETTINGS, name)) for name in TIMEOUTS}
@@ -198,6 +207,7 @@ async def world_at(folder: Path, killer: Killer, *, size: int = 1, bare: bool = 
             await namespaces.ensure_crds(kube, watching)
             await namespaces.ensure_templates_namespace(kube, world.settings)
             await namespaces.ensure_golden_image(kube, watching, world.settings)
+            await ensure_storage_proved(kube, watching, world.settings)
         yield world
 
 
