@@ -9,6 +9,7 @@ from typing import Any
 from pool import reset
 from pool.kube.resources import POOLED_CLUSTERS
 from pool.kubevirt.cluster import Cluster
+from tests.pool.crash.census import census, until
 from tests.pool.crash.world import World
 
 Step = Callable[[World], Awaitable[None]]
@@ -54,7 +55,7 @@ async def wanted(world: World) -> None:
 
 async def torn_down(world: World) -> None:
     """No cluster."""
-    if world.census(ONE)["rolebindings"]:
+    if census(world.store, ONE)["rolebindings"]:
         await world.child("teardown-pool", confirm="teardown", force=True)
 
 
@@ -107,7 +108,7 @@ async def golden_taken(world: World) -> None:
 
 async def gone(world: World) -> None:
     """Nothing is left of the cluster."""
-    await world.until(lambda: not world.census(ONE).total(), lambda: f"left: {+world.census(ONE)}")
+    await until(world.store, lambda: not census(world.store, ONE).total(), lambda: f"left: {census(world.store, ONE)}")
 
 
 async def forgotten(world: World) -> None:

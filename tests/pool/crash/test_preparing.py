@@ -9,10 +9,11 @@ import pytest
 
 from pool.kube.resources import NAMESPACES
 from pool.kubevirt.preflight import PROVED
+from tests.pool.crash.census import TEMPLATES, objects
 from tests.pool.crash.killing import Killer
 from tests.pool.crash.sweep import sweep
 from tests.pool.crash.tally import Tally
-from tests.pool.crash.world import TEMPLATES, World, world_at
+from tests.pool.crash.world import World, world_at
 
 
 @pytest.mark.timeout(300)
@@ -21,7 +22,7 @@ async def test_namespaces(tmp_path: Path, killer: Killer, tally: Tally) -> None:
 
     async def attempt(at: int | None) -> tuple[int | None, Any]:
         async with world_at(tmp_path, killer, size=2, bare=True) as world:
-            return await _twice(world, "create-namespaces", at), world.objects()
+            return await _twice(world, "create-namespaces", at), objects(world.store)
 
     await sweep(tally, killer, attempt, least=15)
 

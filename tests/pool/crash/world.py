@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,35 +18,13 @@ from pool.kubevirt.preflight import ensure_storage_proved
 from pool.models import PooledCluster
 from pool.settings import Settings
 from pool.state import PoolState
-from simulator.api.store import Change
 from simulator.app import Simulator
+from tests.pool.crash.census import READY, census, differences, host, settled, until
 from tests.pool.crash.child import Job, main
 from tests.pool.crash.killing import Killer, run_child
 from tests.pool.kubevirt.conftest import SETTINGS, now
 
 Outcome = dict[str, Any]
-
-TEMPLATES = "vm-templates"
-
-READY = Counter(
-    {
-        "virtualmachines": 2,
-        "virtualmachineinstances": 2,
-        "pods": 2,
-        "persistentvolumeclaims": 2,
-        "datavolumes": 2,
-        "volumesnapshots": 2,
-        "virtualmachinesnapshots": 2,
-        "virtualmachinesnapshotcontents": 2,
-        "virtualmachinerestores": 0,
-        "secrets": 4,
-        "services": 3,
-        "rolebindings": 1,
-        "networkpolicies": 1,
-        "resourcequotas": 1,
-    }
-)
-"""What a cluster's namespace holds when the cluster is ready, whatever happened before."""
 
 
 @dataclass
@@ -63,6 +39,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.settings = SETTINGS.model_copy(update={"size": self.size})
+        self.store = self.simulator.api.store
         self.state = PoolState(self.kube, self.settings, now=now)
 
     async def child(self, flow: str, at: int | None = None, **parameters: Any) -> int | None:
@@ -98,54 +75,6 @@ class World:
         async with connect_guest(self.kube, Cluster(name, name)) as guest:
             return await guest.find(CONFIG_MAPS, "damage", "default") is not None
 
-    def census(self, namespace: str) -> Counter[str]:
-        """How many objects of the kinds that count there are in a cluster's namespace."""
-        store = self.simulator.api.store
-        found = Counter(dict.fromkeys(READY, 0))
-        for collection in store.collections():
-            if collection[1] in READY:
-                found[collection[1]] += store.count(collection, namespace)
-        return found
-
-    def host(self) -> Counter[str]:
-        """The same for what belongs to no namespace of a cluster: a leak would show here as well."""
-        store = self.simulator.api.store
-        counts = Counter(dict.fromkeys(HOST_KINDS, 0))
-        for group, plural in store.collections():
-            if plural in HOST_KINDS:
-                counts[plural] += store.count((group, plural))
-            if plural in TEMPLATE_KINDS:
-                counts[f"{TEMPLATES}/{plural}"] += store.count((group, plural), TEMPLATES)
-        return counts
-
-    def objects(self) -> set[str]:
-        """Every object by kind, namespace and name, but those that tell what happened, and volumes named by chance."""
-        store = self.simulator.api.store
-        return {
-            f"{plural}.{group} {stored.obj['metadata'].get('namespace', '')}/{stored.obj['metadata']['name']}"
-            for group, plural in store.collections()
-            for stored in store.list((group, plural))
-            if plural not in ("events", "persistentvolumes")
-        }
-
-    async def until(self, holds: Callable[[], bool], what: Callable[[], str], timeout: float = 10.0) -> None:
-        """Wait until it holds after some write to the store; deletions have their controllers' time."""
-        changed = asyncio.Event()
-
-        def seen(_: Change) -> None:
-            changed.set()
-
-        stop = self.simulator.api.store.listen(seen)
-        try:
-            async with asyncio.timeout(timeout):
-                while not holds():
-                    changed.clear()
-                    await changed.wait()
-        except TimeoutError:
-            raise AssertionError(what()) from None
-        finally:
-            stop()
-
     async def marks(self) -> dict[str, tuple[int, int]]:
         """Epoch and golden generation of every cluster: what an operation does to them is counted from there."""
         return {
@@ -155,7 +84,7 @@ class World:
 
     async def outcome(self, before: dict[str, tuple[int, int]]) -> Outcome:
         """Who holds what, where every cluster stands, and what there is: nothing of it depends on where a run died."""
-        await self.until(self._settled, lambda: f"not settled: {self.host()}")
+        await until(self.store, lambda: settled(self.store), lambda: f"not settled: {host(self.store)}")
         clusters = {one.name: _standing(one, before.get(one.name, (0, 0))) for one in await self.state.clusters()}
         sessions = {
             one.name: (
@@ -165,30 +94,20 @@ class World:
             )
             for one in await self.state.sessions()
         }
-        return {"clusters": clusters, "sessions": sessions, "host": self.host()}
-
-    def _settled(self) -> bool:
-        """The volumes and contents of removed claims and snapshots are gone as well."""
-        store = self.simulator.api.store
-        count = Counter({plural: store.count((group, plural)) for group, plural in store.collections()})
-        return (
-            count["persistentvolumes"] == count["persistentvolumeclaims"]
-            and count["volumesnapshotcontents"] == count["volumesnapshots"]
-        )
+        return {"clusters": clusters, "sessions": sessions, "host": host(self.store)}
 
     async def is_ready(self, name: str) -> None:
         """The cluster has what a ready one has, and no more; its golden pair is the recorded one."""
-        await self.until(
-            lambda: self.census(name) == READY,
-            lambda: f"{name} has {_difference(self.census(name), READY)}",
+        await until(
+            self.store,
+            lambda: census(self.store, name) == READY,
+            lambda: f"{name} has {differences(census(self.store, name), READY)}",
         )
         found = await self.state.cluster(name)
         assert found.status.golden is not None
         await reset.golden_pair(self.kube, Cluster(name, name), found.status.golden)
 
 
-HOST_KINDS = ("persistentvolumes", "volumesnapshotcontents", "namespaces", "pooledclusters")
-TEMPLATE_KINDS = ("persistentvolumeclaims", "datavolumes", "volumesnapshots", "rolebindings", "roles", "pods")
 TIMEOUTS = [name for name in Settings.model_fields if name.endswith("_timeout") and name != "request_timeout"]
 
 
@@ -228,8 +147,3 @@ def _standing(cluster: PooledCluster, before: tuple[int, int]) -> dict[str, Any]
 
 def _since(epoch: int | None, before: dict[str, tuple[int, int]], cluster: str | None) -> int:
     return (epoch or 0) - before.get(cluster or "", (0, 0))[0]
-
-
-def _difference(found: Counter[str], wanted: Counter[str]) -> dict[str, tuple[int, int]]:
-    """What differs, as found and wanted."""
-    return {name: (found[name], wanted[name]) for name in found | wanted if found[name] != wanted[name]}
