@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import yaml
 
+from pool.contract import ClusterPool
 from pool.errors import PoolError
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ async def _status(arguments: argparse.Namespace) -> int:
         clusters, stats = await pool.state.clusters(), await pool.state.stats()
     if arguments.json:
         content = {
-            "clusters": [cluster.to_contract().model_dump(mode="json", by_alias=True) for cluster in clusters],
+            "clusters": [ClusterPool.of(cluster).model_dump(mode="json", by_alias=True) for cluster in clusters],
             "stats": stats.model_dump(mode="json", by_alias=True),
         }
         print(json.dumps(content, indent=2))  # noqa: T201

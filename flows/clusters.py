@@ -10,8 +10,9 @@ from pydantic import Field
 
 from pool import inputs
 from pool.errors import UnknownCluster
+from pool.fields import ClusterId, PoolSize
 from pool.kubevirt.cluster import Cluster
-from pool.models import ClusterId, PooledCluster, PoolSize
+from pool.models import PooledCluster
 from pool.settings import Settings
 
 S = TypeVar("S")

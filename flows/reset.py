@@ -15,10 +15,11 @@ from flows.retries import EFFECT
 from flows.runtime import connected
 from pool import reset
 from pool.errors import SnapshotMissing
+from pool.fields import SessionId
 from pool.guest.canary import plant_canary
 from pool.kubevirt.cluster import Cluster
 from pool.lifecycle import ClusterPhase
-from pool.models import Golden, OperationKind, SessionId
+from pool.models import Golden, OperationKind
 from pool.reset import Attestation
 from pool.state import OperationHandle
 

@@ -15,7 +15,9 @@ from pydantic import Field
 from flows.dispatch import start_reset
 from flows.retries import EFFECT
 from flows.runtime import connected
-from pool.models import HeartbeatTimeout, Session, SessionId, TtlSeconds
+from pool.contract import SessionLease
+from pool.fields import HeartbeatTimeout, SessionId, TtlSeconds
+from pool.models import Session
 
 Wait = Annotated[
     float, Field(ge=0, le=3600, description="Seconds to wait in the queue; 0 fails at once if none is free.")
@@ -58,7 +60,7 @@ async def assign_session(
     status = session.status
     message = f"{session_id} has {status.assigned_cluster} until {status.expires_at:%Y-%m-%d %H:%M:%S} UTC"
     get_run_logger().info(message)
-    return Completed(message=message, data=session.to_contract())
+    return Completed(message=message, data=SessionLease.of(session))
 
 
 @flow(name="release-session", flow_run_name="release-{session_id}")

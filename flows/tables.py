@@ -8,7 +8,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from pool.models import ClusterPoolStats, PooledCluster
+from pool.contract import ClusterPoolStats
+from pool.models import PooledCluster
 
 COLUMNS = ("cluster", "phase", "session", "expires", "epoch", "operation", "golden", "last reset", "failure")
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 from pydantic import TypeAdapter, ValidationError
 
 from pool.errors import InvalidInput
-from pool.models import MIN_TTL_SECONDS, ClusterId, HeartbeatTimeout, Priority, SessionId
+from pool.fields import MIN_TTL_SECONDS, ClusterId, HeartbeatTimeout, Priority, SessionId
 from pool.settings import Settings
 
 _CLUSTER_ID: TypeAdapter[str] = TypeAdapter(ClusterId)

@@ -1,4 +1,4 @@
-"""The pool's two resources, `PooledCluster` and `Session`, and the platform's JSON contract.
+"""The pool's two resources, `PooledCluster` and `Session`.
 
 One source: the CRDs under `deployments/crds` are generated from these classes (`python -m pool.crds`), their field
 docstrings become the descriptions that `kubectl explain` shows. JSON names are camelCase; times are RFC 3339, UTC.
@@ -6,79 +6,19 @@ docstrings become the descriptions that `kubectl explain` shows. JSON names are 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from pool.errors import InvalidInput
+from pool.fields import Count, HeartbeatTimeout, Model, Priority, Time, TtlSeconds
 from pool.lifecycle import ClusterPhase, SessionPhase
 
 GROUP = "cks.io"
 VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
-
-MAX_TTL_SECONDS = 7 * 24 * 3600
-MIN_TTL_SECONDS = 60
-
-
-def _utc(value: datetime) -> datetime:
-    return value.astimezone(UTC)
-
-
-def rfc3339(value: datetime) -> str:
-    """The time as Kubernetes writes it, `2026-01-31T12:00:00Z`, with microseconds only where there are any."""
-    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
-def _absent(value: object) -> bool:
-    return value is None
-
-
-Time = Annotated[AwareDatetime, AfterValidator(_utc), PlainSerializer(rfc3339, when_used="json")]
-
-ClusterId = Annotated[
-    str,
-    Field(
-        pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
-        max_length=40,
-        description="A DNS label of at most 40 characters: small letters, digits, dashes.",
-    ),
-]
-SessionId = Annotated[
-    str,
-    Field(
-        pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
-        max_length=253,
-        description="A DNS subdomain: small letters, digits, dashes and dots.",
-    ),
-]
-PoolSize = Annotated[int, Field(ge=1, le=500, description="Number of clusters, 1 to 500.")]
-TtlSeconds = Annotated[int, Field(ge=MIN_TTL_SECONDS, le=MAX_TTL_SECONDS, description="Time to live in seconds.")]
-HeartbeatTimeout = Annotated[
-    int, Field(ge=60, le=86400, description="Seconds without a sign of life after which the session ends; 60 to 86400.")
-]
-Priority = Annotated[int, Field(ge=-100, le=100)]
-Count = Annotated[int, Field(ge=0)]
-
-
-class Model(BaseModel):
-    """camelCase in JSON, snake_case in Python; immutable, changed by `changed()`."""
-
-    model_config = ConfigDict(
-        alias_generator=to_camel, populate_by_name=True, use_attribute_docstrings=True, frozen=True, extra="ignore"
-    )
-
-    def changed(self, **fields: Any) -> Self:
-        """A validated copy with these fields (Python names) replaced."""
-        values = {name: getattr(self, name) for name in self.__class__.model_fields}
-        unknown = fields.keys() - values.keys()
-        if unknown:
-            raise TypeError(f"{type(self).__name__} has no {', '.join(sorted(unknown))}")
-        return self.__class__.model_validate(values | fields)
 
 
 class OperationKind(StrEnum):
@@ -286,21 +226,6 @@ class ClusterStatus(Model):
         return next((condition for condition in self.conditions if condition.type == kind), None)
 
 
-class ClusterPool(Model):
-    """The platform's JSON for one cluster; its clients rely on every name here."""
-
-    cluster_id: str
-    namespace: str
-    status: ClusterPhase
-    assigned_session: str | None = Field(default=None, exclude_if=_absent)
-    lock_time: Time | None = Field(default=None, exclude_if=_absent)
-    last_reset: Time | None
-    control_plane_vm: str | None = Field(alias="controlPlaneVM")
-    worker_node_vm: str | None = Field(alias="workerNodeVM")
-    created_at: Time | None
-    last_health_check: Time | None
-
-
 class PooledCluster(Resource):
     """One cluster of the pool: two VMs in a namespace of its own, and whose it is."""
 
@@ -313,41 +238,6 @@ class PooledCluster(Resource):
     def phase(self) -> ClusterPhase:
         """Shorthand for `status.phase`."""
         return self.status.phase
-
-    def to_contract(self) -> ClusterPool:
-        """The platform's JSON for this cluster."""
-        status = self.status
-        return ClusterPool(
-            cluster_id=self.name,
-            namespace=self.spec.namespace,
-            status=status.phase,
-            assigned_session=status.assigned_session,
-            lock_time=status.lock_time,
-            last_reset=status.last_reset,
-            control_plane_vm=status.control_plane_vm,
-            worker_node_vm=status.worker_node_vm,
-            created_at=status.created_at or self.metadata.creation_timestamp,
-            last_health_check=status.last_health_check,
-        )
-
-
-class ClusterPoolStats(Model):
-    """The platform's JSON for the pool; the five counts add up to the total."""
-
-    total_clusters: int
-    creating_clusters: int
-    available_clusters: int
-    locked_clusters: int
-    resetting_clusters: int
-    error_clusters: int
-    status_by_cluster: dict[str, ClusterPhase]
-
-    @classmethod
-    def of(cls, clusters: Iterable[PooledCluster]) -> Self:
-        """Count the clusters, each in exactly one phase."""
-        phases = {cluster.name: cluster.phase for cluster in clusters}
-        counts = {f"{phase}_clusters": list(phases.values()).count(phase) for phase in ClusterPhase}
-        return cls.model_validate({"total_clusters": len(phases), "status_by_cluster": phases, **counts})
 
 
 class SessionSpec(Model):
@@ -386,18 +276,6 @@ class SessionStatus(Model):
     """One line for people: its place in the queue, or why it ended."""
 
 
-class SessionLease(Model):
-    """The platform's JSON for a session."""
-
-    session_id: str
-    status: SessionPhase
-    assigned_cluster: str | None = Field(default=None, exclude_if=_absent)
-    cluster_lock_time: Time | None = Field(default=None, exclude_if=_absent)
-    expires_at: Time | None = Field(default=None, exclude_if=_absent)
-    epoch: int | None = Field(default=None, exclude_if=_absent)
-    message: str = ""
-
-
 class Session(Resource):
     """A learner's claim on one cluster; its name is the session's ID."""
 
@@ -410,16 +288,3 @@ class Session(Resource):
     def phase(self) -> SessionPhase:
         """Shorthand for `status.phase`."""
         return self.status.phase
-
-    def to_contract(self) -> SessionLease:
-        """The platform's JSON for this session."""
-        status = self.status
-        return SessionLease(
-            session_id=self.name,
-            status=status.phase,
-            assigned_cluster=status.assigned_cluster,
-            cluster_lock_time=status.cluster_lock_time,
-            expires_at=status.expires_at,
-            epoch=status.epoch,
-            message=status.message,
-        )

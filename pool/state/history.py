@@ -11,10 +11,11 @@ from datetime import datetime
 from typing import Any
 
 from pool.errors import PoolError
+from pool.fields import rfc3339
 from pool.kube.client import Kube
 from pool.kube.resources import EVENTS
 from pool.lifecycle import ClusterPhase
-from pool.models import API_VERSION, PooledCluster, rfc3339
+from pool.models import API_VERSION, PooledCluster
 
 logger = logging.getLogger(__name__)
 

@@ -11,22 +11,13 @@ from typing import Any
 
 from pool import inputs
 from pool.claims import Claim, Wish
+from pool.contract import ClusterPoolStats
 from pool.errors import AlreadyExists, InvalidInput, PoolError
 from pool.kube.client import Kube
 from pool.kube.resources import POOLED_CLUSTERS
 from pool.kube.watching import Watching
 from pool.lifecycle import ClusterPhase
-from pool.models import (
-    ClusterPoolStats,
-    ClusterSpec,
-    Condition,
-    ConditionType,
-    Golden,
-    Metadata,
-    OperationKind,
-    PooledCluster,
-    Session,
-)
+from pool.models import ClusterSpec, Condition, ConditionType, Golden, Metadata, OperationKind, PooledCluster, Session
 from pool.planner import expired
 from pool.settings import Settings
 from pool.state.assigning import Assigning, spec_of

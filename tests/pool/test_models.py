@@ -10,6 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from pool import inputs
+from pool.contract import ClusterPool, ClusterPoolStats, SessionLease
 from pool.errors import (
     ApiUnavailable,
     Conflict,
@@ -24,7 +25,8 @@ from pool.errors import (
     WaitTimeout,
     is_transient,
 )
-from pool.models import ClusterPoolStats, PooledCluster, rfc3339
+from pool.fields import rfc3339
+from pool.models import PooledCluster
 from pool.settings import Settings
 from tests.pool.builders import T0, active, at, cluster
 
@@ -32,7 +34,7 @@ LOCKED = cluster("cluster1", "locked", assigned_session="alice", last_reset=at(-
 
 
 def test_a_clusters_contract_has_exactly_the_platforms_fields() -> None:
-    contract = LOCKED.to_contract().model_dump(mode="json", by_alias=True)
+    contract = ClusterPool.of(LOCKED).model_dump(mode="json", by_alias=True)
     assert contract == {
         "clusterId": "cluster1",
         "namespace": "cluster1",
@@ -48,7 +50,7 @@ def test_a_clusters_contract_has_exactly_the_platforms_fields() -> None:
 
 
 def test_optional_fields_of_the_contract_are_left_out_when_there_is_nothing_to_say() -> None:
-    contract = cluster("cluster1").to_contract().model_dump(mode="json", by_alias=True)
+    contract = ClusterPool.of(cluster("cluster1")).model_dump(mode="json", by_alias=True)
     assert "assignedSession" not in contract
     assert "lockTime" not in contract
     assert contract["lastReset"] is None
@@ -70,7 +72,7 @@ def test_statistics_add_up_and_name_every_phase() -> None:
 
 
 def test_a_sessions_contract_says_which_cluster_since_when() -> None:
-    contract = active("alice", "cluster1").to_contract().model_dump(mode="json", by_alias=True)
+    contract = SessionLease.of(active("alice", "cluster1")).model_dump(mode="json", by_alias=True)
     assert contract["assignedCluster"] == "cluster1"
     assert contract["clusterLockTime"] == "2026-05-04T12:00:00Z"
 
