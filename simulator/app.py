@@ -67,11 +67,13 @@ class Simulator:
         self._database = Database(data_dir / DATABASE) if data_dir is not None else None
         self._identity = Identity.kept(self._database) if self._database is not None else Identity.fresh()
         self.token = self._identity.token
+        self.clock = clock or Clock(self._kept_offset())
         self.api = ApiServer(
             self._database.load() if self._database is not None else None,
             tokens={self.token: User(ADMIN.name, ADMIN.groups)},
             token_key=self._identity.token_key,
             root_ca=self._identity.ca.certificate_pem.decode(),
+            clock=self.clock,
         )
         self._listener = Listener(self.api, self._identity.context)
         self.faults = Faults(self.api.store, seed, self._listener.refuse_for)
@@ -83,7 +85,6 @@ class Simulator:
             self.api.pages[PATH] = FaultAdmin(switches)
         self.client = LocalClient(self.api)
         self.delays = (delays or Delays()).scaled(speed)
-        self.clock = clock or Clock(self._kept_offset())
         self.seed = seed
         self._port = port
         self._controllers = controllers

@@ -1,4 +1,4 @@
-"""The API server's own controllers, driven by its writes: garbage, namespaces, definitions that go away."""
+"""The API server's own controllers: garbage, namespaces, definitions that go away, Events past their time."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import logging
 
 from simulator.api.crds import CLEANUP, CRDS
 from simulator.api.deletion import Options, delete
+from simulator.api.expiry import Expiry
 from simulator.api.garbage import Garbage, Item, finish
 from simulator.api.namespaces import NAMESPACES, Namespaces
 from simulator.api.quotas import QUOTAS, Quotas
@@ -19,17 +20,23 @@ log = logging.getLogger("simulator.api.housekeeping")
 class Housekeeping:
     """Looks at what was written, soon after, in a task of its own."""
 
-    def __init__(self, store: Store, registry: Registry, quotas: Quotas, root_ca: str = "") -> None:
+    def __init__(self, store: Store, registry: Registry, quotas: Quotas, expiry: Expiry, root_ca: str = "") -> None:
         self._store = store
         self._registry = registry
         self._dirty: dict[Item, None] = {}
         self._news = asyncio.Event()
         self._garbage = Garbage(store, registry, self._queue)
         self._quotas = quotas
+        self._expiry = expiry
         self._namespaces = Namespaces(store, registry, root_ca)
         for stored in store.list(NAMESPACES):
             self._queue((NAMESPACES, ("", stored.obj["metadata"]["name"])))
-        self.stop = store.listen(self._changed)
+        self._stop = store.listen(self._changed)
+
+    def stop(self) -> None:
+        """Look at no more writes."""
+        self._stop()
+        self._expiry.stop()
 
     def _queue(self, item: Item) -> None:
         self._dirty[item] = None
@@ -51,6 +58,11 @@ class Housekeeping:
 
     async def run(self) -> None:
         """Work until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._expiry.run())
+            tasks.create_task(self._look_after())
+
+    async def _look_after(self) -> None:
         while True:
             await self._news.wait()
             self._news.clear()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
 
@@ -18,6 +19,7 @@ from simulator.api.definitions import Definitions
 from simulator.api.documents import Documents
 from simulator.api.errors import ApiError, method_not_allowed, no_such_path
 from simulator.api.escalation import Escalation
+from simulator.api.expiry import EVENT_TTL, Expiry
 from simulator.api.housekeeping import Housekeeping
 from simulator.api.impersonation import impersonated
 from simulator.api.kinds import Kind
@@ -31,6 +33,7 @@ from simulator.api.store import Store, Stored
 from simulator.api.virtual import Virtual, entries
 from simulator.api.watching import Watch
 from simulator.api.writing import Writer
+from simulator.clock import Clock
 
 Obj = dict[str, Any]
 Next = Callable[[], Awaitable[Response]]
@@ -46,7 +49,7 @@ class ApiServer:
     """One Kubernetes API server over one store.
 
     `kinds`: the built-in kinds it serves; `tokens`: bearer tokens and who they stand for; `service_cidr`: where
-    Services get their addresses.
+    Services get their addresses; Events are kept for `event_ttl` by `clock`.
     """
 
     def __init__(
@@ -58,6 +61,8 @@ class ApiServer:
         service_cidr: str = "127.96.0.0/16",
         token_key: bytes | None = None,
         root_ca: str = "",
+        clock: Clock | None = None,
+        event_ttl: timedelta = EVENT_TTL,
     ) -> None:
         self.store = store or Store()
         self.registry = Registry(builtin.host() if kinds is None else kinds)
@@ -75,13 +80,16 @@ class ApiServer:
         self._virtual = Virtual(self.store, self.authenticator, self.authorizer)
         self._definitions = Definitions(self.store, self.registry)
         self._root_ca = root_ca
+        self._expiry = clock or Clock(), event_ttl
         self._housekeeping: tuple[Housekeeping, asyncio.Task[None]] | None = None
         seed(self.store, NAMESPACES)
         self._definitions.begin()
 
     async def __aenter__(self) -> Self:
         """Start what looks after the store: garbage collection, namespaces, definitions."""
-        housekeeping = Housekeeping(self.store, self.registry, self.quotas, self._root_ca)
+        housekeeping = Housekeeping(
+            self.store, self.registry, self.quotas, Expiry(self.store, *self._expiry), self._root_ca
+        )
         self._housekeeping = housekeeping, asyncio.create_task(housekeeping.run(), name="housekeeping")
         return self
 

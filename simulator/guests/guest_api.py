@@ -38,7 +38,7 @@ class GuestApi:
     @classmethod
     async def start(cls, store: Store, authority: Authority, certificate: str, key: str, clock: Clock) -> GuestApi:
         """Begin, but serve nobody yet. The CA of clients, the server's own certificate and key (PEM)."""
-        api = ApiServer(store, kinds=builtin.guest(), service_cidr="10.96.0.0/16")
+        api = ApiServer(store, kinds=builtin.guest(), service_cidr="10.96.0.0/16", clock=clock)
         await api.__aenter__()
         context = server_context(authority.pem, shown_at(certificate, authority, clock.offset), key)
 
