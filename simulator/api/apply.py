@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
-from simulator.api import fieldsets, managed
+from simulator.api import defaulting, fieldsets, managed
 from simulator.api.calls import Call
 from simulator.api.errors import ApiError, bad_request
 from simulator.api.fieldsets import Path
@@ -54,10 +55,30 @@ def _config(body: Any, call: Call) -> Obj:
         raise ApiError(422, "Invalid", said)
     if (body.get("metadata") or {}).get("managedFields"):
         raise bad_request("metadata.managedFields must be nil")
-    meta = {**(body.get("metadata") or {}), "name": call.target.name}
+    given = body.get("metadata") or {}
+    meta = {**given, "name": given.get("name") or call.target.name}
     if call.kind.namespaced:
-        meta["namespace"] = call.target.namespace
-    return {**body, "metadata": meta}
+        meta["namespace"] = given.get("namespace") or call.target.namespace
+    config = {**body, "metadata": meta}
+    _declared(config, call)
+    return config
+
+
+def _declared(config: Obj, call: Call) -> None:
+    """Raises ApiError 500 for fields that the kind does not have: kube-apiserver has no code of its own for them."""
+    unknown: list[str] = []
+    if call.version.schema is not None:
+        defaulting.prune(copy.deepcopy(config), call.version.schema, root=True, removed=unknown)
+    if unknown:
+        found = [f".{path}: field not declared in schema" for path in unknown]
+        raise untyped(call, found[0] if len(found) == 1 else "errors:\n  " + "\n  ".join(found))
+
+
+def untyped(call: Call, why: str) -> ApiError:
+    """A body that cannot be read as the kind's type."""
+    where = f"{call.target.namespace}/{call.target.name}" if call.target.namespace else call.target.name
+    of = f"{where}; {call.kind.group}/{call.target.version}, Kind={call.kind.kind}"
+    return ApiError(500, "", f"failed to create typed patch object ({of}): {why}")
 
 
 def _owned_part(config: Obj, call: Call) -> Obj:

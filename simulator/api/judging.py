@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from simulator.api import bodies, defaulting, gotypes, objects, validation
+from simulator.api.apply import untyped
 from simulator.api.calls import Call
 from simulator.api.errors import ApiError, Cause, bad_request, forbidden, invalid, not_found
 from simulator.api.store import Store
@@ -48,10 +49,7 @@ def _misfit(call: Call, wrong: gotypes.Misfit) -> ApiError:
     if call.target.verb != "patch":
         return bad_request(f'{kind} in version "{version}" cannot be handled as a {kind}: {wrong}')
     if bodies.media_type(call.request.headers.get("content-type", "")) == bodies.APPLY:
-        where = f"{call.target.namespace}/{call.target.name}" if call.target.namespace else call.target.name
-        of = f"{where}; {call.kind.api_version(version)}, Kind={kind}".replace("; v1,", "; /v1,")
-        said = f".{wrong.field}: expected {wrong.wanted}, got {shown(wrong.value)}"
-        return ApiError(500, "", f"failed to create typed patch object ({of}): {said}")
+        return untyped(call, f".{wrong.field}: expected {wrong.wanted}, got {shown(wrong.value)}")
     patch = call.request.body.decode(errors="replace")
     return invalid("", "", "", [Cause("patch", f"Invalid value: {shown(patch)}: {wrong}")])
 
