@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from simulator.api import selectors
+from simulator.api import listoptions, selectors
 from simulator.api.calls import Call
 from simulator.api.errors import ApiError, bad_request, not_found
 from simulator.api.kinds import Kind
@@ -77,7 +77,11 @@ class Page:
 
 
 def page(store: Store, call: Call) -> Page:
-    """The list the call asks for. Raises ApiError 400 (selector, token), 410 (token or exact version too old)."""
+    """The list the call asks for.
+
+    Raises ApiError 400 (selector, token), 410 (token or exact version too old), 422 (options), 504 (version to come).
+    """
+    listoptions.check(call, store.version)
     matches = matcher(call)
     namespace = call.target.namespace if call.kind.namespaced else ""
     query = call.request.query

@@ -10,8 +10,9 @@ from typing import Any
 
 import orjson
 
+from simulator.api import listoptions
 from simulator.api.calls import Call
-from simulator.api.errors import ApiError, bad_request, gone, too_large
+from simulator.api.errors import gone
 from simulator.api.kinds import Kind
 from simulator.api.reading import matcher, object_bytes
 from simulator.api.selectors import Matches
@@ -39,23 +40,16 @@ class Options:
 
 
 def options(call: Call, present: int) -> Options:
-    """Raises ApiError 400, 422."""
+    """Raises ApiError 400, 422, 504."""
+    listoptions.check(call, present)
     query = call.request.query
     text = query.get("resourceVersion", "")
-    if text and not text.isdigit():
-        raise bad_request(f'Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax')
-    initial = call.request.flag("sendInitialEvents")
-    if initial and query.get("resourceVersionMatch") != "NotOlderThan":
-        message = (
-            'ListOptions.meta.k8s.io "" is invalid: resourceVersionMatch: Forbidden: sendInitialEvents requires setting'
-            " resourceVersionMatch to NotOlderThan"
-        )
-        raise ApiError(422, "Invalid", message)
+    asked = call.request.flag("sendInitialEvents") if "sendInitialEvents" in query else None
     timeout = float(query.get("timeoutSeconds") or 0) or random.uniform(1800, 3600)
     version = int(text) if text not in ("", "0") else None
-    if version is not None and version > present:
-        raise too_large(version, present)
-    return Options(version, initial, call.request.flag("allowWatchBookmarks"), timeout)
+    if asked is False and version is None:
+        version = present
+    return Options(version, bool(asked), call.request.flag("allowWatchBookmarks"), timeout)
 
 
 def line(type_: str, body: bytes) -> bytes:

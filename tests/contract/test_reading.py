@@ -158,3 +158,113 @@ async def test_a_page_of_a_forgotten_list_is_refused_with_a_fresh_start(
     query = urlencode({"labelSelector": ONLY, "limit": "1", "continue": answer["metadata"]["continue"]})
     code, answer = await api.call("GET", f"{path}?{query}")
     assert (code, [one["metadata"]["name"] for one in answer["items"]]) == (200, ["y"])
+
+
+async def stream(api: Api, path: str, until: Callable[[str, Obj], bool], **query: str) -> list[tuple[str, Obj]]:
+    """The events up to the first that is wanted. Skips where the server has no initial events yet."""
+    found: list[tuple[str, Obj]] = []
+    try:
+        async with asyncio.timeout(api.patience):
+            async for type_, obj in api.events(path, **query):
+                found.append((type_, obj))
+                if until(type_, obj):
+                    break
+    except Failed as refusal:
+        if "WatchList feature gate" in refusal.message:
+            pytest.skip(refusal.message)
+        raise
+    return found
+
+
+def ends_initial(type_: str, obj: Obj) -> bool:
+    marks = obj["metadata"].get("annotations") or {}
+    return type_ == "BOOKMARK" and marks.get("k8s.io/initial-events-end") == "true"
+
+
+async def test_a_watch_begins_with_what_is_there_and_says_when_that_was_all(api: Api, namespace: str) -> None:
+    await make(api, namespace, "a")
+    await make(api, namespace, "b")
+    await make(api, namespace, "c", contract="no")
+    path = core(namespace, "configmaps")
+    listing = {
+        "sendInitialEvents": "true",
+        "resourceVersionMatch": "NotOlderThan",
+        "allowWatchBookmarks": "true",
+        "labelSelector": ONLY,
+    }
+    events = await stream(api, path, ends_initial, **listing)
+    assert sorted((type_, obj["metadata"]["name"]) for type_, obj in events[:-1]) == [("ADDED", "a"), ("ADDED", "b")]
+    mark = events[-1][1]
+    assert (mark["kind"], mark["apiVersion"]) == ("ConfigMap", "v1")
+    # From the mark on nothing is missed and nothing told again.
+    await make(api, namespace, "d")
+    assert await take(api, namespace, 1, version=mark["metadata"]["resourceVersion"]) == [("ADDED", "d")]
+
+
+async def test_initial_events_can_be_left_out(api: Api, namespace: str) -> None:
+    await make(api, namespace, "a")
+    path = core(namespace, "configmaps")
+    query = {"sendInitialEvents": "false", "resourceVersionMatch": "NotOlderThan", "labelSelector": ONLY}
+    # Nothing happens meanwhile, so there is nothing to tell.
+    events = await stream(api, path, lambda type_, _: type_ != "BOOKMARK", timeoutSeconds="1", **query)
+    assert events == []
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        (
+            {"watch": "1", "sendInitialEvents": "true"},
+            "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+        ),
+        (
+            {"watch": "1", "resourceVersionMatch": "NotOlderThan"},
+            "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+        ),
+        (
+            {"watch": "1", "sendInitialEvents": "true", "resourceVersionMatch": "Exact"},
+            "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+        ),
+        ({"sendInitialEvents": "true"}, "sendInitialEvents is forbidden for list"),
+        (
+            {"resourceVersionMatch": "NotOlderThan"},
+            "resourceVersionMatch is forbidden unless resourceVersion is provided",
+        ),
+        (
+            {"resourceVersionMatch": "Exact", "resourceVersion": "0"},
+            'is forbidden for resourceVersion "0"',
+        ),
+        (
+            {"resourceVersionMatch": "Sometimes", "resourceVersion": "1"},
+            'resourceVersionMatch: Unsupported value: "Sometimes": supported values: "Exact", "NotOlderThan", ""',
+        ),
+    ],
+)
+async def test_options_that_contradict_each_other_are_refused(
+    api: Api, namespace: str, query: dict[str, str], told: str
+) -> None:
+    code, answer = await api.call("GET", f"{core(namespace, 'configmaps')}?{urlencode(query)}")
+    assert (code, answer["reason"]) == (422, "Invalid")
+    assert told in answer["message"]
+
+
+async def test_a_list_is_of_exactly_the_version_asked_for_or_not_older(api: Api, namespace: str) -> None:
+    path = core(namespace, "configmaps")
+    made = await make(api, namespace, "a")
+    await make(api, namespace, "b")
+    version = made["metadata"]["resourceVersion"]
+    exact = {"resourceVersion": version, "resourceVersionMatch": "Exact", "labelSelector": ONLY}
+    then = await api.page(path, **exact)
+    assert [one["metadata"]["name"] for one in then["items"]] == ["a"]
+    assert then["metadata"]["resourceVersion"] == version
+    assert await api.names(path, **{**exact, "resourceVersionMatch": "NotOlderThan"}) == ["a", "b"]
+
+
+async def test_a_list_of_a_forgotten_version_is_refused(api: Api, namespace: str, compact: Callable[[], None]) -> None:
+    path = core(namespace, "configmaps")
+    await make(api, namespace, "a")
+    compact()
+    code, answer = await api.call("GET", f"{path}?resourceVersion=1&resourceVersionMatch=Exact")
+    if code == 200:
+        pytest.skip("the server still has its whole history")
+    assert (code, answer["reason"]) == (410, "Expired")
