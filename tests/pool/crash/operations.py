@@ -9,8 +9,9 @@ from typing import Any
 from pool import reset
 from pool.kube.resources import POOLED_CLUSTERS
 from pool.kubevirt.cluster import Cluster
+from simulator.delays import Delays
 from tests.pool.crash.census import census, until
-from tests.pool.crash.world import World
+from tests.pool.crash.world import SLOW, World
 
 Step = Callable[[World], Awaitable[None]]
 
@@ -32,6 +33,7 @@ class Operation:
     again: tuple[str, ...] = ("pool-maintenance",)
     retried: bool = False
     """The same flow run is carried out again first, as Prefect does with one that crashed."""
+    delays: Delays | None = None
     size: int = 1
     least: int = 5
     """Writes there are at least: fewer mean that they are not seen."""
@@ -121,8 +123,10 @@ async def forgotten(world: World) -> None:
 ALL = {
     "reset": Operation("reset-cluster", {"cluster_id": ONE}, used, clean),
     "reset, retried": Operation("reset-cluster", {"cluster_id": ONE}, used, clean, retried=True, every=2),
+    "reset, slow": Operation("reset-cluster", {"cluster_id": ONE}, used, clean, delays=SLOW, every=2),
     "reset in place": Operation("reset-cluster", {"cluster_id": ONE, "session_id": "holder1"}, held, clean),
     "golden": Operation("create-golden-snapshots", {}, bootstrapped, golden_taken, every=2),
+    "golden, slow": Operation("create-golden-snapshots", {}, bootstrapped, golden_taken, delays=SLOW, every=3),
     "refresh": Operation("create-golden-snapshots", {"refresh": True}, ready, clean, every=3),
     "bootstrap": Operation("bootstrap-cluster", {"cluster_id": ONE}, wanted, golden_taken, every=2),
     "rebuild": Operation("rebuild-cluster", {"cluster_id": ONE}, broken, golden_taken, every=4),

@@ -22,7 +22,7 @@ from tests.pool.crash.world import Outcome, World, world_at
 @pytest.mark.parametrize("name", operations.ALL)
 async def test_killed_at_each_write_and_run_again(name: str, tmp_path: Path, killer: Killer, tally: Tally) -> None:
     operation = operations.ALL[name]
-    async with world_at(tmp_path, killer, size=operation.size) as world:
+    async with world_at(tmp_path, killer, size=operation.size, delays=operation.delays) as world:
 
         async def attempt(at: int | None) -> tuple[int | None, Outcome]:
             return await _attempt(world, operation, at)

@@ -19,6 +19,7 @@ from pool.models import PooledCluster
 from pool.settings import Settings
 from pool.state import PoolState
 from simulator.app import Simulator
+from simulator.delays import Delays
 from tests.pool.crash.census import READY, census, differences, host, settled, until
 from tests.pool.crash.child import Job, main
 from tests.pool.crash.killing import Killer, run_child
@@ -111,12 +112,20 @@ class World:
 TIMEOUTS = [name for name in Settings.model_fields if name.endswith("_timeout") and name != "request_timeout"]
 
 
+SLOW = Delays(
+    clone=250, snapshot_create=100, snapshot_ready=200, snapshot_unlock=250, restore_pvc=400, shutdown=80, kill=80
+)
+"""Storage and shutdowns that take longer than the next run to come: it finds half of everything."""
+
+
 @asynccontextmanager
-async def world_at(folder: Path, killer: Killer, *, size: int = 1, bare: bool = False) -> AsyncIterator[World]:
-    """A world without clusters yet; a `bare` one has nothing of the pool at all."""
+async def world_at(
+    folder: Path, killer: Killer, *, size: int = 1, bare: bool = False, delays: Delays | None = None
+) -> AsyncIterator[World]:
+    """A world without clusters yet, a thousand times as fast as `delays`; a `bare` one has nothing of the pool."""
     kubeconfig = folder / "kubeconfig"
     async with (
-        Simulator(speed=1000.0, kubeconfig=kubeconfig) as simulator,
+        Simulator(speed=1000.0, kubeconfig=kubeconfig, delays=delays) as simulator,
         Kube.connect(kubeconfig) as kube,
         Watching(kube) as watching,
     ):
