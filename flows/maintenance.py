@@ -180,7 +180,10 @@ async def mark_error(cluster_id: str, kind: OperationKind, reason: str) -> None:
 
 
 def _parameters(kind: OperationKind, cluster_id: str) -> dict[str, Any]:
-    if kind in (OperationKind.RESET, OperationKind.REBUILD):
+    if kind is OperationKind.RESET:
+        # The silent run may have come to life, and to its end, before this one begins.
+        return {"cluster_id": cluster_id, "if_waiting": True}
+    if kind is OperationKind.REBUILD:
         return {"cluster_id": cluster_id}
     if kind is OperationKind.TEARDOWN:
         return {"cluster_ids": [cluster_id], "confirm": "teardown"}
