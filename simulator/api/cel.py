@@ -24,6 +24,10 @@ KEYWORDS = frozenset(_RESERVED.split())
 _ESCAPES = (("__", "__underscores__"), (".", "__dot__"), ("-", "__dash__"), ("/", "__slash__"))
 
 
+REASONS = ("FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired")
+"""What a rule may give as its cause's reason."""
+
+
 def escaped(name: str) -> str:
     """A property's name as rules have to write it."""
     if name in KEYWORDS:
@@ -87,13 +91,16 @@ class Rule:
 
     @classmethod
     def read(cls, source: Obj) -> Rule:
-        """Raises ValueError when the rule or its message does not compile."""
-        text = source["rule"]
+        """Raises ValueError when the rule or its message does not compile, or its reason is none."""
+        text, reason = source["rule"], source.get("reason", "FieldValueInvalid")
+        if reason not in REASONS:
+            choice = ", ".join(f'"{one}"' for one in REASONS)
+            raise ValueError(f'reason: Unsupported value: "{reason}": supported values: {choice}')
         rule = cls(
             text=text,
             message=source.get("message", "").strip(),
             message_expression=source.get("messageExpression", ""),
-            reason=source.get("reason", "FieldValueInvalid"),
+            reason=reason,
             path=source.get("fieldPath", ""),
             transition="oldSelf" in text,
             optional_old=bool(source.get("optionalOldSelf")),

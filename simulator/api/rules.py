@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ from simulator.api.schema import MISSING, Schema
 from simulator.api.values import child_of, correlate, join, list_key, shown, type_name
 
 Obj = dict[str, Any]
+_QUOTED = re.compile(r"\['([^']+)'\]")
 
 
 def broken(value: Any, old: Any, schema: Schema, path: str) -> Iterator[Cause]:
@@ -48,7 +50,8 @@ def _rule(rule: cel.Rule, value: Any, old: Any, schema: Schema, path: str) -> It
         typed["oldSelf"] = "optional.none()" if unknown_old else f"optional.of({typed['oldSelf'] or 'oldSelf'})"
     said = rule.broken(data, {name: made for name, made in typed.items() if made})
     if said is not None:
-        where = f"{path}{rule.path}" if path else rule.path.lstrip(".")
+        below = _QUOTED.sub(r".\1", rule.path)
+        where = f"{path}{below}" if path else below.lstrip(".")
         yield Cause(where or "<nil>", _rule_message(rule, value, said), rule.reason)
 
 

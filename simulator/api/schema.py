@@ -57,6 +57,7 @@ class Schema:
 
 TIMES = ("date-time", "date", "duration")
 """Formats of strings that CEL has types of its own for."""
+_STEP = re.compile(r"\.(\w+)|\['([^']+)'\]")
 LIMITS = (
     "minimum",
     "maximum",
@@ -74,7 +75,7 @@ LIMITS = (
 
 
 def read(source: Obj) -> Schema:
-    """The tree of an `openAPIV3Schema`. Raises ValueError for a rule or pattern that does not compile."""
+    """The tree of an `openAPIV3Schema`. Raises ValueError for a rule or pattern that cannot be."""
     schema = Schema(
         type=source.get("type", ""),
         properties={name: read(child) for name, child in (source.get("properties") or {}).items()},
@@ -99,7 +100,22 @@ def read(source: Obj) -> Schema:
         not_=read(source["not"]) if "not" in source else None,
         rules=tuple(Rule.read(rule) for rule in source.get("x-kubernetes-validations") or ()),
     )
+    for rule in schema.rules:
+        if rule.path and not _leads(schema, rule.path):
+            raise ValueError(f'fieldPath: Invalid value: "{rule.path}": fieldPath must be a valid path')
     return measured(schema)
+
+
+def _leads(schema: Schema, path: str) -> bool:
+    """Whether a rule's fieldPath (`.a.b`, `['a-b']`) names a field of the schema."""
+    if _STEP.sub("", path):
+        return False
+    at: Schema | bool | None = schema
+    for dotted, quoted in _STEP.findall(path):
+        if not isinstance(at, Schema):
+            return False
+        at = at.properties.get(dotted or quoted, at.additional)
+    return isinstance(at, Schema)
 
 
 def _additional(source: Any) -> Schema | bool | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -265,6 +266,31 @@ def test_rule_language(text: str, value: Obj, holds: bool) -> None:
 def test_rule_that_does_not_compile_is_refused_with_the_definition() -> None:
     with pytest.raises(ValueError, match="compilation failed"):
         of({}, **{"x-kubernetes-validations": [rule("self.a >")]})
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({"reason": "Whim"}, 'reason: Unsupported value: "Whim": supported values: "FieldValueDuplicate"'),
+        ({"fieldPath": ".b"}, 'fieldPath: Invalid value: ".b": fieldPath must be a valid path'),
+        ({"fieldPath": "a"}, 'fieldPath: Invalid value: "a": fieldPath must be a valid path'),
+        ({"messageExpression": "'a' +"}, "compilation failed"),
+    ],
+)
+def test_rule_that_cannot_be_is_refused_with_the_definition(more: Obj, told: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(told)):
+        of({"a": {"type": "integer"}}, **{"x-kubernetes-validations": [rule("self.a > 1", **more)]})
+
+
+def test_rules_name_the_field_they_are_about() -> None:
+    made = [
+        rule("self.a > 1", fieldPath=".a", message="m"),
+        rule("self.b__dash__c > 1", fieldPath="['b-c']", message="m"),
+    ]
+    numbers = {"a": {"type": "integer"}, "b-c": {"type": "integer"}}
+    tree = of({"s": {"type": "object", "properties": numbers, "x-kubernetes-validations": made}})
+    told = said({"s": {"a": 1, "b-c": 1}}, tree)
+    assert told == ['s.a: Invalid value: "object": m', 's.b-c: Invalid value: "object": m']
 
 
 def test_defaults_fill_nested_objects_that_are_there() -> None:
