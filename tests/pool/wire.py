@@ -1,4 +1,4 @@
-"""What goes over the wire between the pool and a simulator: counted, refused, delayed, cut."""
+"""What goes over the wire between the pool and a simulator: counted, refused, delayed."""
 
 from __future__ import annotations
 
@@ -38,9 +38,6 @@ class Wire:
     watched: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once a watch is served."""
 
-    _left: int | None = None
-    _died: asyncio.Event = field(default_factory=asyncio.Event)
-
     def __post_init__(self) -> None:
         self.simulator.api.middlewares.append(self._see)
 
@@ -62,15 +59,6 @@ class Wire:
         self.faults.append(fault)
         return fault
 
-    def die_after(self, writes: int) -> asyncio.Event:
-        """Carry out that many writes more and never answer the last one; the event says that it happened."""
-        self._left, self._died = writes, asyncio.Event()
-        return self._died
-
-    def live(self) -> None:
-        """Answer all calls again."""
-        self._left = None
-
     def cut_watches(self) -> None:
         """End all streams, as a restarting API server does."""
         for watch in list(self.simulator.api.watches):
@@ -89,12 +77,6 @@ class Wire:
                     await call()
                 return failure(fault.error)
         response = await call()
-        if self._left is not None and target.verb in WRITES:
-            self._left -= 1
-            if self._left == 0:
-                self._died.set()
-            if self._left <= 0:
-                await asyncio.Event().wait()
         if response.stream is not None:
             response.stream = self._streamed(response.stream)
         return response
@@ -106,6 +88,5 @@ class Wire:
             yield chunk
 
 
-WRITES = ("create", "update", "patch", "delete")
 UNAVAILABLE = ApiError(503, "ServiceUnavailable", "apiserver is shutting down")
 EXPIRED = ApiError(410, "Expired", "too old resource version")

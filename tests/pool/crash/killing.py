@@ -20,6 +20,9 @@ from simulator.api.requests import Dropped, Request, Response
 from simulator.api.server import ApiServer
 from tests.pool.children import CONTEXT
 
+PATIENCE = 60.0
+"""Seconds a child may take; the longest need two."""
+
 
 @dataclass
 class Killer:
@@ -81,7 +84,8 @@ async def run_child(killer: Killer, main: Callable[[Any], None], job: Any, *, at
     killer.aim(child.pid, at)
     try:
         here.send(job)
-        await asyncio.to_thread(child.join)
+        async with asyncio.timeout(PATIENCE):
+            await asyncio.to_thread(child.join)
     finally:
         killer.pid = None
         here.close()
