@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from simulator.api import events
 from simulator.api.columns import AGE, COLUMNS
-from simulator.api.kinds import Kind, Version
+from simulator.api.kinds import Kind, Scale, Version
 from simulator.api.schemas import name_of, structure
 from simulator.api.strategies import PREPARE, VALIDATE
 
@@ -48,9 +48,13 @@ def _kind(
 
 def _version(group: str, version: str, kind: str, status: bool, selectable: str) -> Version:
     columns = COLUMNS.get((group, kind), (AGE,))
-    return Version(version, columns, structure(name_of(group, kind)), status, selectable=tuple(selectable.split()))
+    scale = _SCALE if kind in _SCALED else None
+    selectors = tuple(selectable.split())
+    return Version(version, columns, structure(name_of(group, kind)), status, scale, selectable=selectors)
 
 
+_SCALE = Scale(("spec", "replicas"), ("status", "replicas"), ("spec", "selector"))
+_SCALED = ("Deployment", "ReplicaSet", "StatefulSet")
 _RBAC = "rbac.authorization.k8s.io"
 _EVENT_FIELDS = (
     "involvedObject.kind involvedObject.namespace involvedObject.name involvedObject.uid involvedObject.apiVersion"
@@ -136,10 +140,15 @@ def host() -> list[Kind]:
         _kind(_RBAC, "v1", "clusterroles", "ClusterRole", _C, name_rule="path", upsert=True),
         _kind(_RBAC, "v1", "clusterrolebindings", "ClusterRoleBinding", _C, name_rule="path", upsert=True),
         _kind("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy", _S, "netpol", generation=True),
+        _kind("networking.k8s.io", "v1", "ingresses", "Ingress", _S, "ing", status=True, generation=True),
+        _kind("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", _S, "pdb", status=True, generation=True),
         _kind("storage.k8s.io", "v1", "storageclasses", "StorageClass", _C, "sc", returns_deleted=True),
         _kind("scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", _C),
         _kind("apps", "v1", "deployments", "Deployment", _S, "deploy", status=True, categories="all", generation=True),
         _kind("apps", "v1", "daemonsets", "DaemonSet", _S, "ds", status=True, categories="all", generation=True),
+        _kind("apps", "v1", "statefulsets", "StatefulSet", _S, "sts", status=True, categories="all", generation=True),
+        _kind("batch", "v1", "jobs", "Job", _S, status=True, categories="all", generation=True),
+        _kind("batch", "v1", "cronjobs", "CronJob", _S, "cj", status=True, categories="all", generation=True),
         _kind("apps", "v1", "replicasets", "ReplicaSet", _S, "rs", status=True, categories="all", generation=True),
         _kind(
             "apiextensions.k8s.io",
@@ -173,6 +182,11 @@ _GUEST = [
     "networkpolicies",
     "deployments",
     "daemonsets",
+    "statefulsets",
+    "jobs",
+    "cronjobs",
+    "ingresses",
+    "poddisruptionbudgets",
 ]
 
 

@@ -177,3 +177,33 @@ def quota(part: str) -> Callable[[Obj], str]:
         return ", ".join(f"{name}: {used.get(name, '0')}/{hard[name]}" for name in names)
 
     return cell
+
+
+def or_not(path: str) -> Callable[[Obj], str]:
+    """Numbers and percentages that may be left out."""
+
+    def cell(obj: Obj) -> str:
+        found = at(path)(obj)
+        return "N/A" if found == "" else str(found)
+
+    return cell
+
+
+def flag(path: str) -> Callable[[Obj], str]:
+    return lambda obj: str(bool(at(path)(obj)))
+
+
+def job_status(obj: Obj) -> str:
+    for one in (obj.get("status") or {}).get("conditions") or []:
+        if one["status"] == "True":
+            return str(one["type"])
+    return "Suspended" if obj["spec"].get("suspend") else "Running"
+
+
+def job_completions(obj: Obj) -> str:
+    wanted = obj["spec"].get("completions") or f"1 of {obj['spec'].get('parallelism', 1)}"
+    return f"{(obj.get('status') or {}).get('succeeded', 0)}/{wanted}"
+
+
+def ingress_hosts(obj: Obj) -> str:
+    return ",".join(one["host"] for one in obj["spec"].get("rules") or [] if one.get("host")) or "*"

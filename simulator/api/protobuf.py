@@ -10,13 +10,15 @@ from collections.abc import Iterator
 from typing import Any
 
 from simulator.api.errors import ApiError, bad_request
+from simulator.api.protobuf_workloads import WORKLOADS
 
 Obj = dict[str, Any]
 MEDIA_TYPE = "application/vnd.kubernetes.protobuf"
 _MAGIC = b"k8s\x00"
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
-# Field number -> "name type"; a type in brackets repeats, {..} is a map of strings to it.
+# Field number -> "name type"; a type in brackets repeats, {..} is a map of strings to it; the fields of what is named *
+# are the message's own in JSON; a ? is after what Go writes always and JSON leaves out when it is zero.
 _MESSAGES: dict[str, dict[int, str]] = {
     "ObjectMeta": {
         1: "name string",
@@ -24,7 +26,7 @@ _MESSAGES: dict[str, dict[int, str]] = {
         3: "namespace string",
         5: "uid string",
         6: "resourceVersion string",
-        7: "generation int",
+        7: "generation int?",
         11: "labels {string}",
         12: "annotations {string}",
         13: "ownerReferences [OwnerReference]",
@@ -77,7 +79,7 @@ _MESSAGES: dict[str, dict[int, str]] = {
         2: "protocol string",
         3: "port int",
         4: "targetPort IntOrString",
-        5: "nodePort int",
+        5: "nodePort int?",
         6: "appProtocol string",
     },
     "IntOrString": {1: "type int", 2: "intVal int", 3: "strVal string"},
@@ -91,7 +93,6 @@ _MESSAGES: dict[str, dict[int, str]] = {
     "Role": {1: "metadata ObjectMeta", 2: "rules [PolicyRule]"},
     "ClusterRole": {1: "metadata ObjectMeta", 2: "rules [PolicyRule]", 3: "aggregationRule AggregationRule"},
     "AggregationRule": {1: "clusterRoleSelectors [LabelSelector]"},
-    "LabelSelector": {1: "matchLabels {string}"},
     "RoleBinding": {1: "metadata ObjectMeta", 2: "subjects [Subject]", 3: "roleRef RoleRef"},
     "ClusterRoleBinding": {1: "metadata ObjectMeta", 2: "subjects [Subject]", 3: "roleRef RoleRef"},
     "Subject": {1: "kind string", 2: "apiGroup string", 3: "name string", 4: "namespace string"},
@@ -125,6 +126,7 @@ _MESSAGES: dict[str, dict[int, str]] = {
     "TokenRequestSpec": {1: "audiences [string]", 4: "expirationSeconds int"},
     "Unknown": {1: "typeMeta TypeMeta", 2: "raw rawbytes"},
     "TypeMeta": {1: "apiVersion string", 2: "kind string"},
+    **WORKLOADS,
 }
 
 
@@ -150,16 +152,18 @@ def _message(name: str, data: memoryview) -> Any:
         field, _, type_ = fields.get(number, "").partition(" ")
         if not field:
             continue
-        if type_.startswith("["):
+        if field == "*":
+            obj |= _value(type_, wire)
+        elif type_.startswith("["):
             obj.setdefault(field, []).append(_value(type_[1:-1], wire))
         elif type_.startswith("{"):
             entry = dict(_fields(wire))
             key = bytes(entry.get(1, b"")).decode()
             obj.setdefault(field, {})[key] = _value(type_[1:-1], entry.get(2, memoryview(b"")))
         else:
-            value = _value(type_, wire)
+            value = _value(type_.rstrip("?"), wire)
             # Go writes empty strings too; a field that is empty is as good as left out.
-            if value not in ("", None):
+            if value not in ("", None) and (value or not type_.endswith("?")):
                 obj[field] = value
     if name == "IntOrString":
         return obj.get("strVal", "") if obj.get("type") else obj.get("intVal", 0)

@@ -59,7 +59,7 @@ _COMMON = [
             "namespaces",
         ],
     ),
-    _rule(f"{_READ}", apiGroups=["apps", "networking.k8s.io", "discovery.k8s.io"], resources=["*"]),
+    _rule(f"{_READ}", apiGroups=["apps", "batch", "networking.k8s.io", "policy", "discovery.k8s.io"], resources=["*"]),
 ]
 _EDIT = [
     *_COMMON,
@@ -76,7 +76,11 @@ _EDIT = [
             "serviceaccounts",
         ],
     ),
-    _rule(f"{_READ} {_WRITE}", apiGroups=["apps", "networking.k8s.io", "coordination.k8s.io"], resources=["*"]),
+    _rule(
+        f"{_READ} {_WRITE}",
+        apiGroups=["apps", "batch", "networking.k8s.io", "policy", "coordination.k8s.io"],
+        resources=["*"],
+    ),
 ]
 _ROLES: dict[str, list[Obj]] = {
     "cluster-admin": [_rule("*", apiGroups=["*"], resources=["*"]), _rule("*", nonResourceURLs=["*"])],

@@ -7,7 +7,7 @@ import binascii
 from collections.abc import Callable
 from typing import Any
 
-from simulator.api import crds
+from simulator.api import crds, workloads
 from simulator.api.errors import Cause
 from simulator.api.store import Collection
 from simulator.api.values import shown
@@ -28,18 +28,9 @@ def _namespace(obj: Obj, old: Obj | None) -> None:
 
 def _pod(obj: Obj, old: Obj | None) -> None:
     spec = obj.setdefault("spec", {})
-    spec.setdefault("restartPolicy", "Always")
-    spec.setdefault("dnsPolicy", "ClusterFirst")
-    spec.setdefault("schedulerName", "default-scheduler")
-    spec.setdefault("securityContext", {})
+    workloads.pod_spec(spec)
     spec.setdefault("enableServiceLinks", True)
     spec.setdefault("serviceAccountName", "default")
-    spec.setdefault("terminationGracePeriodSeconds", 30)
-    for container in spec.get("containers") or []:
-        container.setdefault("imagePullPolicy", "IfNotPresent")
-        container.setdefault("resources", {})
-        container.setdefault("terminationMessagePath", "/dev/termination-log")
-        container.setdefault("terminationMessagePolicy", "File")
     if old is None:
         obj["status"] = {"phase": "Pending", "qosClass": "BestEffort"}
 
@@ -94,13 +85,6 @@ def _storage_class(obj: Obj, old: Obj | None) -> None:
     obj.setdefault("volumeBindingMode", "Immediate")
 
 
-def _deployment(obj: Obj, old: Obj | None) -> None:
-    spec = obj.setdefault("spec", {})
-    spec.setdefault("replicas", 1)
-    if old is None:
-        obj["status"] = {}
-
-
 def _network_policy(obj: Obj, old: Obj | None) -> None:
     spec = obj.setdefault("spec", {})
     spec.setdefault("policyTypes", ["Ingress", *(["Egress"] if spec.get("egress") else [])])
@@ -121,7 +105,12 @@ PREPARE: dict[Collection, Callable[[Obj, Obj | None], None]] = {
     ("", "persistentvolumes"): _volume,
     ("", "services"): _service,
     ("storage.k8s.io", "storageclasses"): _storage_class,
-    ("apps", "deployments"): _deployment,
+    ("apps", "deployments"): workloads.deployment,
+    ("apps", "statefulsets"): workloads.stateful_set,
+    ("batch", "jobs"): workloads.job,
+    ("batch", "cronjobs"): workloads.cron_job,
+    ("networking.k8s.io", "ingresses"): workloads.ingress,
+    ("policy", "poddisruptionbudgets"): workloads.budget,
     ("networking.k8s.io", "networkpolicies"): _network_policy,
     ("rbac.authorization.k8s.io", "rolebindings"): _binding,
     ("rbac.authorization.k8s.io", "clusterrolebindings"): _binding,
@@ -198,6 +187,12 @@ VALIDATE: dict[Collection, Callable[[Obj, Obj | None], list[Cause]]] = {
     ("", "secrets"): _secret_faults,
     ("", "services"): _service_faults,
     ("", "pods"): _pod_faults,
+    ("apps", "deployments"): workloads.selected_faults,
+    ("apps", "statefulsets"): workloads.selected_faults,
+    ("batch", "jobs"): workloads.job_faults,
+    ("batch", "cronjobs"): workloads.cron_job_faults,
+    ("networking.k8s.io", "ingresses"): workloads.ingress_faults,
+    ("policy", "poddisruptionbudgets"): workloads.budget_faults,
     ("rbac.authorization.k8s.io", "rolebindings"): _role_ref_faults,
     ("rbac.authorization.k8s.io", "clusterrolebindings"): _role_ref_faults,
     crds.CRDS: crds.faults,
