@@ -6,6 +6,8 @@ import copy
 
 from simulator.api.errors import ApiError
 from simulator.client import Obj
+from simulator.controllers.claims import bound
+from simulator.controllers.launcher import claims_of
 from simulator.controllers.meta import (
     age,
     annotation,
@@ -19,7 +21,7 @@ from simulator.controllers.meta import (
     with_finalizer,
     without_finalizer,
 )
-from simulator.controllers.resources import DATA_VOLUMES, VMIS, VMS
+from simulator.controllers.resources import DATA_VOLUMES, PVCS, VMIS, VMS
 from simulator.controllers.run_strategy import Wanted, final, phase_of, strategy_of, wanted
 from simulator.controllers.runtime import Controller
 from simulator.controllers.vm_status import POPULATED, VM_GENERATION, vm_status
@@ -46,6 +48,12 @@ class VirtualMachines(Controller):
         self.follow(VMS)
         self.follow(VMIS)
         self.context.cache(DATA_VOLUMES).subscribe(self._volume_changed)
+        self.context.cache(PVCS).subscribe(self._claim_changed)
+
+    def _claim_changed(self, claim: Obj) -> None:
+        for vm in self.context.cache(VMS).inside(claim["metadata"]["namespace"]):
+            if claim["metadata"]["name"] in claims_of(vm["spec"]["template"]):
+                self.queue.add((vm["metadata"]["namespace"], vm["metadata"]["name"]))
 
     def _volume_changed(self, volume: Obj) -> None:
         namespace = volume["metadata"]["namespace"]
@@ -94,6 +102,12 @@ class VirtualMachines(Controller):
     def _volumes(self, vm: Obj) -> list[Obj]:
         found = (self.context.cache(DATA_VOLUMES).get(vm["metadata"]["namespace"], name) for name in template_names(vm))
         return [volume for volume in found if volume is not None]
+
+    def _unbound(self, vm: Obj) -> bool:
+        """Whether a claim of the VM exists and is not bound."""
+        claims = self.context.cache(PVCS)
+        found = [claims.get(vm["metadata"]["namespace"], name) for name in claims_of(vm["spec"]["template"])]
+        return any(claim is not None and not bound(claim) for claim in found)
 
     async def _sync(self, vm: Obj, vmi: Obj | None) -> tuple[Failure | None, list[Obj], float | None]:
         """Bring volumes and instance nearer to the spec: failure if any, the DataVolumes, seconds to another pass."""
@@ -156,7 +170,7 @@ class VirtualMachines(Controller):
         if vmi is not None and not owned_by(vmi, vm):
             vmi = None
         current = with_start_failure(current, vmi, self.delays.speed)
-        status = vm_status(current, vmi, volumes, failure)
+        status = vm_status(current, vmi, volumes, failure, unbound=self._unbound(current))
         if status != vm.get("status"):
             await self.context.update(VMS, {**current, "status": status}, subresource="status")
         return again

@@ -44,8 +44,9 @@ class PrintableStatus(StrEnum):
     UNKNOWN = "Unknown"
 
 
-def printable_status(vm: Obj, vmi: Obj | None, volumes: Iterable[Obj]) -> PrintableStatus:
-    """The first that matches, in KubeVirt's order. `volumes`: the VM's DataVolumes that exist."""
+def printable_status(vm: Obj, vmi: Obj | None, volumes: Iterable[Obj], unbound: bool = False) -> PrintableStatus:
+    """The first that matches, in KubeVirt's order. `volumes`: the VM's DataVolumes that exist; `unbound`: one of its
+    claims is not bound. A restored DataVolume reads Succeeded before its late-binding claim is, so both are asked."""
     phases = [volume.get("status", {}).get("phase", "") for volume in volumes]
     ended = vmi is None or final(vmi)
     starting = vmi is not None and phase_of(vmi) in ("", "Pending", "Scheduling", "Scheduled")
@@ -60,7 +61,7 @@ def printable_status(vm: Obj, vmi: Obj | None, volumes: Iterable[Obj]) -> Printa
         (_reason(vmi, "PodScheduled") == "Unschedulable", PrintableStatus.ERROR_UNSCHEDULABLE),
         (any(phase not in POPULATED for phase in phases), PrintableStatus.PROVISIONING),
         (
-            any(phase in WAITING_FOR_CONSUMER for phase in phases) and (starting or _to_start(vm, vmi)),
+            (unbound or any(phase in WAITING_FOR_CONSUMER for phase in phases)) and (starting or _to_start(vm, vmi)),
             PrintableStatus.WAITING_FOR_VOLUME_BINDING,
         ),
         (_reason(vmi, "Synchronized") == "ErrImagePull", PrintableStatus.ERR_IMAGE_PULL),
@@ -86,8 +87,11 @@ def _reason(vmi: Obj | None, type_: str) -> str:
     return found.get("reason", "") if found is not None and found["status"] == "False" else ""
 
 
-def vm_status(vm: Obj, vmi: Obj | None, volumes: Iterable[Obj], failure: tuple[str, str] | None) -> Obj:
-    """The VM's whole status. `failure`: reason and text of what kept this pass from its goal."""
+def vm_status(
+    vm: Obj, vmi: Obj | None, volumes: Iterable[Obj], failure: tuple[str, str] | None, *, unbound: bool = False
+) -> Obj:
+    """The VM's whole status. `failure`: reason and text of what kept this pass from its goal; `unbound`: a claim of
+    the VM is not bound."""
     old: Mapping[str, object] = vm.get("status") or {}
     status = {key: value for key, value in old.items() if key not in ("created", "ready", "stateChangeRequests")}
     if vmi is not None:
@@ -102,7 +106,7 @@ def vm_status(vm: Obj, vmi: Obj | None, volumes: Iterable[Obj], failure: tuple[s
     if requests:
         status["stateChangeRequests"] = requests
     status["conditions"] = _vm_conditions(_conditions(vm), vmi, failure)
-    status["printableStatus"] = str(printable_status({**vm, "status": status}, vmi, volumes))
+    status["printableStatus"] = str(printable_status({**vm, "status": status}, vmi, volumes, unbound))
     return status
 
 
