@@ -334,7 +334,9 @@ class PoolMachine(RuleBasedStateMachine):
             await state.serve_queue()
             await state.expire_due()
             for cluster in await state.clusters():
-                if cluster.phase == "resetting" and cluster.status.golden and not cluster.status.assigned_session:
+                # One in place is its session's, which may not even be active yet: the run that died is taken over.
+                begun = cluster.status.operation is not None or not cluster.status.assigned_session
+                if cluster.phase == "resetting" and cluster.status.golden and begun:
                     await self._reset(cluster.name, f"rest{turn}")
         check_holdings(*await self._read())
 
