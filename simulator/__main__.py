@@ -88,6 +88,7 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
         metavar="DURATION",
         help="how far ahead its calendar is (s, m, h, d or w, such as 400d): certificates in guests end by it",
     )
+    parser.add_argument("--clock-admin", action="store_true", help="let it be moved by POST /simulator/clock")
     parser.add_argument("--no-controllers", action="store_true", help="only the Kubernetes API")
     parser.add_argument("--verbose", action="store_true", help="log what the controllers do")
     options = parser.parse_args(given)
@@ -111,6 +112,7 @@ async def serve(options: argparse.Namespace) -> None:
         faults=options.fault,
         fault_admin=options.fault_admin,
         data_dir=options.data_dir,
+        clock_admin=options.clock_admin,
         clock=Clock(options.clock_offset) if options.clock_offset is not None else None,
     )
     async with simulator:

@@ -12,6 +12,8 @@ from types import TracebackType
 from typing import Self
 
 from simulator import accounts, kubeconfig
+from simulator.api.clock_admin import PATH as CLOCK
+from simulator.api.clock_admin import ClockAdmin
 from simulator.api.database import Database
 from simulator.api.errors import ApiError
 from simulator.api.fault_admin import PATH, FaultAdmin
@@ -43,7 +45,8 @@ class Simulator:
     makes what chance decides about them repeatable. Raises ValueError for a fault of the world without controllers.
     With `data_dir` the objects, the disks, the calendar, the admin's token and the authority are kept there, and there
     again after a kill; instances that ran have Failed then, as on a node that rebooted.
-    What ends by date (certificates in guests, Events) goes by `clock`, which can be moved ahead at any time.
+    What ends by date (certificates in guests, Events) goes by `clock`, which can be moved ahead at any time, with
+    `clock_admin` also by POST to /simulator/clock.
     An async context manager. `url`, `kubeconfig_path`, `api` and `client` (as the admin) are there within.
     """
 
@@ -60,6 +63,7 @@ class Simulator:
         fault_admin: bool = False,
         data_dir: Path | None = None,
         clock: Clock | None = None,
+        clock_admin: bool = False,
     ) -> None:
         self.kubeconfig_path = kubeconfig
         self.url = ""
@@ -83,6 +87,8 @@ class Simulator:
         self.api.middlewares.append(self.faults)
         if fault_admin:
             self.api.pages[PATH] = FaultAdmin(switches)
+        if clock_admin:
+            self.api.pages[CLOCK] = ClockAdmin(self.clock)
         self.client = LocalClient(self.api)
         self.delays = (delays or Delays()).scaled(speed)
         self.seed = seed

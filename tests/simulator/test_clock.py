@@ -136,3 +136,22 @@ async def test_the_calendar_is_kept_with_the_data(tmp_path: Path) -> None:
         first.clock.advance(days=4)
     async with Simulator(controllers=False, data_dir=tmp_path) as second:
         assert second.clock.offset == timedelta(days=7)
+
+
+async def test_the_clock_is_read_and_moved_over_http_when_that_is_asked_for(tmp_path: Path) -> None:
+    kubeconfig = tmp_path / "kubeconfig"
+    async with (
+        Simulator(controllers=False, kubeconfig=kubeconfig, clock_admin=True) as simulator,
+        Api.connect(kubeconfig) as api,
+    ):
+        assert (await api.create("/simulator/clock", {"advance": "2d"}))["offsetSeconds"] == 172800
+        assert simulator.clock.offset == timedelta(days=2)
+        assert (await api.get("/simulator/clock"))["offsetSeconds"] == 172800
+        for body in ({"advance": "2"}, {"advance": 2}, [], {"advance": "9999w"}):
+            assert (await api.call("POST", "/simulator/clock", body))[0] == 400
+        assert (await api.call("DELETE", "/simulator/clock"))[0] == 405
+        assert simulator.clock.offset == timedelta(days=2)
+
+
+async def test_nobody_moves_the_clock_over_http_unasked(bare: Api) -> None:
+    assert (await bare.call("POST", "/simulator/clock", {"advance": "2d"}))[0] == 404
