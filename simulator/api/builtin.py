@@ -150,6 +150,7 @@ def host() -> list[Kind]:
         _kind("batch", "v1", "jobs", "Job", _S, status=True, categories="all", generation=True),
         _kind("batch", "v1", "cronjobs", "CronJob", _S, "cj", status=True, categories="all", generation=True),
         _kind("apps", "v1", "replicasets", "ReplicaSet", _S, "rs", status=True, categories="all", generation=True),
+        _kind("apps", "v1", "controllerrevisions", "ControllerRevision", _S),
         _kind(
             "apiextensions.k8s.io",
             "v1",

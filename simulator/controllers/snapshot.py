@@ -7,6 +7,7 @@ import asyncio
 from simulator.client import Obj
 from simulator.controllers.meta import deleting, has_finalizer, with_finalizer, without_finalizer
 from simulator.controllers.resources import (
+    CONTROLLER_REVISIONS,
     DATA_VOLUMES,
     PODS,
     PVCS,
@@ -18,6 +19,7 @@ from simulator.controllers.resources import (
     VMS,
     VOLUME_SNAPSHOT_CLASSES,
 )
+from simulator.controllers.revisions import as_it_runs
 from simulator.controllers.runtime import Context, Controller
 from simulator.controllers.snapshot_classes import Ambiguous
 from simulator.controllers.snapshot_source import SnapshotSource, SourceVolume
@@ -46,6 +48,7 @@ class VirtualMachineSnapshots(Controller):
         self.context.cache(VM_SNAPSHOT_CONTENTS).subscribe(self._content_changed)
         for gvr in (PVCS, PODS, DATA_VOLUMES, STORAGE_CLASSES, STORAGE_PROFILES, VOLUME_SNAPSHOT_CLASSES):
             self.context.cache(gvr)
+        self.context.cache(CONTROLLER_REVISIONS)
 
     def _source_changed(self, vm: Obj) -> None:
         namespace, name = vm["metadata"]["namespace"], vm["metadata"]["name"]
@@ -94,7 +97,8 @@ class VirtualMachineSnapshots(Controller):
                 backups = source.backups()
             except Ambiguous:
                 return self.delays.retry
-            content = await self.context.create(VM_SNAPSHOT_CONTENTS, content_for(snapshot, vm, backups))
+            captured = as_it_runs(self.context, vm, source.vmi)
+            content = await self.context.create(VM_SNAPSHOT_CONTENTS, content_for(snapshot, captured, backups))
             text = f"Successfully created VirtualMachineSnapshotContent {content['metadata']['name']}"
             self.context.events.record(
                 snapshot, "Normal", "SuccessfulVirtualMachineSnapshotContentCreate", text, component=COMPONENT

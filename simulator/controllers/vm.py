@@ -21,7 +21,8 @@ from simulator.controllers.meta import (
     with_finalizer,
     without_finalizer,
 )
-from simulator.controllers.resources import DATA_VOLUMES, PVCS, VMIS, VMS
+from simulator.controllers.resources import CONTROLLER_REVISIONS, DATA_VOLUMES, PVCS, VMIS, VMS
+from simulator.controllers.revisions import record, revision_name, started_with, with_restart_required
 from simulator.controllers.run_strategy import Wanted, final, phase_of, strategy_of, wanted
 from simulator.controllers.runtime import Controller
 from simulator.controllers.vm_status import POPULATED, VM_GENERATION, vm_status
@@ -49,6 +50,7 @@ class VirtualMachines(Controller):
         self.follow(VMIS)
         self.context.cache(DATA_VOLUMES).subscribe(self._volume_changed)
         self.context.cache(PVCS).subscribe(self._claim_changed)
+        self.context.cache(CONTROLLER_REVISIONS)
 
     def _claim_changed(self, claim: Obj) -> None:
         for vm in self.context.cache(VMS).inside(claim["metadata"]["namespace"]):
@@ -144,12 +146,15 @@ class VirtualMachines(Controller):
         return -age(failure["retryAfterTimestamp"]) if failure else 0.0
 
     async def _keep_generation(self, vm: Obj, vmi: Obj) -> None:
-        """A change that needs no restart (run strategy) is noted on the instance. Others would need RestartRequired."""
+        """A change that needs no restart (run strategy) is noted on the instance; others need a restart."""
+        if started_with(self.context, vm, vmi)["template"] != vm["spec"]["template"]:
+            return
         generation = str(vm["metadata"]["generation"])
         if annotation(vmi, VM_GENERATION) != generation and not final(vmi) and not deleting(vmi):
             await self.context.update(VMIS, with_annotations(vmi, {VM_GENERATION: generation}))
 
     async def _start(self, vm: Obj) -> None:
+        await record(self.context, vm)
         vmi = await self.context.create(VMIS, instance_of(vm))
         text = f"Started the virtual machine by creating the new virtual machine instance {vmi['metadata']['name']}"
         self.context.events.record(vm, "Normal", "SuccessfulCreate", text, component=COMPONENT)
@@ -169,7 +174,7 @@ class VirtualMachines(Controller):
         vmi = self.context.cache(VMIS).get(vm["metadata"]["namespace"], vm["metadata"]["name"])
         if vmi is not None and not owned_by(vmi, vm):
             vmi = None
-        current = with_start_failure(current, vmi, self.delays.speed)
+        current = with_restart_required(self.context, with_start_failure(current, vmi, self.delays.speed), vmi)
         status = vm_status(current, vmi, volumes, failure, unbound=self._unbound(current))
         if status != vm.get("status"):
             await self.context.update(VMS, {**current, "status": status}, subresource="status")
@@ -221,6 +226,6 @@ def instance_of(vm: Obj) -> Obj:
             "phase": "Pending",
             "phaseTransitionTimestamps": [{"phase": "Pending", "phaseTransitionTimestamp": now()}],
             "runtimeUser": 107,
-            "virtualMachineRevisionName": f"revision-start-vm-{vm['metadata']['uid']}-{generation}",
+            "virtualMachineRevisionName": revision_name(vm),
         },
     }

@@ -193,3 +193,33 @@ async def test_a_snapshot_outlives_its_vm_and_follows_its_name(lab: Lab) -> None
     new = await lab.api.create(kubevirt(lab.namespace), lab.vm("cp", strategy="Halted"))
     path = snapshots(lab.namespace, name="cp-snap")
     await lab.api.until(path, lambda one: one and one["status"]["sourceUID"] == new["metadata"]["uid"])
+
+
+async def test_a_snapshot_of_a_running_vm_keeps_the_spec_that_runs_not_the_one_it_was_given_since(lab: Lab) -> None:
+    await lab.halted("cp")
+    await lab.launch()
+    path = kubevirt(lab.namespace, name="cp")
+    before = (await lab.get_vm())["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
+    change = {"spec": {"template": {"spec": {"terminationGracePeriodSeconds": before + 7}}}}
+    await lab.api.merge(path, change)
+    changed = await lab.api.until(path, lambda vm: vm if "RestartRequired" in reasons(vm) else None)
+    assert reasons(changed)["RestartRequired"] == ("True", "RestartRequired")
+    await lab.snapshot("cp")
+    [content] = await lab.api.items(snapshots(lab.namespace, "virtualmachinesnapshotcontents"))
+    kept = content["spec"]["source"]["virtualMachine"]["spec"]["template"]["spec"]
+    assert kept["terminationGracePeriodSeconds"] == before
+    await lab.halt()
+    await lab.launch()
+    await lab.api.until(path, lambda vm: vm and "RestartRequired" not in reasons(vm))
+
+
+async def test_a_changed_run_strategy_needs_no_restart(lab: Lab) -> None:
+    await lab.halted("cp")
+    await lab.launch()
+    path = kubevirt(lab.namespace, name="cp")
+    await lab.api.merge(path, {"spec": {"runStrategy": "RerunOnFailure"}})
+    generation = (await lab.get_vm())["metadata"]["generation"]
+    seen = await lab.api.until(
+        path, lambda vm: vm if vm and vm["status"].get("observedGeneration") == generation else None
+    )
+    assert "RestartRequired" not in reasons(seen)
