@@ -13,13 +13,19 @@ from simulator.controllers.claims import (
     waits_for_consumer,
 )
 from simulator.controllers.meta import annotation, controller_of, deleting, now, owned_by, owner, with_condition
-from simulator.controllers.resources import DATA_VOLUMES, PVCS, STORAGE_CLASSES
+from simulator.controllers.resources import DATA_VOLUMES, PVCS, STORAGE_CLASSES, STORAGE_PROFILES
 from simulator.controllers.runtime import Controller
 from simulator.controllers.workqueue import Key
 
 PRE_POPULATED = "cdi.kubevirt.io/storage.prePopulated"
 ALLOW_ADOPTION = "cdi.kubevirt.io/allowClaimAdoption"
 COMPONENT = "datavolume-controller"
+CLONING = {
+    "copy": ["CloneInProgress"],
+    "csi-clone": ["CSICloneInProgress"],
+    "snapshot": ["SnapshotForSmartCloneInProgress", "CloneFromSnapshotSourceInProgress"],
+}
+"""Phases while a claim is cloned, by the strategy of its class's StorageProfile; a copy by hosts by default."""
 
 
 class DataVolumes(Controller):
@@ -32,6 +38,7 @@ class DataVolumes(Controller):
         self.follow(DATA_VOLUMES)
         self.context.cache(PVCS).subscribe(self._claim_changed)
         self.context.cache(STORAGE_CLASSES)
+        self.context.cache(STORAGE_PROFILES)
 
     def _claim_changed(self, claim: Obj) -> None:
         self.queue.add((claim["metadata"]["namespace"], claim["metadata"]["name"]))
@@ -54,8 +61,8 @@ class DataVolumes(Controller):
                 return await self._over_quota(volume, error.message)
         elif not owned_by(claim, volume):
             claim = await self._adopt(volume, claim)
-        await self._report(volume, claim)
-        return None
+        phase = await self._report(volume, claim)
+        return self.delays.clone / 2 if phase == CLONING["snapshot"][0] else None
 
     async def _create_claim(self, volume: Obj) -> Obj | None:
         """Create the claim, unless content is promised by another or the source is not there."""
@@ -92,16 +99,24 @@ class DataVolumes(Controller):
         await self.context.set_status(DATA_VOLUMES, volume, {**old, "phase": "Pending", "conditions": conditions})
         return self.delays.retry
 
-    async def _report(self, volume: Obj, claim: Obj | None) -> None:
+    async def _report(self, volume: Obj, claim: Obj | None) -> str:
+        """The phase that is reported."""
         old = volume.get("status") or {}
         storage_class = class_of({"spec": target_of(volume)}, self.context.cache(STORAGE_CLASSES))
-        status = volume_status(volume, claim, waits_for_consumer(storage_class))
+        status = volume_status(volume, claim, waits_for_consumer(storage_class), self._strategy(storage_class))
         if old.get("phase") == "Succeeded" and status["phase"] != "Succeeded":
-            return
+            return "Succeeded"
         if status != old:
             await self.context.set_status(DATA_VOLUMES, volume, status)
             if status["phase"] != old.get("phase"):
                 self._tell(volume, status["phase"])
+        return str(status["phase"])
+
+    def _strategy(self, storage_class: Obj | None) -> str:
+        name = storage_class["metadata"]["name"] if storage_class else ""
+        profile = self.context.cache(STORAGE_PROFILES).get("", name)
+        strategy: str = ((profile or {}).get("status") or {}).get("cloneStrategy", "copy")
+        return strategy
 
     def _tell(self, volume: Obj, phase: str) -> None:
         name = volume["metadata"]["name"]
@@ -160,8 +175,9 @@ def source_annotations(volume: Obj) -> dict[str, str]:
     return {}
 
 
-def volume_status(volume: Obj, claim: Obj | None, waits: bool) -> Obj:
-    """The DataVolume's status, from its claim; `waits`: the class binds for its first consumer only."""
+def volume_status(volume: Obj, claim: Obj | None, waits: bool, strategy: str = "copy") -> Obj:
+    """The DataVolume's status, from its claim; `waits`: the class binds for its first consumer only; `strategy`: how
+    claims of the class are cloned."""
     old = volume.get("status") or {}
     cloning = clone_source(volume) is not None
     adopted = annotation(volume, PRE_POPULATED) is not None
@@ -181,7 +197,8 @@ def volume_status(volume: Obj, claim: Obj | None, waits: bool) -> Obj:
         return {"claimName": claim["metadata"]["name"], "phase": "PendingPopulation", "progress": "N/A"}
     source = volume["spec"].get("source") or {}
     if cloning:
-        return {"phase": "CloneInProgress"}
+        first, *more = CLONING.get(strategy, CLONING["copy"])
+        return {"phase": more[0] if more and old.get("phase") in (first, *more) else first}
     return {"phase": "ImportInProgress" if source_annotations(volume) or "blank" in source else "Pending"}
 
 

@@ -17,6 +17,7 @@ from simulator.controllers.service_proxy import ServiceProxy
 from simulator.controllers.snapshot import VirtualMachineSnapshots
 from simulator.controllers.snapshot_content import SnapshotContents
 from simulator.controllers.snapshotter import Snapshotter
+from simulator.controllers.storage_profile import StorageProfiles
 from simulator.controllers.virt_handler import VirtHandler
 from simulator.controllers.vm import VirtualMachines
 from simulator.controllers.vmi import VirtualMachineInstances
@@ -78,7 +79,7 @@ class Controllers:
                 VirtualMachineRestores(context),
             ]
         if part is Part.CDI:
-            return [DataVolumes(context)]
+            return [DataVolumes(context), StorageProfiles(context)]
         if part is Part.CSI:
             return [
                 Provisioner(context, disks),

@@ -217,3 +217,34 @@ async def test_only_data_volumes_of_cdis_kinds_are_listed_with_all(lab: Lab) -> 
     with_all = {one["name"] for one in kinds if "all" in (one.get("categories") or [])}
     assert "datavolumes" in with_all
     assert "storageprofiles" not in with_all
+
+
+@pytest.mark.parametrize(
+    ("strategy", "shown"),
+    [
+        ("copy", {"CloneInProgress"}),
+        ("csi-clone", {"CSICloneInProgress"}),
+        ("snapshot", {"SnapshotForSmartCloneInProgress", "CloneFromSnapshotSourceInProgress"}),
+    ],
+)
+async def test_a_data_volume_shows_by_which_strategy_it_is_cloned(lab: Lab, strategy: str, shown: set[str]) -> None:
+    await lab.api.create(volumes(lab.namespace), data_volume("source", {"blank": {}}))
+    await lab.api.until(volumes(lab.namespace, "source"), phase("Succeeded"))
+    async with storage_class(lab) as class_name:
+        profile = f"{CDI}/storageprofiles/{class_name}"
+        await lab.api.until(profile, lambda one: one is not None)
+        await lab.api.merge(profile, {"spec": {"cloneStrategy": strategy}})
+        await lab.api.until(profile, lambda one: ((one or {}).get("status") or {}).get("cloneStrategy") == strategy)
+        clone = data_volume("clone", {"pvc": {"namespace": lab.namespace, "name": "source"}})
+        clone["spec"]["storage"]["storageClassName"] = class_name
+        made = await lab.api.create(volumes(lab.namespace), clone)
+        seen = set()
+        async for _, one in lab.api.events(
+            volumes(lab.namespace), version=made["metadata"]["resourceVersion"], fieldSelector="metadata.name=clone"
+        ):
+            seen.add((one.get("status") or {}).get("phase"))
+            if "Succeeded" in seen:
+                break
+        # A server whose driver cannot do it falls back to a copy, and says why.
+        fallback = (await lab.api.get(volumes(lab.namespace, "clone")))["metadata"].get("annotations") or {}
+        assert shown & seen or "cdi.kubevirt.io/cloneFallbackReason" in fallback
