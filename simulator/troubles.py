@@ -37,6 +37,8 @@ class TroubleKind(StrEnum):
     """The VM does not stop, gracefully or by force: its instance and its launcher pod stay. Taken away, it stops."""
     PENDING_PVC = "pending-pvc"
     """The claim never binds, be it blank, cloned or restored. Taken away, it binds."""
+    VOID_RESTORE = "void-restore"
+    """The claim made of a snapshot has what the VM's disk had last, and not what the snapshot has."""
     FAIL_SNAPSHOT = "fail-snapshot"
     """The VolumeSnapshot has an error (`message`). Taken away, it is tried again."""
     LOSE_SNAPSHOT = "lose-snapshot"

@@ -128,8 +128,19 @@ class Provisioner(Controller):
             return volume.copy() if volume else Disk()
         if source is Source.SNAPSHOT:
             handle = self._snapshot_handle(claim["metadata"]["namespace"], name) or ""
-            return self._disks.snapshots[handle].disk.copy()
+            void = self.context.troubles.of(TroubleKind.VOID_RESTORE, victim(claim)) is not None
+            return (self._last(claim, name) if void else None) or self._disks.snapshots[handle].disk.copy()
         return Disk()
+
+    def _last(self, claim: Obj, snapshot_name: str) -> Disk | None:
+        """What the disk that the snapshot was taken of has now, or the one restored in its place."""
+        namespace = claim["metadata"]["namespace"]
+        snapshot = self.context.cache(VOLUME_SNAPSHOTS).get(namespace, snapshot_name) or {}
+        first = ((snapshot.get("spec") or {}).get("source") or {}).get("persistentVolumeClaimName", "")
+        later = [one for one in self.context.cache(PVCS).inside(namespace) if bound(one) and _vm(one) == _vm(claim)]
+        names = [first, *(one["metadata"]["name"] for one in later if _vm(one))]
+        found = [volume for name in names if (volume := self._volume(f"{namespace}/{name}")) is not None]
+        return found[-1].copy() if found else None
 
     def _volume(self, claim: str) -> Disk | None:
         """The disk behind `namespace/name`."""
@@ -159,6 +170,12 @@ class Provisioner(Controller):
             "capacity": {"storage": request(claim)},
         }
         await self.context.set_status(PVCS, claim, status)
+
+
+def _vm(claim: Obj) -> str | None:
+    """The VM whose restore made the claim."""
+    label: str | None = (claim["metadata"].get("labels") or {}).get("restore.kubevirt.io/source-vm-name")
+    return label
 
 
 def persistent_volume(claim: Obj, storage_class: Obj, handle: str) -> Obj:

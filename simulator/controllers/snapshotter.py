@@ -177,8 +177,9 @@ class Snapshotter(Controller):
                 return None
         content = self.context.cache(VOLUME_SNAPSHOT_CONTENTS).get("", f"snapcontent-{snapshot['metadata']['uid']}")
         if content is not None and content["spec"]["deletionPolicy"] == "Delete":
-            await self.context.delete(VOLUME_SNAPSHOT_CONTENTS, content)
+            # Its disk first: nobody would look for it once the object is gone.
             self._disks.drop_snapshot(f"snap-{snapshot['metadata']['uid']}")
+            await self.context.delete(VOLUME_SNAPSHOT_CONTENTS, content)
         for step in ("create", "ready"):
             self._due.pop((snapshot["metadata"]["uid"], step), None)
         await self.context.update(VOLUME_SNAPSHOTS, without_finalizer(snapshot, BOUND))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
 from uuid import UUID
 
 import pytest
@@ -54,6 +53,8 @@ from pool.kube.resources import (
 from pool.kubevirt.cluster import Cluster
 from pool.lifecycle import ClusterPhase, SessionPhase
 from pool.models import OperationKind
+from simulator.app import Simulator
+from simulator.troubles import Trouble, TroubleKind
 
 pytestmark = [pytest.mark.prefect]
 
@@ -174,22 +175,11 @@ async def test_resets_leave_the_same_number_of_disks_snapshots_and_restores(host
 
 
 async def test_a_reset_that_restores_nothing_never_makes_a_cluster_available(
-    host: Connection, monkeypatch: pytest.MonkeyPatch
+    host: Connection, simulator: Simulator
 ) -> None:
-    """The canary of the present epoch survives only if the disks were not taken back: so it is planted anew here."""
-    from pool import reset
-    from pool.guest.canary import plant_canary
-
     await bootstrap_pool(size=1)
-    restored = reset.wait_healthy
-
-    async def with_an_old_canary(*args: Any, **options: Any) -> Any:
-        nodes = await restored(*args, **options)
-        await plant_canary(host.kube, CLUSTER, 99)
-        return nodes
-
-    monkeypatch.setattr(reset, "wait_healthy", with_an_old_canary)
-    with pytest.raises(AttestationFailed, match="cks-canary-99"):
+    simulator.troubles.add(Trouble(TroubleKind.VOID_RESTORE))
+    with pytest.raises(AttestationFailed, match="cks-canary-0"):
         await reset_cluster("cluster1")
     cluster = await host.state.cluster("cluster1")
     assert cluster.phase is ClusterPhase.ERROR

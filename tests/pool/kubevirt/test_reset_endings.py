@@ -3,6 +3,7 @@
 | fault                                    | befalls one attempt | every attempt: error, because             |
 |------------------------------------------|---------------------|--------------------------------------------|
 | a restored claim never binds             | available           | WaitTimeout naming the restore             |
+| storage restores nothing and says it did | available           | AttestationFailed naming the canary        |
 | a restore fails and blocks the next      | available           | RestoreFailed with KubeVirt's words        |
 | the snapshot is lost after its success   |                     | SnapshotNotReady or SnapshotFailed         |
 | a VM does not stop                       |                     | WaitTimeout naming the VM                  |
@@ -53,6 +54,7 @@ ENDLESS: dict[str, tuple[Callable[[], Trouble], dict[str, float], str, str]] = {
         "no such backend",
     ),
     "a lost snapshot": (trouble("lose-snapshot", name="wk-cluster1"), {}, "Snapshot", "wk-snap"),
+    "storage that restores nothing": (trouble("void-restore"), {}, "AttestationFailed", "cks-canary-"),
     "a VM that does not stop": (
         trouble("stuck-stop", name="cp-cluster1"),
         {"stop_timeout": SHORT},
@@ -104,6 +106,7 @@ async def test_a_fault_that_does_not_end_puts_the_cluster_into_error_with_its_ca
 PASSING: dict[str, tuple[Callable[[], Trouble], dict[str, float]]] = {
     "a claim that never binds": (trouble("pending-pvc", name="wk-cluster1", count=1), {"restore_timeout": SHORT}),
     "a restore that fails": (trouble("fail-restore", name="wk-cluster1", count=1), {}),
+    "storage that restores nothing": (trouble("void-restore", count=2), {}),
     "both restores fail": (trouble("fail-restore", count=2), {}),
     "a boot that hangs": (trouble("hang-boot", name="wk-cluster1", count=1), {"health_timeout": SHORT}),
     "Ready from golden time": (trouble("unhealthy-guest", name="wk-cluster1", count=1), {"health_timeout": SHORT}),
