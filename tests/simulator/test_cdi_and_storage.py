@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from tests.simulator.http_api import Api, Failed, Obj
-from tests.simulator.lab import CORE, TEMPLATES, Lab, core, kubevirt, snapshots
+from tests.simulator.lab import CORE, Lab, core, kubevirt, snapshots
 from tests.simulator.test_restores import RESTORES
-from tests.simulator.test_snapshots import CONTENTS, halted, reasons, spec
+from tests.simulator.test_snapshots import halted, spec
 
 CLASSES = "/apis/storage.k8s.io/v1/storageclasses"
 SNAPSHOT_CLASSES = "/apis/snapshot.storage.k8s.io/v1/volumesnapshotclasses"
@@ -35,22 +35,6 @@ async def phase(api: Api, path: str, wanted: str) -> Obj:
     return found
 
 
-async def wait_for_first_consumer(lab: Lab) -> None:
-    """Make `standard` a class that binds late."""
-    await lab.api.delete(f"{CLASSES}/standard")
-    await lab.api.create(
-        CLASSES,
-        {
-            "metadata": {
-                "name": "standard",
-                "annotations": {"storageclass.kubernetes.io/is-default-class": "true"},
-            },
-            "provisioner": "sim.csi.cks.io",
-            "volumeBindingMode": "WaitForFirstConsumer",
-        },
-    )
-
-
 async def test_a_blank_volume_gets_a_claim_with_its_labels(lab: Lab) -> None:
     await lab.api.create(volumes(lab.namespace), volume("blank", {"blank": {}}))
     done = await phase(lab.api, volumes(lab.namespace, "blank"), "Succeeded")
@@ -59,16 +43,6 @@ async def test_a_blank_volume_gets_a_claim_with_its_labels(lab: Lab) -> None:
     assert claim["metadata"]["labels"]["kept"] == "yes"
     assert claim["metadata"]["ownerReferences"][0]["kind"] == "DataVolume"
     assert claim["spec"]["storageClassName"] == "standard"
-
-
-async def test_a_clone_of_nothing_waits_without_ever_failing(lab: Lab) -> None:
-    source = {"pvc": {"namespace": TEMPLATES, "name": "missing"}}
-    await lab.api.create(volumes(lab.namespace), volume("orphan", source))
-    found = await phase(lab.api, volumes(lab.namespace, "orphan"), "CloneScheduled")
-    running = next(one for one in found["status"]["conditions"] if one["type"] == "Running")
-    assert running["status"] == "False"
-    await lab.api.create(volumes(TEMPLATES), volume("missing", {"blank": {}}))
-    await phase(lab.api, volumes(lab.namespace, "orphan"), "Succeeded")
 
 
 async def test_a_volume_named_like_a_claim_is_refused_and_its_spec_is_fixed(lab: Lab) -> None:
@@ -121,47 +95,6 @@ async def test_quota_is_counted_in_claims_and_bytes(lab: Lab) -> None:
     )
     await lab.api.delete(f"{claims}/a")
     await phase(lab.api, volumes(lab.namespace, "c"), "Succeeded")
-
-
-async def test_with_late_binding_a_vm_waits_for_its_volume_when_it_starts(lab: Lab) -> None:
-    await phase(lab.api, volumes(TEMPLATES, "golden"), "Succeeded")
-    await wait_for_first_consumer(lab)
-    await lab.create(strategy="Halted")
-    await phase(lab.api, volumes(lab.namespace, "cp-rootdisk"), "PendingPopulation")
-    claim = await lab.api.get(core(lab.namespace, "persistentvolumeclaims", "cp-rootdisk"))
-    assert claim["status"]["phase"] == "Pending"
-    await lab.power("cp", "start")
-    await lab.running("cp")
-    await phase(lab.api, volumes(lab.namespace, "cp-rootdisk"), "Succeeded")
-
-
-async def test_with_late_binding_a_restore_completes_before_its_claim_is_bound(lab: Lab) -> None:
-    await halted(lab)
-    await lab.snapshot("cp")
-    await wait_for_first_consumer(lab)
-    await lab.restore("late", "cp")
-    restore = await lab.api.get(snapshots(lab.namespace, RESTORES, "cp-late"))
-    name = restore["status"]["restores"][0]["persistentVolumeClaim"]
-    claim = await lab.api.get(core(lab.namespace, "persistentvolumeclaims", name))
-    assert claim["status"]["phase"] == "Pending"
-    await lab.power("cp", "start")
-    await lab.running("cp")
-
-
-async def test_ambiguous_snapshot_classes_are_waited_for(lab: Lab) -> None:
-    await halted(lab)
-    other = {"metadata": {"name": "other"}, "driver": "sim.csi.cks.io", "deletionPolicy": "Delete"}
-    await lab.api.create(
-        SNAPSHOT_CLASSES, {"apiVersion": "snapshot.storage.k8s.io/v1", "kind": "VolumeSnapshotClass", **other}
-    )
-    await lab.api.create(snapshots(lab.namespace), spec("cp"))
-    path = snapshots(lab.namespace, name="cp-snap")
-    locked = ("True", "Source locked and operation in progress")
-    await lab.api.until(path, lambda one: reasons(one or {}).get("Progressing") == locked)
-    assert await lab.api.items(snapshots(lab.namespace, CONTENTS)) == []
-    marked = {"annotations": {"snapshot.storage.kubernetes.io/is-default-class": "whatever"}}
-    await lab.api.merge(f"{SNAPSHOT_CLASSES}/other", {"metadata": marked})
-    await lab.api.until(path, lambda one: (one.get("status") or {}).get("readyToUse"))
 
 
 async def test_a_snapshot_that_lives_in_its_volume_cannot_be_restored_once_that_is_gone(lab: Lab) -> None:

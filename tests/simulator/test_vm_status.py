@@ -75,6 +75,21 @@ def test_printable_status_is_the_first_that_matches(
 
 
 @pytest.mark.parametrize(
+    ("machine", "instance", "expected"),
+    [
+        (vm(), None, PrintableStatus.WAITING_FOR_VOLUME_BINDING),
+        (vm(), vmi("Scheduling"), PrintableStatus.WAITING_FOR_VOLUME_BINDING),
+        (vm(), vmi("Running"), PrintableStatus.RUNNING),
+        (vm("Halted"), None, PrintableStatus.STOPPED),
+    ],
+)
+def test_an_unbound_claim_shows_only_while_the_vm_starts(
+    machine: Obj, instance: Obj | None, expected: PrintableStatus
+) -> None:
+    assert printable_status(machine, instance, [volume("Succeeded")], True) is expected
+
+
+@pytest.mark.parametrize(
     ("strategy", "instance", "expected"),
     [
         ("Always", None, Wanted.START),
