@@ -86,6 +86,6 @@ async def rebuild_if_due(cluster_id: str) -> None:
 async def keep_diagnostics(cluster: Cluster, error: str) -> None:
     """Keep what is known of a cluster that went wrong as the artifact `diagnostics-CLUSTER`; no secrets are in it."""
     async with connected() as pool:
-        bundle = await diagnostics.bundle(pool.kube, cluster)
+        bundle = await diagnostics.bundle(pool.kube, cluster, pool.settings.namespace)
     text = f"**{error}**\n\n```json\n{json.dumps(bundle, indent=1, default=str)}\n```\n"
     await acreate_markdown_artifact(text, key=f"diagnostics-{cluster.id}", description=error)

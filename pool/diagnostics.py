@@ -1,7 +1,12 @@
-"""What is known of a cluster that went wrong, for whoever looks later: objects, conditions, events. No secrets."""
+"""What is known of a cluster that went wrong, for whoever looks later: objects, conditions, events, timings.
+
+No secrets: kinds that hold them are not read, and the others only refer to theirs.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 from pool.errors import ApiError
@@ -10,6 +15,7 @@ from pool.kube.resources import (
     DATA_VOLUMES,
     EVENTS,
     PODS,
+    POOLED_CLUSTERS,
     PVCS,
     VM_RESTORES,
     VM_SNAPSHOTS,
@@ -26,18 +32,47 @@ EVENTS_KEPT = 200
 """The newest events: a day of a quiet cluster, the last attempts of a broken one."""
 
 
-async def bundle(kube: Kube, cluster: Cluster) -> dict[str, Any]:
-    """Everything at once, by kind, ready for JSON. A kind that cannot be listed says why in its place."""
+async def bundle(kube: Kube, cluster: Cluster, pool_namespace: str) -> dict[str, Any]:
+    """Everything at once, by kind, ready for JSON. What cannot be read says why in its place."""
     shown: dict[str, Any] = {"cluster": cluster.id, "namespace": cluster.namespace}
-    for resource in SHOWN:
-        shown[resource.plural] = await _listed(kube, resource, cluster)
     try:
-        events = await kube.list(EVENTS, cluster.namespace)
+        shown["pooledcluster"] = brief(await kube.get(POOLED_CLUSTERS, cluster.id, pool_namespace))
     except ApiError as error:
-        shown["events"] = f"not listed: {error}"
-    else:
-        shown["events"] = [event_line(event) for event in sorted(events, key=_when)[-EVENTS_KEPT:]]
+        shown["pooledcluster"] = f"not read: {error}"
+    shown["history"] = await _events(kube, pool_namespace, f"involvedObject.name={cluster.id}")
+    objects: list[tuple[str, Object]] = []
+    for resource in SHOWN:
+        shown[resource.plural] = found = await _listed(kube, resource, cluster)
+        objects += [(resource.kind, one) for one in found] if isinstance(found, list) else []
+    shown["timings"] = timings(objects)
+    shown["events"] = await _events(kube, cluster.namespace)
     return shown
+
+
+def timings(objects: Iterable[tuple[str, Object]]) -> list[str]:
+    """What happened when, over all objects (with their kinds): made, conditions changed, phases reached; oldest first.
+
+    `2026-01-31T12:00:03Z +3s VirtualMachineRestore/cp-reset: Ready=False (Waiting for new PVCs)`: the seconds are since
+    the object was made. KubeVirt: a VMI keeps the time of each phase in `phaseTransitionTimestamps`.
+    """
+    lines = []
+    for kind, obj in objects:
+        meta, status = obj["metadata"], obj.get("status") or {}
+        made = str(meta.get("creationTimestamp") or "")
+        happened = [(made, "made")]
+        for one in status.get("conditions") or []:
+            text = one.get("reason") or one.get("message") or ""
+            happened.append((str(one.get("lastTransitionTime") or ""), f"{one['type']}={one['status']} ({text})"))
+        phases = status.get("phaseTransitionTimestamps") or []
+        happened += [(str(one["phaseTransitionTimestamp"]), f"phase {one['phase']}") for one in phases]
+        lines += [
+            f"{at} +{_seconds(made, at):g}s {kind}/{meta['name']}: {what}" for at, what in happened if at and made
+        ]
+    return sorted(lines)
+
+
+def _seconds(since: str, at: str) -> float:
+    return (datetime.fromisoformat(at) - datetime.fromisoformat(since)).total_seconds()
 
 
 def brief(obj: Object) -> Object:
@@ -58,6 +93,14 @@ def event_line(event: Object) -> str:
     count = f" (x{event['count']})" if (event.get("count") or 1) > 1 else ""
     where = f"{about.get('kind', '')}/{about.get('name', '')}"
     return f"{_when(event)} {event.get('type')} {event.get('reason')} {where}: {event.get('message', '')}{count}"
+
+
+async def _events(kube: Kube, namespace: str, fields: str = "") -> list[str] | str:
+    try:
+        found = await kube.list(EVENTS, namespace, fields=fields)
+    except ApiError as error:
+        return f"not listed: {error}"
+    return [event_line(event) for event in sorted(found, key=_when)[-EVENTS_KEPT:]]
 
 
 async def _listed(kube: Kube, resource: Resource, cluster: Cluster) -> list[Object] | str:

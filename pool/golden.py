@@ -14,6 +14,7 @@ from pool.guest.boots import BOOT_ANNOTATION, boot_ids, boots_of
 from pool.guest.canary import remove_canaries
 from pool.guest.certificates import serving_certificate_ends
 from pool.guest.health import wait_healthy
+from pool.guest.kubeconfig import connect_guest
 from pool.kube.client import Kube, Object
 from pool.kube.resources import VM_SNAPSHOTS, VMIS, VMS
 from pool.kube.watching import Watching
@@ -131,11 +132,14 @@ async def describe(
     """Wait until the started guest is healthy, and describe the generation as the pool records it."""
     await _healthy(kube, cluster, pair, settings.health_timeout)
     ends = await serving_certificate_ends(kube, cluster)
+    async with connect_guest(kube, cluster) as guest:
+        version = (await guest.request("GET", "/version")).get("gitVersion")
     return Golden(
         generation=generation,
         control_plane=_half(pair, cluster.control_plane),
         worker=_half(pair, cluster.worker),
         taken_at=now,
+        kubernetes_version=version,
         image=settings.golden_image,
         certificates_expire_at=ends,
     )

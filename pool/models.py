@@ -71,6 +71,8 @@ class Golden(Model):
     """Snapshot of the worker VM."""
     taken_at: Time
     """When both were verified."""
+    kubernetes_version: Annotated[str, Field(max_length=64)] | None = None
+    """What the guest's API server says it is, as v1.32.0."""
     image: Annotated[str, Field(max_length=1024)] | None = None
     """The golden image the cluster was made from; another one than the pool's is outdated."""
     certificates_expire_at: Time | None = None

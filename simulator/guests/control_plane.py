@@ -34,6 +34,7 @@ class ControlPlane:
     def __init__(self, api: GuestApi, authority: Authority, version: str, ends: datetime) -> None:
         self.authority = authority
         self.version = version
+        api.say_version(version)
         self.ends = ends
         self.closed = asyncio.Event()
         self._api = api

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from simulator.api import builtin
+from simulator.api.documents import VERSION
 from simulator.api.errors import ApiError
 from simulator.api.listening import Listener
 from simulator.api.local import LocalClient
-from simulator.api.requests import Request, Response
+from simulator.api.requests import Request, Response, answer
 from simulator.api.server import ApiServer
 from simulator.api.store import Store
 from simulator.client import GVR, Client, Obj
@@ -50,6 +51,15 @@ class GuestApi:
     async def listen(self, address: str, port: int) -> None:
         """Raises OSError when the address is taken."""
         await self._listener.open(address, port)
+
+    def say_version(self, version: str) -> None:
+        """What it is by /version, as `v1.32.0`: what kubeadm was told to install."""
+
+        def page(_: Request) -> Response:
+            major, minor = version.removeprefix("v").split(".")[:2]
+            return answer({**VERSION, "major": major, "minor": minor, "gitVersion": version})
+
+        self._api.pages["/version"] = page
 
     async def ensure(self, obj: Obj) -> None:
         """Create an object unless it is there."""

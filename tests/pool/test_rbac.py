@@ -72,7 +72,7 @@ async def test_the_service_account_can_do_all_the_pool_does(bench: Bench) -> Non
     await bench.reset(taken, "run")
 
     await golden.drop_others(bench.kube, bench.watching, CLUSTER, taken, SETTINGS)
-    shown = await bundle(bench.kube, CLUSTER)
+    shown = await bundle(bench.kube, CLUSTER, SETTINGS.namespace)
     assert not [kind for kind, listed in shown.items() if str(listed).startswith("not listed")]
 
     state = PoolState(bench.kube, SETTINGS, now=now)

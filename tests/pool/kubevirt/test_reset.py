@@ -72,6 +72,13 @@ async def phases(bench: Bench) -> list[str]:
     return [vm["spec"]["runStrategy"] for vm in await bench.kube.list(VMS, "cluster1")]
 
 
+async def test_a_generation_says_what_it_is_of(bench: Bench, golden: Golden) -> None:
+    assert golden.kubernetes_version == bench.settings.kubernetes_version
+    assert golden.image == bench.settings.golden_image
+    assert golden.certificates_expire_at is not None
+    assert golden.control_plane.uid != golden.worker.uid
+
+
 async def test_damage_is_gone_and_what_proves_it_is_said(bench: Bench, golden: Golden) -> None:
     await bench.damage()
     attestation = await bench.reset(golden, "run")
@@ -322,7 +329,10 @@ async def test_an_outage_in_the_middle_is_waited_out(bench: Bench, golden: Golde
 
 async def test_a_bundle_tells_the_story_without_secrets(bench: Bench, golden: Golden) -> None:
     await bench.reset(golden, "run")
-    shown = json.dumps(await bundle(bench.kube, bench.cluster))
+    bundled = await bundle(bench.kube, bench.cluster, "cks-pool")
+    shown = json.dumps(bundled)
+    assert any("VirtualMachineInstance/cp-cluster1: phase Running" in line for line in bundled["timings"])
+    assert bundled["timings"] == sorted(bundled["timings"])
     assert "VirtualMachineRestoreComplete" in shown
     assert golden.worker.uid in shown
     for secret in await bench.kube.list(SECRETS, "cluster1"):
