@@ -6,13 +6,13 @@ nothing, a loss of power the last moment at most.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
 import orjson
 
 from simulator.api.store import Change, Collection, Key, Store, Stored
+from simulator.sqlite import opened
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS objects (
@@ -30,12 +30,7 @@ class Database:
     """One file. Raises sqlite3.Error (an unusable file) and OSError."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-        self._connection = sqlite3.connect(path, isolation_level=None)
-        self._connection.execute("PRAGMA journal_mode = WAL")
-        self._connection.execute("PRAGMA synchronous = NORMAL")
-        self._connection.executescript(_TABLES)
+        self._connection = opened(path, _TABLES)
 
     def load(self) -> Store:
         """The store as it was, from now on kept here."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from simulator.api.errors import ApiError
-from simulator.client import GVR, Client, Obj
+from simulator.client import Client, Obj
 from simulator.controllers.meta import controller_of
 from simulator.controllers.resources import VM_SNAPSHOT_CONTENTS, VM_SNAPSHOTS
+from simulator.finding import find
 
 
 async def used_by_kubevirt(client: Client, snapshot: Obj) -> bool:
@@ -18,17 +18,8 @@ async def used_by_kubevirt(client: Client, snapshot: Obj) -> bool:
     if reference is None or reference["kind"] != "VirtualMachineSnapshotContent":
         return True
     namespace = snapshot["metadata"]["namespace"]
-    content = await _find(client, VM_SNAPSHOT_CONTENTS, namespace, reference["name"])
+    content = await find(client, VM_SNAPSHOT_CONTENTS, reference["name"], namespace)
     if content is None:
         return True
-    parent = await _find(client, VM_SNAPSHOTS, namespace, content["spec"]["virtualMachineSnapshotName"])
+    parent = await find(client, VM_SNAPSHOTS, content["spec"]["virtualMachineSnapshotName"], namespace)
     return parent is None or bool((parent.get("status") or {}).get("readyToUse"))
-
-
-async def _find(client: Client, gvr: GVR, namespace: str, name: str) -> Obj | None:
-    try:
-        return await client.get(gvr, name, namespace)
-    except ApiError as error:
-        if error.code != 404:
-            raise
-        return None

@@ -15,6 +15,7 @@ import orjson
 
 from simulator.api.store import Change, Collection, Key, Store, Stored
 from simulator.guests.disk import Disk, Disks, Snapshot
+from simulator.sqlite import opened
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS disks (
@@ -38,12 +39,7 @@ class DiskDatabase:
     """One file. Raises sqlite3.Error (an unusable file) and OSError."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-        self._connection = sqlite3.connect(path, isolation_level=None)
-        self._connection.execute("PRAGMA journal_mode = WAL")
-        self._connection.execute("PRAGMA synchronous = NORMAL")
-        self._connection.executescript(_TABLES)
+        self._connection = opened(path, _TABLES)
 
     def load(self) -> Disks:
         """The disks as they were, from now on kept here."""

@@ -8,10 +8,11 @@ import uuid
 from dataclasses import dataclass, field
 
 from simulator.api.errors import ApiError
-from simulator.client import GVR, Client, Obj
+from simulator.client import Client, Obj
 from simulator.controllers.meta import deleting, micro_now, now, with_condition
 from simulator.controllers.resources import EVENTS, LEASES, NODES, PODS
 from simulator.delays import Delays
+from simulator.finding import find
 from simulator.guests.disk import Disk
 from simulator.guests.mounts import mount
 
@@ -42,7 +43,7 @@ class Kubelet:
 
     async def register(self, client: Client) -> None:
         """The node object with this boot's Ready condition, and a fresh lease."""
-        node = await _find(client, NODES, self.node) or await client.create(NODES, self._new_node())
+        node = await find(client, NODES, self.node) or await client.create(NODES, self._new_node())
         await client.update(NODES, {**node, "status": self._status(node)}, subresource="status")
         await self._renew_lease(client)
 
@@ -100,14 +101,14 @@ class Kubelet:
         while True:
             await asyncio.sleep(self.delays.kubelet_lease)
             await self._renew_lease(client)
-            node = await _find(client, NODES, self.node)
+            node = await find(client, NODES, self.node)
             if node is None or not _ready(node):
                 # Marked unreachable in the meantime, or removed: say again that the node is there.
                 await self.register(client)
 
     async def _renew_lease(self, client: Client) -> None:
         stamp = micro_now()
-        lease = await _find(client, LEASES, self.node, LEASE_NAMESPACE)
+        lease = await find(client, LEASES, self.node, LEASE_NAMESPACE)
         if lease is not None:
             await client.update(LEASES, {**lease, "spec": {**lease["spec"], "renewTime": stamp}})
             return
@@ -134,7 +135,7 @@ class Kubelet:
         await asyncio.sleep(self.delays.pod_run)
         told = False
         while True:
-            current = await _find(client, PODS, meta["name"], meta["namespace"])
+            current = await find(client, PODS, meta["name"], meta["namespace"])
             if current is None or current["metadata"]["uid"] != meta["uid"] or deleting(current):
                 return
             fault = mount(self.disk.files, current)
@@ -207,15 +208,6 @@ class Kubelet:
         except ApiError as error:
             if error.code not in (404, 409):
                 raise
-
-
-async def _find(client: Client, gvr: GVR, name: str, namespace: str | None = None) -> Obj | None:
-    try:
-        return await client.get(gvr, name, namespace)
-    except ApiError as error:
-        if error.code != 404:
-            raise
-        return None
 
 
 def _ready(node: Obj) -> bool:

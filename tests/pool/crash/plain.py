@@ -7,8 +7,10 @@ instead. Only children import this: it changes the modules of `flows` for the wh
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
+import pkgutil
 from collections.abc import Awaitable, Callable
 from types import ModuleType
 from typing import Any
@@ -16,34 +18,11 @@ from uuid import uuid4
 
 from prefect import Flow, Task
 
-from flows import (
-    admin,
-    bootstrap,
-    clusters,
-    dispatch,
-    golden,
-    health,
-    maintenance,
-    namespaces,
-    operations,
-    reset,
-    runtime,
-    sessions,
-)
+import flows
+from flows import bootstrap, golden
 
-MODULES: tuple[ModuleType, ...] = (
-    admin,
-    bootstrap,
-    clusters,
-    dispatch,
-    golden,
-    health,
-    maintenance,
-    namespaces,
-    operations,
-    reset,
-    runtime,
-    sessions,
+MODULES: tuple[ModuleType, ...] = tuple(
+    importlib.import_module(f"flows.{found.name}") for found in pkgutil.iter_modules(flows.__path__)
 )
 RUN_ID = "PREFECT__RUNTIME__FLOW_RUN__ID"
 """Prefect takes the flow run's ID from here outside of a run."""
