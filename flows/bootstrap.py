@@ -14,6 +14,7 @@ from flows.clusters import ClusterIds, Size, at_most, named
 from flows.golden import create_golden_snapshots
 from flows.namespaces import create_namespaces
 from flows.operations import attempt, unless_others_do
+from flows.outcomes import completed
 from flows.retries import EFFECT
 from flows.runtime import connected, utcnow
 from pool import provision
@@ -35,14 +36,14 @@ async def bootstrap_pool(size: Size = None, cluster_ids: ClusterIds = None, gold
         cluster_ids: Only these clusters, by name; all of the pool if left out.
         golden_snapshots: Take the golden snapshots as well, so that the clusters are available.
     """
-    await create_namespaces(size=size, cluster_ids=cluster_ids)
+    await completed(await create_namespaces(size=size, cluster_ids=cluster_ids, return_state=True))
     missing = await ensure_clusters(size, cluster_ids)
     async with connected() as pool:
         limit = pool.settings.max_concurrent_operations
         ours = await at_most(limit, partial(unless_others_do, bootstrap_cluster), missing)
     made = [name for name, mine in zip(missing, ours, strict=True) if mine]
     if golden_snapshots and made:
-        await create_golden_snapshots(cluster_ids=made)
+        await completed(await create_golden_snapshots(cluster_ids=made, return_state=True))
     left = [name for name in missing if name not in made]
     message = f"{len(made)} clusters made: {', '.join(made)}" if missing else "0 clusters made: none was missing"
     message += f"; left to the runs that make them already: {', '.join(left)}" if left else ""

@@ -23,6 +23,7 @@ from flows.bootstrap import bootstrap_pool
 from flows.golden import create_golden_snapshots
 from flows.maintenance import pool_maintenance
 from flows.namespaces import create_namespaces
+from flows.outcomes import completed
 from flows.reset import reset_cluster
 from flows.runtime import Connection
 from flows.sessions import assign_session, extend_session, release_session
@@ -119,7 +120,7 @@ async def rebuilds(host: Connection) -> AsyncIterator[Started]:
 
 
 async def test_a_bootstrapped_cluster_has_two_running_vms_and_two_golden_snapshots(host: Connection) -> None:
-    await bootstrap_pool(size=1)
+    await completed(await bootstrap_pool(size=1, return_state=True))
     assert await phases(host) == {"cluster1": ClusterPhase.AVAILABLE}
     namespaces = await host.kube.list(NAMESPACES, labels="cks.io/cluster-pool=true")
     assert [one["metadata"]["labels"]["cks.io/cluster-id"] for one in namespaces] == ["cluster1"]
@@ -133,9 +134,9 @@ async def test_a_bootstrapped_cluster_has_two_running_vms_and_two_golden_snapsho
 
 
 async def test_bootstrapping_again_changes_nothing(host: Connection) -> None:
-    await bootstrap_pool(size=1)
+    await completed(await bootstrap_pool(size=1, return_state=True))
     before = await host.kube.get(POOLED_CLUSTERS, "cluster1", host.settings.namespace)
-    await bootstrap_pool(size=1)
+    await completed(await bootstrap_pool(size=1, return_state=True))
     after = await host.kube.get(POOLED_CLUSTERS, "cluster1", host.settings.namespace)
     assert after == before
 
@@ -143,7 +144,7 @@ async def test_bootstrapping_again_changes_nothing(host: Connection) -> None:
 async def test_damage_is_gone_after_release_and_reset_and_the_next_session_gets_the_cluster(
     host: Connection, resets: Started
 ) -> None:
-    await bootstrap_pool(size=1)
+    await completed(await bootstrap_pool(size=1, return_state=True))
     lease = await assign_session("alice", ttl_seconds=600)
     assert lease.assigned_cluster == "cluster1"
     damage = Damage(host.kube, CLUSTER)
@@ -152,24 +153,24 @@ async def test_damage_is_gone_after_release_and_reset_and_the_next_session_gets_
     with pytest.raises(NoClusterAvailable):
         await assign_session("bob")
 
-    await release_session("alice")
+    await completed(await release_session("alice", return_state=True))
     assert await phases(host) == {"cluster1": ClusterPhase.RESETTING}
     assert await resets.started() == ["cluster1"], "the release starts a reset as a flow run of its own"
-    await release_session("alice")
+    await completed(await release_session("alice", return_state=True))
     assert await resets.started() == ["cluster1"], "releasing again starts no second one"
-    await reset_cluster("cluster1")
+    await completed(await reset_cluster("cluster1", return_state=True))
 
     assert await damage.remains() == []
     assert (await assign_session("bob")).assigned_cluster == "cluster1"
 
 
 async def test_resets_leave_the_same_number_of_disks_snapshots_and_restores(host: Connection) -> None:
-    await bootstrap_pool(size=1)
+    await completed(await bootstrap_pool(size=1, return_state=True))
     kinds = (PVCS, DATA_VOLUMES, VOLUME_SNAPSHOTS, VM_RESTORES)
-    await reset_cluster("cluster1")
+    await completed(await reset_cluster("cluster1", return_state=True))
     before = await census(host, kinds)
-    await reset_cluster("cluster1")
-    await reset_cluster("cluster1")
+    await completed(await reset_cluster("cluster1", return_state=True))
+    await completed(await reset_cluster("cluster1", return_state=True))
     assert await census(host, kinds) == before
     assert before["virtualmachinerestores"] == 0
 
@@ -177,10 +178,10 @@ async def test_resets_leave_the_same_number_of_disks_snapshots_and_restores(host
 async def test_a_reset_that_restores_nothing_never_makes_a_cluster_available(
     host: Connection, simulator: Simulator
 ) -> None:
-    await bootstrap_pool(size=1)
+    await completed(await bootstrap_pool(size=1, return_state=True))
     simulator.troubles.add(Trouble(TroubleKind.VOID_RESTORE))
     with pytest.raises(AttestationFailed, match="cks-canary-0"):
-        await reset_cluster("cluster1")
+        await completed(await reset_cluster("cluster1", return_state=True))
     cluster = await host.state.cluster("cluster1")
     assert cluster.phase is ClusterPhase.ERROR
     assert cluster.status.failure is not None
@@ -188,10 +189,10 @@ async def test_a_reset_that_restores_nothing_never_makes_a_cluster_available(
 
 
 async def test_maintenance_expires_what_is_over_and_starts_the_reset(host: Connection, resets: Started) -> None:
-    await bootstrap_pool(size=1)
+    await completed(await bootstrap_pool(size=1, return_state=True))
     await assign_session("alice", ttl_seconds=60)
     await end_time(host)
-    await pool_maintenance()
+    await completed(await pool_maintenance(return_state=True))
     assert (await host.state.session("alice")).phase is SessionPhase.EXPIRED
     assert await phases(host) == {"cluster1": ClusterPhase.RESETTING}
     assert "cluster1" in await resets.started()
@@ -208,45 +209,45 @@ async def test_a_pool_made_anew_resets_its_clusters_though_names_and_epochs_come
     host: Connection, resets: Started
 ) -> None:
     for _ in range(2):
-        await bootstrap_pool(size=1)
+        await completed(await bootstrap_pool(size=1, return_state=True))
         await assign_session("alice")
-        await release_session("alice")
-        await teardown_pool(confirm="teardown")
+        await completed(await release_session("alice", return_state=True))
+        await completed(await teardown_pool(confirm="teardown", return_state=True))
     assert await resets.started() == ["cluster1", "cluster1"]
 
 
 async def test_maintenance_goes_on_when_a_session_was_deleted_under_its_lock(host: Connection, resets: Started) -> None:
-    await bootstrap_pool(size=1)
+    await completed(await bootstrap_pool(size=1, return_state=True))
     await assign_session("alice")
     await end_time(host)
     await host.kube.delete(SESSIONS, "alice", host.settings.namespace)
-    await pool_maintenance()
+    await completed(await pool_maintenance(return_state=True))
     assert await phases(host) == {"cluster1": ClusterPhase.RESETTING}
     assert "cluster1" in await resets.started()
 
 
 async def test_every_stuck_cluster_is_taken_over_however_often_it_takes(host: Connection, resets: Started) -> None:
     """One dead run may have held several clusters; and a takeover may die before it claims anything."""
-    await bootstrap_pool(size=2)
+    await completed(await bootstrap_pool(size=2, return_state=True))
     for name in ("cluster1", "cluster2"):
         await host.state.begin(name, OperationKind.RESET, "dead-run")
         cluster = await host.kube.get(POOLED_CLUSTERS, name, host.settings.namespace)
         cluster["status"]["operation"]["heartbeatAt"] = "2026-01-01T00:00:00Z"
         await host.kube.replace(POOLED_CLUSTERS, cluster, subresource="status")
-    await pool_maintenance()
+    await completed(await pool_maintenance(return_state=True))
     assert sorted(await resets.started()) == ["cluster1", "cluster2"]
-    await pool_maintenance()
+    await completed(await pool_maintenance(return_state=True))
     assert sorted(await resets.started()) == ["cluster1", "cluster1", "cluster2", "cluster2"]
 
 
 async def test_maintenance_of_a_healthy_pool_changes_no_phase(host: Connection) -> None:
-    await bootstrap_pool(size=1)
-    await pool_maintenance()
+    await completed(await bootstrap_pool(size=1, return_state=True))
+    await completed(await pool_maintenance(return_state=True))
     assert await phases(host) == {"cluster1": ClusterPhase.AVAILABLE}
 
 
 async def test_an_extension_past_the_maximum_is_cut_and_says_so(host: Connection) -> None:
-    await bootstrap_pool(size=1)
+    await completed(await bootstrap_pool(size=1, return_state=True))
     await assign_session("alice", ttl_seconds=28000)
     state = await extend_session("alice", seconds=28800, return_state=True)
     assert state.is_completed()
@@ -254,17 +255,17 @@ async def test_an_extension_past_the_maximum_is_cut_and_says_so(host: Connection
 
 
 async def test_releasing_all_resets_all(host: Connection) -> None:
-    await bootstrap_pool(size=1)
+    await completed(await bootstrap_pool(size=1, return_state=True))
     await assign_session("alice")
-    await release_all_clusters()
+    await completed(await release_all_clusters(return_state=True))
     assert (await host.state.session("alice")).phase is SessionPhase.RELEASED
     assert await phases(host) == {"cluster1": ClusterPhase.AVAILABLE}
 
 
 async def test_rebuilding_takes_new_golden_snapshots_of_new_vms(host: Connection) -> None:
-    await bootstrap_pool(size=1)
+    await completed(await bootstrap_pool(size=1, return_state=True))
     before = await host.state.cluster("cluster1")
-    await rebuild_cluster("cluster1")
+    await completed(await rebuild_cluster("cluster1", return_state=True))
     after = await host.state.cluster("cluster1")
     assert after.phase is ClusterPhase.AVAILABLE
     assert before.status.golden is not None
@@ -273,28 +274,28 @@ async def test_rebuilding_takes_new_golden_snapshots_of_new_vms(host: Connection
 
 
 async def test_teardown_spares_a_locked_cluster_and_removes_all_of_an_idle_one(host: Connection) -> None:
-    await bootstrap_pool(size=1)
+    await completed(await bootstrap_pool(size=1, return_state=True))
     await assign_session("alice")
     with pytest.raises(IllegalTransition, match="cluster1 by alice"):
-        await teardown_pool(confirm="teardown")
-    await release_all_clusters()
-    await teardown_pool(confirm="teardown")
+        await completed(await teardown_pool(confirm="teardown", return_state=True))
+    await completed(await release_all_clusters(return_state=True))
+    await completed(await teardown_pool(confirm="teardown", return_state=True))
     assert await phases(host) == {}
     assert await host.kube.find(NAMESPACES, "cluster1") is None
 
 
 async def test_the_status_says_how_many_are_where(host: Connection) -> None:
-    await bootstrap_pool(size=1)
+    await completed(await bootstrap_pool(size=1, return_state=True))
     state = await pool_status(return_state=True)
     assert state.message == "1 clusters: 1 available, 0 locked, 0 resetting, 0 creating, 0 in error"
 
 
 async def test_a_reset_in_place_keeps_the_session_and_takes_its_damage_back(host: Connection) -> None:
-    await bootstrap_pool(size=1)
+    await completed(await bootstrap_pool(size=1, return_state=True))
     before = await assign_session("alice")
     damage = Damage(host.kube, CLUSTER)
     await damage.inflict()
-    await reset_cluster("cluster1", session_id="alice")
+    await completed(await reset_cluster("cluster1", session_id="alice", return_state=True))
     after = await host.state.session("alice")
     assert await damage.remains() == []
     assert (after.phase, after.status.assigned_cluster) == (SessionPhase.ACTIVE, "cluster1")
@@ -303,10 +304,10 @@ async def test_a_reset_in_place_keeps_the_session_and_takes_its_damage_back(host
 
 
 async def test_a_session_cannot_reset_anothers_cluster_in_place(host: Connection) -> None:
-    await bootstrap_pool(size=1)
+    await completed(await bootstrap_pool(size=1, return_state=True))
     await assign_session("alice")
     with pytest.raises(NotHolder):
-        await reset_cluster("cluster1", session_id="bob")
+        await completed(await reset_cluster("cluster1", session_id="bob", return_state=True))
     assert await phases(host) == {"cluster1": ClusterPhase.LOCKED}
 
 
@@ -314,9 +315,9 @@ async def test_a_refresh_proves_the_new_generation_and_drops_the_old_one(
     host: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(host.settings, "min_standby", 0)
-    await bootstrap_pool(size=1)
+    await completed(await bootstrap_pool(size=1, return_state=True))
     old = (await host.state.cluster("cluster1")).status.golden
-    await create_golden_snapshots(refresh=True)
+    await completed(await create_golden_snapshots(refresh=True, return_state=True))
     after = await host.state.cluster("cluster1")
     new = after.status.golden
     assert after.phase is ClusterPhase.AVAILABLE
@@ -325,11 +326,11 @@ async def test_a_refresh_proves_the_new_generation_and_drops_the_old_one(
     assert (old.generation, new.generation) == (1, 2)
     snapshots = {one["metadata"]["uid"] for one in await host.kube.list(VM_SNAPSHOTS, "cluster1")}
     assert snapshots == {new.control_plane.uid, new.worker.uid}
-    await reset_cluster("cluster1")
+    await completed(await reset_cluster("cluster1", return_state=True))
 
 
 async def test_a_refresh_waits_while_the_pool_is_short_of_standby(host: Connection) -> None:
-    await bootstrap_pool(size=1)
+    await completed(await bootstrap_pool(size=1, return_state=True))
     state = await create_golden_snapshots(refresh=True, return_state=True)
     assert "0 of 1 refreshed" in (state.message or "")
     golden = (await host.state.cluster("cluster1")).status.golden
@@ -340,10 +341,10 @@ async def test_a_refresh_waits_while_the_pool_is_short_of_standby(host: Connecti
 async def test_a_cluster_whose_resets_failed_is_kept_for_diagnosis_and_made_anew(
     host: Connection, rebuilds: Started
 ) -> None:
-    await bootstrap_pool(size=1)
+    await completed(await bootstrap_pool(size=1, return_state=True))
     await lose_snapshot(host)
     with pytest.raises(SnapshotMissing):
-        await reset_cluster("cluster1")
+        await completed(await reset_cluster("cluster1", return_state=True))
     assert await phases(host) == {"cluster1": ClusterPhase.ERROR}
     secret = await host.kube.get(SECRETS, "cluster-ca", "cluster1")
     async with get_client() as client:
@@ -353,7 +354,7 @@ async def test_a_cluster_whose_resets_failed_is_kept_for_diagnosis_and_made_anew
     for value in secret["data"].values():
         assert value not in str(artifact.data)
     assert await rebuilds.started() == ["cluster1"]
-    await rebuild_cluster("cluster1")
+    await completed(await rebuild_cluster("cluster1", return_state=True))
     assert await phases(host) == {"cluster1": ClusterPhase.AVAILABLE}
 
 
@@ -361,11 +362,11 @@ async def test_a_cluster_in_error_stays_as_it_is_where_nothing_is_rebuilt_by_its
     host: Connection, rebuilds: Started, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(host.settings, "rebuild_broken", False)
-    await bootstrap_pool(size=1)
+    await completed(await bootstrap_pool(size=1, return_state=True))
     await lose_snapshot(host)
     with pytest.raises(SnapshotMissing):
-        await reset_cluster("cluster1")
-    await pool_maintenance()
+        await completed(await reset_cluster("cluster1", return_state=True))
+    await completed(await pool_maintenance(return_state=True))
     assert await phases(host) == {"cluster1": ClusterPhase.ERROR}
     assert await rebuilds.started() == []
 
@@ -378,7 +379,7 @@ async def lose_snapshot(host: Connection) -> None:
 
 
 async def test_a_cluster_that_another_run_makes_is_left_to_it(host: Connection) -> None:
-    await create_namespaces(size=2)
+    await completed(await create_namespaces(size=2, return_state=True))
     await host.state.ensure_cluster("cluster2", "cluster2")
     await host.state.begin("cluster2", OperationKind.BOOTSTRAP, "another-run")
     done = await bootstrap_pool(size=2, return_state=True)
@@ -388,15 +389,16 @@ async def test_a_cluster_that_another_run_makes_is_left_to_it(host: Connection) 
 
 
 async def test_eight_maintenance_runs_at_once_do_what_one_would(host: Connection, resets: Started) -> None:
-    await bootstrap_pool(size=1)
+    await completed(await bootstrap_pool(size=1, return_state=True))
     await assign_session("alice", ttl_seconds=60)
     cluster = await host.state.cluster("cluster1")
     await end_time(host)
-    await asyncio.gather(*(pool_maintenance() for _ in range(8)))
+    for state in await asyncio.gather(*(pool_maintenance(return_state=True) for _ in range(8))):
+        await completed(state)
     started = await resets.started()
     assert set(started) == {"cluster1"}
     for name in started:
-        await reset_cluster(name, if_waiting=True)
+        await completed(await reset_cluster(name, if_waiting=True, return_state=True))
     after = await host.state.cluster("cluster1")
     assert (after.phase, after.status.epoch) == (ClusterPhase.AVAILABLE, cluster.status.epoch)
     told = [one["message"] for one in await host.kube.list(EVENTS, host.settings.namespace)]
@@ -406,7 +408,7 @@ async def test_eight_maintenance_runs_at_once_do_what_one_would(host: Connection
 async def test_every_transition_is_announced_as_a_prefect_event(host: Connection) -> None:
     only = EventFilter(event=EventNameFilter(prefix=["cks.cluster."]))
     async with asyncio.timeout(30), get_events_subscriber(filter=only) as feed:
-        await bootstrap_pool(size=1)
+        await completed(await bootstrap_pool(size=1, return_state=True))
         await assign_session("alice")
         uid = (await host.state.cluster("cluster1")).metadata.uid
         announced: list[Event] = []
@@ -423,8 +425,8 @@ async def test_every_transition_is_announced_as_a_prefect_event(host: Connection
 
 
 async def test_unknown_names_are_refused_with_the_cure(host: Connection) -> None:
-    await bootstrap_pool(size=1)
+    await completed(await bootstrap_pool(size=1, return_state=True))
     with pytest.raises(UnknownCluster):
-        await reset_cluster("cluster9")
+        await completed(await reset_cluster("cluster9", return_state=True))
     with pytest.raises(UnknownSession):
-        await release_session("nobody")
+        await completed(await release_session("nobody", return_state=True))

@@ -330,7 +330,8 @@ class PoolMachine(RuleBasedStateMachine):
         """What maintenance does, until nothing is left to do."""
         state = self.lab.state
         self.lab.clock.forward(self.lab.settings.operation_grace)
-        for turn in range(3):
+        # A claim whose cluster is reset in place needs some: taken over, bound, expired, reset.
+        for turn in range(6):
             await state.serve_queue()
             await state.expire_due()
             for cluster in await state.clusters():

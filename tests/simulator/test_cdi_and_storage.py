@@ -121,7 +121,7 @@ async def test_a_snapshot_that_fails_or_is_never_ready(lab: Lab) -> None:
     succeeded = await phase(lab.api, path, "Succeeded")
     assert not succeeded["status"]["readyToUse"]
     await lab.api.merge(f"{SNAPSHOT_CLASSES}/standard", {"parameters": {"ready": None, "fail": "no space"}})
-    await lab.api.create(snapshots(lab.namespace), spec("wk", failureDeadline="1s"))
+    await lab.api.create(snapshots(lab.namespace), spec("wk", failureDeadline="3s"))
     path = snapshots(lab.namespace, name="wk-snap")
     wrong = await lab.api.until(path, lambda one: one if (one.get("status") or {}).get("error") else None)
     assert wrong["status"]["error"]["message"].endswith("error: no space")
