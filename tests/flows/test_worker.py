@@ -59,7 +59,7 @@ async def deploy(client: PrefectClient, name: str, work_pool: str) -> UUID:
 
 async def finished(client: PrefectClient, run_id: UUID, *states: StateType) -> FlowRun:
     """The run once it is in one of the states; by default any final one."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(150):
         while True:
             run = await client.read_flow_run(run_id)
             if run.state is not None and (run.state.type in states if states else run.state.is_final()):
@@ -104,7 +104,7 @@ async def test_cancelling_in_the_ui_stops_the_task(work_pool: str) -> None:
     begun.clear()
     async with get_client() as client, worker(work_pool):
         run = await client.create_flow_run_from_deployment(await deploy(client, "never-ends", work_pool))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(150):
             await begun.wait()
         await client.set_flow_run_state(run.id, Cancelling())
         # The engine first reports that its task was stopped (Crashed); the worker, who knows why, has the last word.

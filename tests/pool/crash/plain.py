@@ -17,6 +17,7 @@ from typing import Any
 from uuid import uuid4
 
 from prefect import Flow, Task
+from prefect.states import Completed
 
 import flows
 from flows import bootstrap, golden
@@ -49,12 +50,23 @@ async def run(flow: str, parameters: dict[str, Any], run_id: str) -> None:
     await {**DEPLOYMENTS, **parts}[flow](**parameters)
 
 
+def _called(flow: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """A flow as another one calls it, for its result or for its state."""
+
+    async def call(*args: Any, return_state: bool = False, **parameters: Any) -> Any:
+        result = await flow(*args, **parameters)
+        return Completed() if return_state else result
+
+    return call
+
+
 def _unwrap() -> None:
     for module in MODULES:
         for name, value in list(vars(module).items()):
             if isinstance(value, Flow):
                 DEPLOYMENTS[value.name] = value.fn
-            if isinstance(value, Flow | Task):
+                setattr(module, name, _called(value.fn))
+            if isinstance(value, Task):
                 setattr(module, name, value.fn)
             if name in REPLACED:
                 setattr(module, name, REPLACED[name])
