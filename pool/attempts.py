@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from pool.claims import OUTAGE_PATIENCE
 from pool.errors import (
+    ApiUnavailable,
     IllegalTransition,
     InvalidInput,
     NotHolder,
     OperationInProgress,
     PoolError,
+    Silenced,
     StaleOperation,
     UnknownCluster,
     is_transient,
 )
 from pool.lifecycle import ClusterPhase
-from pool.models import OperationKind
+from pool.models import OperationKind, PooledCluster
 from pool.state import OperationHandle, PoolState
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 REFUSALS = (IllegalTransition, InvalidInput, NotHolder, OperationInProgress, StaleOperation, UnknownCluster)
 """Errors that say this run must not touch the cluster: trying again would only ask the same."""
+
+MOST_INTERRUPTIONS = 12
+"""Outages that one run waits out: what answers again and again and fails each time is not out, it is broken."""
 
 Failed = Callable[[PoolError, bool], Awaitable[None]]
 """Is told why an attempt failed, and whether the cluster is in `error` now."""
@@ -42,26 +51,59 @@ async def attempt(
 ) -> T:
     """Claim the cluster and do `work`; when it fails, do it again until its attempts are used up.
 
-    Each attempt has a run ID of its own, so that it trusts nothing a failed one left half done. `session_id` asks for
-    a reset in place. Raises what `work` or the claim raises, the last time.
+    Each attempt has a run ID of its own, so that it trusts nothing a failed one left half done. An outage of the host's
+    API that let nobody record anything is waited out, and the same attempt goes on unless another run was faster.
+    `session_id` asks for a reset in place. Raises what `work` or the claim raises, the last time.
     """
-    count = 0
+    count, interruptions = 1, 0
     last: PoolError | None = None
     while True:
-        count += 1
         name = run_id if count == 1 else f"{run_id}.{count}"
         try:
-            claim = state.operation(cluster_id, kind, name, session_id=session_id, force=force and count == 1)
+            # Force was for what was found at first.
+            again = count > 1 or interruptions > 0
+            claim = state.operation(cluster_id, kind, name, session_id=session_id, force=force and not again)
             async with claim as operation:
                 return await work(operation)
-        except REFUSALS as refusal:
-            # Force was for what was found at first; and why another attempt is refused matters less than what failed.
-            raise (last or refusal) from refusal.__cause__
-        except PoolError as error:
-            last = error
-            over = (await state.cluster(cluster_id)).phase is ClusterPhase.ERROR
-            await failed(error, over)
-            if over or count >= state.settings.reset_attempts:
-                raise
-            if is_transient(error):
+        except (Silenced, ApiUnavailable) as outage:
+            interruptions += 1
+            now = await _after(state, cluster_id, outage)
+            if _is_own(now, name) and interruptions <= MOST_INTERRUPTIONS:
                 await asyncio.sleep(state.settings.operation_heartbeat)
+                continue
+            if isinstance(outage, Silenced):
+                raise (last or outage) from outage.__cause__
+            error: PoolError = outage
+        except REFUSALS as refusal:
+            # Why another attempt is refused matters less than what failed.
+            raise (last or refusal) from refusal.__cause__
+        except PoolError as failure:
+            error = failure
+            now = await _after(state, cluster_id, failure)
+        last = error
+        over = now.phase is ClusterPhase.ERROR
+        await failed(error, over)
+        if over or count >= state.settings.reset_attempts:
+            raise error
+        count += 1
+        if is_transient(error):
+            await asyncio.sleep(state.settings.operation_heartbeat)
+
+
+async def _after(state: PoolState, cluster_id: str, failure: PoolError) -> PooledCluster:
+    """The cluster after an attempt. An outage is waited out for OUTAGE_PATIENCE, then the `failure` is raised."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + OUTAGE_PATIENCE.total_seconds()
+    while True:
+        try:
+            return await state.cluster(cluster_id)
+        except ApiUnavailable as error:
+            if loop.time() >= end:
+                raise failure from error
+            logger.warning("%s is not seen, looking again: %s", cluster_id, error)
+        await asyncio.sleep(state.settings.operation_heartbeat)
+
+
+def _is_own(cluster: PooledCluster, run_id: str) -> bool:
+    """Whether the operation still is this run's, its end or failure unrecorded."""
+    return cluster.status.operation is not None and cluster.status.operation.run_id == run_id

@@ -52,7 +52,8 @@ cluster may have been used, and what was used never becomes golden.
 
 OUTAGE_PATIENCE = timedelta(minutes=30)
 """For so long operations fail by an outage without using up their attempts: control planes are upgraded in less, and
-what answers 500 for longer (a webhook that is gone, say) is a fault that somebody must look at."""
+what answers 500 for longer (a webhook that is gone, say) is a fault that somebody must look at. Failures as far apart
+are two outages."""
 
 
 @dataclass(frozen=True)
@@ -215,14 +216,32 @@ def failed(
     longer than OUTAGE_PATIENCE. Raises StaleOperation.
     """
     operation, before = owned(cluster, claim), cluster.status.failure
-    since = before.since if before else now
     attempts = max(operation.attempt, (before.attempts if before else 0) + 1)
-    if outage and now - since < OUTAGE_PATIENCE:
+    since = _outage_since(before, now) if outage else None
+    if since is not None and now - since < OUTAGE_PATIENCE:
         attempts = max(operation.attempt - 1, before.attempts if before else 0)
-    text = " ".join(message.split())[:4096]
-    failure = Failure(reason=reason, message=text, since=since, attempts=attempts)
+    failure = Failure(
+        reason=reason,
+        message=" ".join(message.split())[:4096],
+        since=before.since if before else now,
+        last_time=now,
+        attempts=attempts,
+        outage_since=since,
+    )
     cluster = cluster.with_status(operation=None, failure=failure)
     return cluster if attempts < last else unlocked(cluster, ClusterPhase.ERROR)
+
+
+def _outage_since(before: Failure | None, now: datetime) -> datetime:
+    """Since when the outage goes on that the attempt now failed by."""
+    if before is None or before.outage_since is None or now - last_failed(before) >= OUTAGE_PATIENCE:
+        return now
+    return before.outage_since
+
+
+def last_failed(failure: Failure) -> datetime:
+    """When the last of the attempts failed."""
+    return failure.last_time or failure.since
 
 
 def with_golden(cluster: PooledCluster, golden: Golden, message: str, now: datetime) -> PooledCluster:

@@ -124,6 +124,10 @@ class StaleOperation(PoolError):
     """This run no longer owns the cluster's operation: it was overtaken, or it ended. Nothing was changed."""
 
 
+class Silenced(StaleOperation):
+    """This run could not say for the length of the grace that it lives: it may be overtaken any moment, so it stops."""
+
+
 class NamespaceNotOurs(PoolError):
     """The namespace exists, is not labelled as the pool's, and holds other workloads. `found` names them."""
 

@@ -88,8 +88,12 @@ class Failure(Model):
     """One line for people, with the cure where one is known."""
     since: Time
     """When the first of these attempts failed."""
+    last_time: Time | None = None
+    """When the last of them failed; left out, there was only the first."""
     attempts: Count = 1
     """Failed attempts in a row."""
+    outage_since: Time | None = None
+    """Since when they fail by an outage of the host's API, which uses up no attempt at first."""
 
 
 class ConditionType(StrEnum):

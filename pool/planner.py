@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from pool.bindings import LONG_AGO, free, patience_ends, queue, repairs, silence_ends
+from pool.claims import last_failed
 from pool.lifecycle import ClusterPhase, SessionPhase
 from pool.models import ConditionStatus, ConditionType, OperationKind, PooledCluster, Session
 from pool.settings import Settings
@@ -258,12 +259,13 @@ def to_rebuild(clusters: Sequence[PooledCluster]) -> PooledCluster | None:
     """The cluster in `error` to make anew from the image: one whose resets failed, never one whose rebuild did.
 
     One at a time, and none while another's rebuild is unfinished or failed: what breaks every reset (storage that is
-    down, say) would break the rebuilds too, and a rebuild throws the golden snapshots away.
+    down, say) would break the rebuilds too, and a rebuild throws the golden snapshots away. The one that went to
+    `error` first, so that those that follow do not change whose turn it is while its rebuild has not begun.
     """
     if any(cluster.status.rebuilding for cluster in clusters):
         return None
     broken = [
-        (cluster.status.failure.since, cluster.name, cluster)
+        (last_failed(cluster.status.failure), cluster.name, cluster)
         for cluster in clusters
         if cluster.phase is ClusterPhase.ERROR and cluster.status.golden is not None and cluster.status.failure
     ]

@@ -46,6 +46,15 @@ class Assigning:
 
         Raises NoClusterAvailable if none is free (within `wait_seconds`, None: now), UnknownPool if there are none.
         """
+        try:
+            return await self._assign(session_id, spec, wait_seconds)
+        except asyncio.CancelledError:
+            # Nobody waits any more: left behind, the claim would take a cluster for nobody.
+            with suppress(PoolError):
+                await asyncio.shield(self._places.withdraw(session_id, spec))
+            raise
+
+    async def _assign(self, session_id: str, spec: SessionSpec, wait_seconds: float | None) -> Session:
         async with self._candidates.turn:
             served, session, made = await self._serve_newcomer(session_id, spec, wait=bool(wait_seconds))
         if served is None and wait_seconds:
@@ -86,7 +95,7 @@ class Assigning:
             cluster = await self._candidates.reserve(session_id)
             if cluster is not None:
                 return cluster
-            if wait or not busy:
+            if wait or not (busy or self._candidates.busy):
                 break
             await self._candidates.until_tried()
         clusters = await self._store.clusters()
@@ -170,11 +179,10 @@ class Assigning:
     async def _wait_or_leave(self, session: Session, made: bool, seconds: float) -> Session | None:
         try:
             return await self._wait(session, seconds)
-        except BaseException:
-            # Nobody waits any more: left behind, the claim would take a cluster for nobody.
-            if made:
-                with suppress(PoolError):
-                    await asyncio.shield(self._places.give_up(session, made=made))
+        except PoolError:
+            # Nobody waits any more, as when it is cancelled.
+            with suppress(PoolError):
+                await self._places.give_up(session, made=made)
             raise
 
     async def _wait(self, session: Session, seconds: float) -> Session | None:

@@ -80,7 +80,7 @@ class Binder:
             cluster = await self._renew(cluster, session)
         while True:
             try:
-                return await self.store.write_session(_active(session, cluster))
+                return await self.store.write_session(_active(session, cluster, self.store.now()))
             except Conflict:
                 found = await self.store.find_session(session.name)
             except UnknownSession:
@@ -170,13 +170,16 @@ class Binder:
             await self.take_back(cluster, reason)
 
 
-def _active(session: Session, cluster: PooledCluster) -> Session:
+def _active(session: Session, cluster: PooledCluster, now: datetime) -> Session:
     status = cluster.status
+    # Counted from here: the lock may be old, left by a crash, and nobody could have sent a heartbeat.
+    first = now if session.spec.heartbeat_timeout_seconds is not None else None
     return session.with_status(
         phase=SessionPhase.ACTIVE,
         assigned_cluster=cluster.name,
         cluster_lock_time=status.lock_time,
         expires_at=status.expires_at,
         epoch=status.epoch,
+        last_heartbeat=first,
         message=f"holds {cluster.name}",
     )

@@ -100,7 +100,7 @@ class Leases:
             held = held or holds(cluster, session)
             if not holds(cluster, session):
                 return cluster
-            if phase is SessionPhase.EXPIRED and not (_is_over(cluster, now) or _is_silent(session, now)):
+            if phase is SessionPhase.EXPIRED and not _is_expired(cluster, session, now):
                 return cluster
             # Being reset in place already: the reset goes on, and makes it available instead.
             return unlocked(cluster, ClusterPhase.RESETTING)
@@ -157,12 +157,14 @@ class Leases:
         return Extension(expires_at, cut, until + limit)
 
     async def _copy(self, session: Session, cluster: PooledCluster) -> None:
-        """Bring the session's copy of end and epoch up to its cluster's."""
+        """Bring the session's copy of end and epoch up to its cluster's, at the word of the session's user."""
 
         def copy(now: Session) -> Session:
             if now.phase is not SessionPhase.ACTIVE or not holds(cluster, now):
                 return now
-            return now.with_status(expires_at=cluster.status.expires_at, epoch=cluster.status.epoch)
+            # Who extends is there, so it is a heartbeat too.
+            fields = {"expires_at": cluster.status.expires_at, "epoch": cluster.status.epoch}
+            return now.with_status(**fields, last_heartbeat=self.store.now())
 
         await self.store.change_session(session.name, copy)
 
@@ -208,6 +210,12 @@ class _Activated(Exception):
 def _awaits_reset(cluster: PooledCluster) -> bool:
     """Given back, and no reset has begun: one in place goes on and needs no other."""
     return cluster.phase is ClusterPhase.RESETTING and cluster.status.operation is None
+
+
+def _is_expired(cluster: PooledCluster, session: Session, now: datetime) -> bool:
+    """Whether the cluster's time is over, or its session silent; not if it was extended since the session was read."""
+    extended = cluster.status.expires_at != session.status.expires_at
+    return _is_over(cluster, now) or (_is_silent(session, now) and not extended)
 
 
 def _is_silent(session: Session, now: datetime) -> bool:

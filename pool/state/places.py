@@ -87,3 +87,9 @@ class Places:
             except Conflict:
                 continue
             return None
+
+    async def withdraw(self, session_id: str, spec: SessionSpec) -> None:
+        """Give up what was asked for with this very `spec`, as far as it was made and has not been served."""
+        session = await self._store.find_session(session_id)
+        if session is not None and session.phase is SessionPhase.PENDING and session.spec == spec:
+            await self.give_up(session, made=True)

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from pool.claims import Claim
-from pool.errors import ApiUnavailable, PoolError, StaleOperation
+from pool.errors import ApiUnavailable, PoolError, Silenced, StaleOperation
 from pool.lifecycle import ClusterPhase
 from pool.models import ConditionType, Golden, PooledCluster
 from pool.state.operations import Operations
@@ -95,8 +95,8 @@ async def keeping_alive(operations: Operations, claim: Claim) -> AsyncIterator[O
     """The claim's handle, with heartbeats in the background while the body runs.
 
     A heartbeat that finds the run overtaken, or that cannot be written for longer than the grace, cancels the body and
-    raises StaleOperation in its place. A body that raises fails the operation with the error's text; one that is
-    cancelled (the worker stops) leaves it to be taken over; one that just ends finishes it, the phase unchanged.
+    raises StaleOperation or Silenced in its place. A body that raises fails the operation with the error's text; one
+    that is cancelled (the worker stops) leaves it to be taken over; one that just ends finishes it, phase unchanged.
     """
     handle = OperationHandle(operations, claim)
     body = asyncio.current_task()
@@ -140,7 +140,7 @@ async def _beat(handle: OperationHandle) -> None:
         except (ApiUnavailable, TimeoutError) as error:
             logger.warning("heartbeat of %s not written: %s", handle.cluster_id, error)
             if loop.time() - last >= settings.operation_grace:
-                raise StaleOperation(
+                raise Silenced(
                     f"run {handle.run_id} could not say that it lives",
                     expected=f"a heartbeat on {handle.cluster_id} within {settings.operation_grace:g} s",
                     actual=str(error) or "no answer",

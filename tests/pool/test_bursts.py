@@ -62,6 +62,16 @@ async def test_the_last_cluster_is_not_refused_while_its_only_suitor_may_still_l
     await lab.check()
 
 
+async def test_a_free_cluster_is_not_refused_while_a_session_that_has_one_asks_again(lab: Lab) -> None:
+    await lab.pool(2)
+    assert await _ask(lab.state, "old") is not None
+    lab.clock.forward(60)
+    old, new = await asyncio.gather(_ask(lab.state, "old"), _ask(lab.state, "new"))
+    assert old is not None
+    assert new is not None
+    await lab.check()
+
+
 async def test_two_processes_bursts_share_the_pool_and_leave_no_trace_of_those_in_vain(lab: Lab) -> None:
     await lab.pool(8)
     other = PoolState(lab.kube, lab.settings, now=lab.clock, watching=lab.watching)

@@ -167,6 +167,25 @@ def test_an_outage_forgets_no_attempt_that_failed_before() -> None:
     assert failed(last, claim(last), "RestoreFailed", "no space", at(5), last=2).phase is ClusterPhase.ERROR
 
 
+def test_an_outage_long_after_a_failure_is_no_attempt() -> None:
+    there = begin(cluster("c1", "resetting", golden=golden()))
+    once = failed(there, claim(there), "RestoreFailed", "no space", at(1), last=2)
+    again = begin(once, run="later", now=3600)
+    after = failed(again, claim(again), "ApiUnavailable", "no answer", at(3601), last=2, outage=True)
+    assert after.phase is ClusterPhase.RESETTING
+    assert after.status.failure is not None
+    assert (after.status.failure.attempts, after.status.failure.last_time) == (1, at(3601))
+
+
+def test_outages_hours_apart_are_two_short_ones_not_a_long_one() -> None:
+    there = begin(cluster("c1", "resetting", golden=golden()))
+    there = failed(there, claim(there), "ApiUnavailable", "no answer", at(1), last=2, outage=True)
+    for second in (36_000, 36_010, 36_020):
+        there = begin(there, run=f"run{second}", now=second)
+        there = failed(there, claim(there), "ApiUnavailable", "no answer", at(second + 1), last=2, outage=True)
+    assert there.phase is ClusterPhase.RESETTING
+
+
 def test_a_rebuild_forgets_the_golden_generation() -> None:
     assert begin(cluster("c1"), "rebuild").status.golden is None
 

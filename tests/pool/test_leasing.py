@@ -30,8 +30,9 @@ from pool.errors import (
 )
 from pool.kube.resources import POOLED_CLUSTERS, SESSIONS
 from pool.lifecycle import SessionPhase
-from pool.models import Metadata, OperationKind, Session
+from pool.models import Metadata, OperationKind, Session, SessionSpec
 from pool.state.binder import Binder
+from simulator.api.faults import Fault, FaultKind
 from simulator.app import Simulator
 from tests.pool.builders import operation
 from tests.pool.lab import Lab
@@ -194,6 +195,33 @@ async def test_a_lock_left_by_a_crash_long_ago_starts_its_time_when_it_is_handed
     session = await lab.state.assign("alice")
     assert session.status.expires_at == lab.clock() + timedelta(seconds=lab.settings.ttl_seconds)
     await lab.check()
+
+
+async def test_silence_is_counted_from_when_it_could_be_broken_not_from_a_lock_left_by_a_crash(lab: Lab) -> None:
+    await lab.pool(1)
+    promised = SessionSpec(requested_at=lab.clock(), wait_seconds=3000, heartbeat_timeout_seconds=60)
+    alice = await _pending(lab, "alice", promised)
+    await Binder(lab.state._store).lock(await lab.state.cluster("cluster1"), alice)
+    lab.clock.forward(120)
+    assert await lab.state.serve_queue() == 1
+    assert await lab.state.expire_due() == []
+    lab.clock.forward(60)
+    assert [released.cluster_id for released in await lab.state.expire_due()] == ["cluster1"]
+
+
+async def test_an_assignment_cancelled_while_it_is_served_leaves_no_place_in_the_queue(
+    lab: Lab, api_server: Simulator
+) -> None:
+    await lab.pool(1)
+    api_server.faults.add(Fault(FaultKind.LATENCY, verbs=("update",), resource="pooledclusters", seconds=60))
+    caller = asyncio.create_task(lab.state.assign("alice", wait_seconds=3000))
+    await lab.watching.until(
+        SESSIONS, "alice", "cks-pool", lambda found: found is not None or None, timeout=10, what="her place"
+    )
+    caller.cancel()
+    await asyncio.wait([caller])
+    assert caller.cancelled()
+    assert await lab.state.sessions() == []
 
 
 async def test_two_helpers_lock_two_clusters_for_one_session_and_one_is_given_back(lab: Lab) -> None:
@@ -377,6 +405,26 @@ async def test_an_expiry_that_meets_an_extension_gives_up(lab: Lab) -> None:
     await lab.check()
 
 
+async def test_an_extension_is_a_heartbeat(lab: Lab) -> None:
+    await lab.pool(1)
+    await lab.state.assign("alice", heartbeat_timeout_seconds=60)
+    lab.clock.forward(61)
+    await lab.state.extend("alice", 600)
+    assert await lab.state.expire_due() == []
+    assert (await lab.state.session("alice")).phase == "Active"
+
+
+async def test_an_end_for_silence_that_meets_an_extension_gives_up(lab: Lab) -> None:
+    await lab.pool(1)
+    await lab.state.assign("alice", heartbeat_timeout_seconds=60)
+    lab.clock.forward(61)
+    silent = await lab.state.session("alice")
+    await lab.state.extend("alice", 600)
+    assert (await lab.state._leases.end(silent, SessionPhase.EXPIRED, "silent")).cluster_id is None
+    assert (await lab.state.session("alice")).phase == "Active"
+    await lab.check()
+
+
 async def test_heartbeats_are_noted_while_the_session_lives(lab: Lab) -> None:
     await lab.pool(1)
     await lab.state.assign("alice")
@@ -468,6 +516,7 @@ async def test_a_cluster_cordoned_in_the_last_moment_is_not_locked(lab: Lab) -> 
     assert (await lab.state.cluster("cluster1")).phase == "available"
 
 
-async def _pending(lab: Lab, name: str) -> Session:
+async def _pending(lab: Lab, name: str, spec: SessionSpec | None = None) -> Session:
     """A session whose caller got no further than the claim."""
-    return await lab.state._store.create_session(Session(metadata=Metadata(name=name, namespace="cks-pool")))
+    session = Session(metadata=Metadata(name=name, namespace="cks-pool"), spec=spec or SessionSpec())
+    return await lab.state._store.create_session(session)

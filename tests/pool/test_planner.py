@@ -29,6 +29,7 @@ from pool.planner import (
     StartReset,
     TakeOver,
     plan,
+    to_rebuild,
 )
 from pool.settings import Settings
 from tests.pool.builders import T0, active, at, cluster, golden, operation, session, unhealthy
@@ -107,6 +108,15 @@ def test_a_cluster_whose_resets_failed_is_made_anew_one_at_a_time_the_first_that
     assert planned(clusters) == [StartRebuild("c2", "its resets failed: no space")]
     clusters[1] = cluster("c2", "creating", rebuilding=True, operation=operation("rebuild", beat=60))
     assert planned(clusters) == []
+
+
+def test_a_cluster_that_goes_to_error_later_does_not_take_the_turn_of_one_whose_rebuild_has_not_begun() -> None:
+    first = broken("c1", 10, golden=golden())
+    later = broken("c2", 5, golden=golden())
+    assert later.status.failure is not None
+    later = later.with_status(failure=later.status.failure.changed(last_time=at(20)))
+    assert to_rebuild([first]) is first
+    assert to_rebuild([first, later]) is first
 
 
 def test_after_a_failed_rebuild_nothing_is_rebuilt_until_an_operator_looked() -> None:
