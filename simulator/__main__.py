@@ -15,9 +15,11 @@ from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
+from simulator.api.expiry import EVENT_TTL
 from simulator.api.faults import OPTIONS, Fault, FaultKind
+from simulator.api.quantities import seconds_of
 from simulator.app import Simulator
-from simulator.clock import Clock, duration
+from simulator.clock import LONGEST, Clock, duration
 from simulator.switches import WORLD, parse
 from simulator.troubles import Trouble
 
@@ -60,6 +62,17 @@ def _duration(text: str) -> timedelta:
     return ahead
 
 
+def _ttl(text: str) -> timedelta:
+    """A time as Go writes it (1h30m0s), which is what flags of kube-apiserver take."""
+    try:
+        kept = timedelta(seconds=seconds_of(text))
+    except (ValueError, OverflowError):
+        kept = timedelta(days=-1)
+    if not timedelta() <= kept <= LONGEST:
+        raise argparse.ArgumentTypeError(f"{text} is no duration such as 1h0m0s")
+    return kept
+
+
 def arguments(given: Sequence[str]) -> argparse.Namespace:
     """Read the command line; one line on stderr and exit status 2 for what cannot be."""
     parser = _Parser(prog="python -m simulator", description=__doc__)
@@ -89,6 +102,13 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
         help="how far ahead its calendar is (s, m, h, d or w, such as 400d): certificates in guests end by it",
     )
     parser.add_argument("--clock-admin", action="store_true", help="let it be moved by POST /simulator/clock")
+    parser.add_argument(
+        "--event-ttl",
+        type=_ttl,
+        default=EVENT_TTL,
+        metavar="DURATION",
+        help="how long Events are kept after their last write (default: 1h0m0s; 0: for ever)",
+    )
     parser.add_argument("--no-controllers", action="store_true", help="only the Kubernetes API")
     parser.add_argument("--verbose", action="store_true", help="log what the controllers do")
     options = parser.parse_args(given)
@@ -113,6 +133,7 @@ async def serve(options: argparse.Namespace) -> None:
         fault_admin=options.fault_admin,
         data_dir=options.data_dir,
         clock_admin=options.clock_admin,
+        event_ttl=options.event_ttl,
         clock=Clock(options.clock_offset) if options.clock_offset is not None else None,
     )
     async with simulator:

@@ -16,6 +16,7 @@ from simulator.api.clock_admin import PATH as CLOCK
 from simulator.api.clock_admin import ClockAdmin
 from simulator.api.database import Database
 from simulator.api.errors import ApiError
+from simulator.api.expiry import EVENT_TTL
 from simulator.api.fault_admin import PATH, FaultAdmin
 from simulator.api.faults import Fault, Faults
 from simulator.api.listening import Listener
@@ -64,6 +65,7 @@ class Simulator:
         data_dir: Path | None = None,
         clock: Clock | None = None,
         clock_admin: bool = False,
+        event_ttl: timedelta = EVENT_TTL,
     ) -> None:
         self.kubeconfig_path = kubeconfig
         self.url = ""
@@ -78,6 +80,7 @@ class Simulator:
             token_key=self._identity.token_key,
             root_ca=self._identity.ca.certificate_pem.decode(),
             clock=self.clock,
+            event_ttl=event_ttl,
         )
         self._listener = Listener(self.api, self._identity.context)
         self.faults = Faults(self.api.store, seed, self._listener.refuse_for)

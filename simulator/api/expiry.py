@@ -12,7 +12,7 @@ from simulator.clock import Clock
 log = logging.getLogger("simulator.api.housekeeping")
 EVENTS = ("", "events")
 EVENT_TTL = timedelta(hours=1)
-"""kube-apiserver's default of --event-ttl."""
+"""kube-apiserver's default of --event-ttl; 0 keeps them for ever there, as a key without a lease."""
 
 
 class Expiry:
@@ -33,6 +33,8 @@ class Expiry:
         self.stop = store.follow(EVENTS, "", self._changed)
 
     def _begin(self, key: Key) -> None:
+        if not self._ttl:
+            return
         self._ends.pop(key, None)
         self._ends[key] = self._clock.now() + self._ttl
         self._news.set()

@@ -54,6 +54,8 @@ async def test_serves_until_stopped(tmp_path: Path, number: signal.Signals) -> N
         (("--kubeconfig", "x", "--fault", "hang-boot", "--no-controllers"), "--no-controllers leaves them out"),
         (("--kubeconfig", "x", "--clock-offset", "400"), "'400' is no duration such as 90m, 12h or 400d"),
         (("--kubeconfig", "x", "--clock-offset", "9999w"), "a clock moves forward, by 36500 days at most"),
+        (("--kubeconfig", "x", "--event-ttl", "1d"), "1d is no duration such as 1h0m0s"),
+        (("--kubeconfig", "x", "--event-ttl=-1h"), "-1h is no duration such as 1h0m0s"),
         (("--kubeconfig", "x", "--nonsense"), "unrecognized arguments: --nonsense"),
     ],
 )

@@ -1,11 +1,15 @@
-"""Events are kept for an hour of the simulated calendar."""
+"""Events are kept for an hour of the simulated calendar, or for as long as `--event-ttl` says."""
 
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from simulator.__main__ import arguments
 from simulator.app import Simulator
 from tests.simulator.http_api import Api
 from tests.simulator.lab import Lab, core
@@ -77,3 +81,41 @@ async def test_events_found_by_a_restarted_server_have_their_hour_again(tmp_path
         assert len(await api.items(EVENTS)) == 1
         second.clock.advance(seconds=600)
         await api.until(f"{EVENTS}/x", lambda one: one is None, timeout=5)
+
+
+@pytest.mark.parametrize(
+    ("flags", "ttl"),
+    [
+        ((), timedelta(hours=1)),
+        (("--event-ttl", "1h30m0s"), timedelta(minutes=90)),
+        (("--event-ttl=300ms",), timedelta(milliseconds=300)),
+        (("--event-ttl=0",), timedelta()),
+    ],
+)
+def test_the_time_of_events_is_a_flag_in_gos_units(flags: tuple[str, ...], ttl: timedelta) -> None:
+    assert arguments(["--kubeconfig", "x", *flags]).event_ttl == ttl
+
+
+async def test_events_are_kept_for_as_long_as_asked(tmp_path: Path) -> None:
+    kubeconfig = tmp_path / "kubeconfig"
+    ttl = timedelta(minutes=5)
+    async with (
+        Simulator(controllers=False, kubeconfig=kubeconfig, event_ttl=ttl) as simulator,
+        Api.connect(kubeconfig) as api,
+    ):
+        await api.create(EVENTS, event("x"))
+        simulator.clock.advance(seconds=290)
+        assert len(await api.items(EVENTS)) == 1
+        simulator.clock.advance(seconds=10)
+        await api.until(f"{EVENTS}/x", lambda one: one is None, timeout=5)
+
+
+async def test_events_without_an_end_stay(tmp_path: Path) -> None:
+    kubeconfig = tmp_path / "kubeconfig"
+    async with (
+        Simulator(controllers=False, kubeconfig=kubeconfig, event_ttl=timedelta()) as simulator,
+        Api.connect(kubeconfig) as api,
+    ):
+        await api.create(EVENTS, event("x"))
+        simulator.clock.advance(days=400)
+        assert len(await api.items(EVENTS)) == 1
