@@ -23,7 +23,7 @@ def apply(current: Obj | None, body: Any, call: Call) -> tuple[Obj, managed.Book
     """The merged object, and how to book it. Raises ApiError 400, 409 (fields of others, unless forced)."""
     config = _config(body, call)
     schema = managed.schema_of(call.kind)
-    wanted = set(fieldsets.leaves(_owned_part(config, call), schema))
+    wanted = set(fieldsets.applied(_owned_part(config, call), schema))
     live = current or {}
     merged = merge(live, config, schema)
     known = managed.entries(current)
@@ -40,8 +40,9 @@ def apply(current: Obj | None, body: Any, call: Call) -> tuple[Obj, managed.Book
 
     def book(obj: Obj, old: Obj | None, manager: str, target: Target, kind: Kind) -> Obj:
         obj["metadata"].pop("managedFields", None)
-        kept = own if own is not None and own.fields == wanted else Entry(*identity, now(), wanted)
-        obj["metadata"]["managedFields"] = [one.written() for one in (*others, kept) if one.fields]
+        # Its time is that of the last apply that changed something; a write of times alone is none.
+        kept = Entry(*identity, now(), wanted)
+        obj["metadata"]["managedFields"] = managed.written([*others, kept])
         return obj
 
     return merged, book
@@ -122,8 +123,7 @@ def _resolve(others: list[Entry], changed: set[Path], *, force: bool) -> None:
 def _who(entry: Entry) -> str:
     with_subresource = f' with subresource "{entry.subresource}"' if entry.subresource else ""
     using = f" using {entry.version}" if entry.operation == "Update" else ""
-    at = f" at {entry.time}" if entry.operation == "Update" and entry.time else ""
-    return f'"{entry.manager}"{with_subresource}{using}{at}'
+    return f'"{entry.manager}"{with_subresource}{using}'
 
 
 def merge(live: Any, config: Any, schema: Schema | None) -> Any:

@@ -25,23 +25,36 @@ _HIDDEN_META = frozenset(
         "resourceVersion",
         "deletionTimestamp",
         "deletionGracePeriodSeconds",
-        "generateName",
     ]
 )
 
 
-def leaves(obj: Any, schema: Schema | None, path: Path = ()) -> Iterator[Path]:
-    """Fields that a value sets: its plain values, its empty and atomic ones, and every item of a keyed list."""
-    if isinstance(obj, dict) and obj and not _atomic(obj, schema):
+def applied(obj: Any, schema: Schema | None, path: Path = ()) -> Iterator[Path]:
+    """The fields that an apply names: plain values, atomic ones, every item of a keyed list, empty objects."""
+    if isinstance(obj, dict) and not _atomic(obj, schema):
         for name, value in visible(obj, path):
-            yield from leaves(value, _below(schema, name), (*path, f"f:{name}"))
-    elif isinstance(obj, list) and obj and not _atomic(obj, schema):
+            below = (*path, f"f:{name}")
+            yield from applied(value, _below(schema, name), below)
+            if value is None or value == {} or schema is None or name not in schema.properties:
+                yield below
+    elif isinstance(obj, list) and not _atomic(obj, schema):
         for step, item in steps(obj, schema):
             yield (*path, step)
-            if isinstance(item, dict):
-                yield from leaves(item, schema.items if schema else None, (*path, step))
+            yield from applied(item, schema.items if schema else None, (*path, step))
     elif path:
         yield path
+
+
+def everything(value: Any, schema: Schema | None, path: Path) -> Iterator[Path]:
+    """A value that comes or goes as a whole: every field in it, and every object and list around them."""
+    if path and path != ("f:metadata",):
+        yield path
+    if isinstance(value, dict) and not _atomic(value, schema):
+        for name, item in visible(value, path):
+            yield from everything(item, _below(schema, name), (*path, f"f:{name}"))
+    elif isinstance(value, list) and not _atomic(value, schema):
+        for step, item in steps(value, schema):
+            yield from everything(item, schema.items if schema else None, (*path, step))
 
 
 def visible(obj: Obj, path: Path) -> Iterator[tuple[str, Any]]:
@@ -87,37 +100,40 @@ def step_of(item: Any, schema: Schema | None) -> str:
 
 
 def changes(new: Any, old: Any, schema: Schema | None, path: Path = ()) -> Iterator[tuple[str, Path]]:
-    """What differs: ("set", path) for new values, ("removed", path) for those that are no longer there."""
+    """What differs: ("set", path) for new values, ("removed", path) for those that are no longer there.
+
+    MISSING is a value that is not there. An empty or null object beside a filled one has itself not changed.
+    """
     if new is old or new == old:
         return
-    if isinstance(new, dict) and isinstance(old, dict) and not _atomic(new, schema):
-        after, before = dict(visible(new, path)), dict(visible(old, path))
-        for name in {**after, **before}:
-            yield from _change(
-                after.get(name, MISSING), before.get(name, MISSING), _below(schema, name), (*path, f"f:{name}")
-            )
-    elif isinstance(new, list) and isinstance(old, list) and not _atomic(new, schema):
-        after, before = dict(steps(new, schema)), dict(steps(old, schema))
+    if old is MISSING:
+        yield from (("set", one) for one in everything(new, schema, path))
+    elif new is MISSING:
+        yield from (("removed", one) for one in everything(old, schema, path))
+    elif _filled(dict, new, old) and not _atomic(new or old, schema):
+        yield from _fields(dict(visible(new or {}, path)), dict(visible(old or {}, path)), schema, path)
+    elif _filled(list, new, old) and not _atomic(new or old, schema):
+        after, before = dict(steps(new or [], schema)), dict(steps(old or [], schema))
         items = schema.items if schema else None
         for step in {**after, **before}:
-            there, was = after.get(step, MISSING), before.get(step, MISSING)
-            if there is MISSING or was is MISSING:
-                yield ("removed" if there is MISSING else "set"), (*path, step)
-            yield from _change(there, was, items, (*path, step))
+            yield from changes(after.get(step, MISSING), before.get(step, MISSING), items, (*path, step))
     elif path:
-        yield from (("removed", one) for one in leaves(old, schema, path) if one != path)
-        yield from (("set", one) for one in leaves(new, schema, path))
+        yield from (("removed", one) for one in everything(old, schema, path) if one != path)
+        yield "set", path
+        yield from (("set", one) for one in everything(new, schema, path) if one != path)
 
 
-def _change(new: Any, old: Any, schema: Schema | None, path: Path) -> Iterator[tuple[str, Path]]:
-    if old is MISSING:
-        yield from (("set", one) for one in leaves(new, schema, path))
-    elif new is MISSING:
-        yield from (("removed", one) for one in leaves(old, schema, path))
-    elif path[-1].startswith("v:"):
-        return
-    else:
-        yield from changes(new, old, schema, path)
+def _filled(kind: type, new: Any, old: Any) -> bool:
+    """Whether both are of `kind` or null, and something is in one of them."""
+    return all(one is None or isinstance(one, kind) for one in (new, old)) and bool(new or old)
+
+
+def _fields(after: Obj, before: Obj, schema: Schema | None, path: Path) -> Iterator[tuple[str, Path]]:
+    standing = schema.standing if schema is not None else {}
+    for name in {**after, **before}:
+        empty = standing.get(name, MISSING)
+        new, old = after.get(name, empty), before.get(name, empty)
+        yield from changes(new, old, _below(schema, name), (*path, f"f:{name}"))
 
 
 def to_v1(paths: set[Path]) -> Obj:

@@ -80,29 +80,54 @@ def update(obj: Obj, old: Obj | None, manager: str, target: Target, kind: Kind) 
     given = obj["metadata"].pop("managedFields", None)
     if given == [{}]:
         return obj  # an explicit reset
-    schema = schema_of(kind)
-    if old is None:
-        changed, removed = set(fieldsets.leaves(obj, schema)), set()
-    else:
-        found = list(fieldsets.changes(obj, old, schema))
-        changed = {path for what, path in found if what == "set"}
-        removed = {path for what, path in found if what == "removed"}
+    found = list(fieldsets.changes(obj, old or {}, schema_of(kind)))
+    changed = {path for what, path in found if what == "set"}
+    removed = {path for what, path in found if what == "removed"}
     known = ((old or {}).get("metadata") or {}).get("managedFields")
     if not changed and not removed:
         return _with(obj, known)
     subresource = target.subresource if target.subresource in ("status", "scale") else ""
     identity = (manager, "Update", kind.api_version(target.version), subresource)
     if known and not removed and _owned_already(known, identity, changed):
-        return _with(obj, known)
-    return _with(obj, [one.written() for one in _booked(entries(old), identity, changed, removed)])
+        return _with(obj, [_stamped(one) if _identity(one) == identity else one for one in known])
+    return _with(obj, written(_booked(entries(old), identity, changed, removed)))
+
+
+def written(found: list[Entry]) -> list[Obj]:
+    """The entries as objects have them: those of applies first, each kind from the oldest on."""
+    listed = [one.written() for one in found if one.fields]
+    return sorted(listed, key=lambda one: (one["operation"], one.get("time", ""), one["manager"], one["apiVersion"]))
+
+
+def same(obj: Obj, old: Obj) -> bool:
+    """Whether nothing but the times of managers differs: such a write is none."""
+    if obj == old:
+        return True
+    meta, before = obj["metadata"], old["metadata"]
+    if len(meta.get("managedFields") or ()) != len(before.get("managedFields") or ()):
+        return False
+    return {**obj, "metadata": _untimed(meta)} == {**old, "metadata": _untimed(before)}
+
+
+def _untimed(meta: Obj) -> Obj:
+    """The metadata with managers that have no times."""
+    return {**meta, "managedFields": [{**one, "time": ""} for one in meta.get("managedFields") or ()]}
+
+
+def _identity(entry: Obj) -> tuple[Any, Any, Any, Any]:
+    return entry.get("manager"), entry.get("operation"), entry.get("apiVersion"), entry.get("subresource", "")
+
+
+def _stamped(entry: Obj) -> Obj:
+    """The entry of a manager that wrote again."""
+    return {**entry, "time": now()}
 
 
 def _owned_already(known: list[Obj], identity: tuple[str, str, str, str], changed: set[Path]) -> bool:
     """Whether the manager has all these fields for itself, so that nothing is to be booked."""
     own = None
     for one in known:
-        named = (one.get("manager"), one.get("operation"), one.get("apiVersion"), one.get("subresource", ""))
-        if named == identity:
+        if _identity(one) == identity:
             own = one["fieldsV1"]
         elif any(_has(one.get("fieldsV1") or {}, path) for path in changed):
             return False
@@ -129,9 +154,9 @@ def _booked(
     if own is None:
         own = Entry(*identity, now(), set())
         found.append(own)
-    if not changed <= own.fields:
+    if changed:
         own.fields, own.source, own.time = own.fields | changed, None, now()
-    return [one for one in found if one.fields]
+    return found
 
 
 def _with(obj: Obj, managed: list[Obj] | None) -> Obj:

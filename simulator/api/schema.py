@@ -44,6 +44,8 @@ class Schema:
     map_type: str = "granular"
     merge_key: str | None = None
     """For strategic merge patch: the key of a list's items; empty for a set of plain values."""
+    standing: dict[str, Any] = field(default_factory=dict)
+    """Fields that Go never leaves out, with what they are when nobody has set them."""
     all_of: tuple[Schema, ...] = ()
     any_of: tuple[Schema, ...] = ()
     one_of: tuple[Schema, ...] = ()

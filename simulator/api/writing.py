@@ -149,8 +149,9 @@ class Writer:
         obj = await self._admitted(call, "UPDATE", obj, old)
         obj = book(obj, old, call.manager, call.target, kind)
         obj["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
-        if _same(obj, old) or call.dry_run:
-            return old if _same(obj, old) else obj
+        same = managed.same(obj, old)
+        if same or call.dry_run:
+            return old if same else obj
         try:
             return self._put_or_finish(kind, call.key, obj, stored)
         except Conflict:
@@ -266,7 +267,3 @@ def _copy(value: Any) -> Any:
     if isinstance(value, list):
         return [_copy(item) for item in value]
     return value
-
-
-def _same(obj: Obj, old: Obj) -> bool:
-    return obj == old

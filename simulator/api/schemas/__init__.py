@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from simulator.api.schema import Schema, measured
+from simulator.api.standing import standing
 
 Obj = dict[str, Any]
 REFERENCE = "#/components/schemas/"
@@ -32,7 +33,11 @@ def name_of(group: str, kind: str) -> str:
 def structure(name: str) -> Schema | None:
     """What fields a built-in type has; None for a type that is not in the file."""
     source = components().get(name)
-    return _read(source) if source is not None else None
+    if source is None:
+        return None
+    read = _read(source)
+    read.standing = standing(name, source)
+    return read
 
 
 def _read(source: Obj) -> Schema:
