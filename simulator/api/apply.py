@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
-from simulator.api import defaulting, fieldsets, managed
+from simulator.api import fieldsets, managed, typedpatch
 from simulator.api.calls import Call
 from simulator.api.errors import ApiError, bad_request
 from simulator.api.fieldsets import Path
@@ -22,7 +21,7 @@ Obj = dict[str, Any]
 def apply(current: Obj | None, body: Any, call: Call) -> tuple[Obj, managed.Booking]:
     """The merged object, and how to book it. Raises ApiError 400, 409 (fields of others, unless forced)."""
     config = _config(body, call)
-    schema = managed.schema_of(call.kind)
+    schema = managed.schema_of(call.version)
     wanted = set(fieldsets.applied(_owned_part(config, call), schema))
     live = current or {}
     merged = merge(live, config, schema)
@@ -61,23 +60,20 @@ def _config(body: Any, call: Call) -> Obj:
     if call.kind.namespaced:
         meta["namespace"] = given.get("namespace") or call.target.namespace
     config = {**body, "metadata": meta}
-    _declared(config, call)
+    _typed(config, call)
     return config
 
 
-def _declared(config: Obj, call: Call) -> None:
-    """Raises ApiError 500 for fields that the kind does not have: kube-apiserver has no code of its own for them."""
-    unknown: list[str] = []
-    if call.version.schema is not None:
-        defaulting.prune(copy.deepcopy(config), call.version.schema, root=True, removed=unknown)
-    if unknown:
-        found = [f".{path}: field not declared in schema" for path in unknown]
-        raise untyped(call, found[0] if len(found) == 1 else "errors:\n  " + "\n  ".join(found))
+def _typed(body: Obj, call: Call) -> None:
+    """Raises ApiError 500 for a body without the kind's types: kube-apiserver has no code of its own for that."""
+    schema = managed.schema_of(call.version)
+    if schema is not None and (why := typedpatch.faults(body, schema)):
+        raise untyped(call, body["metadata"], why)
 
 
-def untyped(call: Call, why: str) -> ApiError:
-    """A body that cannot be read as the kind's type."""
-    where = f"{call.target.namespace}/{call.target.name}" if call.target.namespace else call.target.name
+def untyped(call: Call, meta: Obj, why: str) -> ApiError:
+    """A body that cannot be read as the kind's type; `meta`: its metadata."""
+    where = f"{meta.get('namespace') or ''}/{meta.get('name') or ''}"
     of = f"{where}; {call.kind.group}/{call.target.version}, Kind={call.kind.kind}"
     return ApiError(500, "", f"failed to create typed patch object ({of}): {why}")
 

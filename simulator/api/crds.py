@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from simulator.api import schema
 from simulator.api.errors import Cause
 from simulator.api.kinds import Column, Kind, Scale, Version
 from simulator.api.objects import now
+from simulator.api.schemas import structure
 from simulator.api.values import shown
 
 Obj = dict[str, Any]
@@ -135,6 +137,7 @@ def _version(spec: Obj, names: Obj, version: Obj) -> Version:
         tuple(one["jsonPath"].lstrip(".") for one in version.get("selectableFields") or ()),
         warning,
         source,
+        replace(tree, properties={**tree.properties, "metadata": structure("V1ObjectMeta") or _META}),
     )
 
 

@@ -12,7 +12,7 @@ from simulator.api.values import child_of
 
 Obj = dict[str, Any]
 Path = tuple[str, ...]
-"""Steps as in fieldsV1: `f:name`, `k:{"name":"x"}`, `v:"x"`."""
+"""Steps as in fieldsV1: `f:name`, `k:{"name":"x"}`, `v:"x"`, `i:0`."""
 _HIDDEN_META = frozenset(
     [
         "name",
@@ -178,5 +178,5 @@ def shown(path: Path) -> str:
             keys = orjson.loads(rest)
             text += "[" + ",".join(f"{name}={orjson.dumps(value).decode()}" for name, value in keys.items()) + "]"
         else:
-            text += f"[={rest}]"
+            text += f"[{rest}]" if kind == "i" else f"[={rest}]"
     return text

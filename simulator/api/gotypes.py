@@ -15,7 +15,7 @@ from simulator.api.schemas import REFERENCE, components, name_of, reference_of
 Obj = dict[str, Any]
 _PREFIX = re.compile(r"^[A-Za-z]*?V1(?=[A-Z])")
 _OPEN = (f"{REFERENCE}V1JSONSchemaProps", f"{REFERENCE}V1CustomResourceValidation")
-_QUANTITIES = frozenset(
+QUANTITIES = frozenset(
     [
         "limits",
         "requests",
@@ -115,7 +115,7 @@ def _plain(value: Any, source: Obj, struct: str, path: str) -> Iterator[Misfit]:
     if source.get("x-kubernetes-int-or-string"):
         if not isinstance(value, str) and not (number and isinstance(value, int)):
             yield Misfit(_seen(value), "", "", "int32", value)
-    elif type_ == "string" and (isinstance(value, str) or (number and name in _QUANTITIES)):
+    elif type_ == "string" and (isinstance(value, str) or (number and name in QUANTITIES)):
         return
     elif type_ == "string" and source.get("format") == "date-time":
         yield Misfit(_seen(value), "", "", "string", value)

@@ -25,7 +25,7 @@ def decode(call: Call, obj: Obj) -> None:
         return
     wrong = gotypes.misfit(obj, call.kind.group, call.kind.kind) if call.kind.builtin else None
     if wrong is not None:
-        raise _misfit(call, wrong)
+        raise _misfit(call, obj, wrong)
     unknown: list[str] = []
     defaulting.prune(obj, schema, root=True, removed=unknown)
     defaulting.default(obj, schema)
@@ -43,13 +43,13 @@ def decode(call: Call, obj: Obj) -> None:
         call.warnings += said
 
 
-def _misfit(call: Call, wrong: gotypes.Misfit) -> ApiError:
+def _misfit(call: Call, obj: Obj, wrong: gotypes.Misfit) -> ApiError:
     """The decoder's words, and around them those of the endpoint; kube-apiserver has no code of its own for apply."""
     kind, version = call.kind.kind, call.target.version
     if call.target.verb != "patch":
         return bad_request(f'{kind} in version "{version}" cannot be handled as a {kind}: {wrong}')
     if bodies.media_type(call.request.headers.get("content-type", "")) == bodies.APPLY:
-        return untyped(call, f".{wrong.field}: expected {wrong.wanted}, got {shown(wrong.value)}")
+        return untyped(call, obj["metadata"], str(wrong))
     patch = call.request.body.decode(errors="replace")
     return invalid("", "", "", [Cause("patch", f"Invalid value: {shown(patch)}: {wrong}")])
 

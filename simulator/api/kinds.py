@@ -43,6 +43,7 @@ class Version:
     columns: Sequence[Column] = ()
     schema: Schema | None = None
     status: bool = False
+    """Whether it has a status subresource."""
     scale: Scale | None = None
     selectable: tuple[str, ...] = ()
     """Paths that field selectors may use beside metadata.name and metadata.namespace, without a leading dot."""
@@ -50,6 +51,8 @@ class Version:
     """Said to every caller of a deprecated version."""
     openapi: Obj | None = None
     """The schema as its author wrote it, for OpenAPI and explain."""
+    fields: Schema | None = None
+    """The schema with all of the metadata, for server-side apply, where that is another one."""
 
 
 Prepare = Callable[[Obj, Obj | None], None]

@@ -8,7 +8,7 @@ from typing import Any
 
 from simulator.api import fieldsets
 from simulator.api.fieldsets import Path
-from simulator.api.kinds import Kind
+from simulator.api.kinds import Kind, Version
 from simulator.api.objects import now
 from simulator.api.requests import Target
 from simulator.api.schema import Schema
@@ -70,9 +70,9 @@ def entries(obj: Obj | None) -> list[Entry]:
     return found
 
 
-def schema_of(kind: Kind) -> Schema | None:
-    version = kind.versions.get(kind.storage)
-    return version.schema if version is not None else None
+def schema_of(version: Version | None) -> Schema | None:
+    """The fields of a version as managers have them, with all of the metadata."""
+    return (version.fields or version.schema) if version is not None else None
 
 
 def update(obj: Obj, old: Obj | None, manager: str, target: Target, kind: Kind) -> Obj:
@@ -80,7 +80,7 @@ def update(obj: Obj, old: Obj | None, manager: str, target: Target, kind: Kind) 
     given = obj["metadata"].pop("managedFields", None)
     if given == [{}]:
         return obj  # an explicit reset
-    found = list(fieldsets.changes(obj, old or {}, schema_of(kind)))
+    found = list(fieldsets.changes(obj, old or {}, schema_of(kind.versions.get(kind.storage))))
     changed = {path for what, path in found if what == "set"}
     removed = {path for what, path in found if what == "removed"}
     known = ((old or {}).get("metadata") or {}).get("managedFields")

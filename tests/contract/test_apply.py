@@ -252,3 +252,72 @@ async def test_managers_are_listed_with_applies_first(api: Api, path: str) -> No
     listed = [(one["operation"], one["manager"]) for one in found["metadata"]["managedFields"]]
     assert [operation for operation, _ in listed] == ["Apply", "Apply", "Update"]
     assert set(listed) == {("Apply", "a"), ("Apply", "b"), ("Update", "z")}
+
+
+CONTAINER = {"name": "c", "image": "i"}
+
+
+@pytest.mark.parametrize(
+    ("spec", "told"),
+    [
+        ({"nodeName": 1}, ".spec.nodeName: expected string, got &value.valueUnstructured{Value:1}"),
+        ({"nodeName": True}, ".spec.nodeName: expected string, got &value.valueUnstructured{Value:true}"),
+        ({"hostNetwork": "yes"}, ".spec.hostNetwork: expected boolean, got &{yes}"),
+        ({"priority": "x"}, ".spec.priority: expected numeric (int or float), got string"),
+        ({"priority": [1]}, ".spec.priority: expected numeric (int or float), got []interface {}"),
+        ({"containers": {"a": 1}}, ".spec.containers: expected list, got &{map[a:1]}"),
+        ({"tolerations": [1]}, ".spec.tolerations[0]: expected map, got &{1}"),
+        (
+            {"containers": [{**CONTAINER, "env": [{"name": "E", "value": 8080}]}]},
+            '.spec.containers[name="c"].env[name="E"].value: expected string, got &value.valueUnstructured{Value:8080}',
+        ),
+        ({"containers": [{**CONTAINER, "extra": 1}]}, '.spec.containers[name="c"].extra: field not declared in schema'),
+        (
+            {"containers": [{"image": "i"}]},
+            ".spec.containers: element 0: associative list with keys has an element that omits key field"
+            ' "name" (and doesn\'t have default value)',
+        ),
+        ({"containers": [CONTAINER, CONTAINER]}, '.spec.containers: duplicate entries for key [name="c"]'),
+    ],
+)
+async def test_an_apply_with_the_wrong_types_says_where(api: Api, namespace: str, spec: Obj, told: str) -> None:
+    meta = {"name": "x", "namespace": namespace}
+    body = {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": {"containers": [CONTAINER], **spec}}
+    path = f"{core(namespace, 'pods')}/x?fieldManager=a"
+    code, answer = await api.call("PATCH", path, body, content_type=APPLY)
+    assert (code, answer.get("reason")) == (500, None)
+    assert answer["message"] == f"failed to create typed patch object ({namespace}/x; /v1, Kind=Pod): {told}"
+
+
+async def test_all_wrong_types_of_an_apply_are_told(api: Api, pool: str) -> None:
+    spec = {"namespace": 1, "cordoned": "no", "extra": 1}
+    meta = {"name": "c", "namespace": pool, "labels": {"a": 1}}
+    with pytest.raises(Failed) as refusal:
+        await apply(api, clusters(pool, "c"), {**cluster(), "metadata": meta, "spec": spec}, "a")
+    first, *lines = refusal.value.message.split("\n  ")
+    typed = f"({pool}/c; cks.io/v1alpha1, Kind=PooledCluster)"
+    assert first == f"failed to create typed patch object {typed}: errors:"
+    assert set(lines) == {
+        ".metadata.labels.a: expected string, got &value.valueUnstructured{Value:1}",
+        ".spec.cordoned: expected boolean, got &{no}",
+        ".spec.extra: field not declared in schema",
+        ".spec.namespace: expected string, got &value.valueUnstructured{Value:1}",
+    }
+
+
+async def test_quantities_and_ports_are_applied_as_numbers_too(api: Api, namespace: str) -> None:
+    spec = {"containers": [{**CONTAINER, "resources": {"limits": {"cpu": 1}}, "ports": [{"containerPort": 80}]}]}
+    body = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}, "spec": spec}
+    made = await apply(api, f"{core(namespace, 'pods')}/x", body, "a")
+    assert set(made["spec"]["containers"][0]["resources"]["limits"]) == {"cpu"}
+
+
+async def test_finalizers_of_custom_resources_are_shared_too(api: Api, pool: str) -> None:
+    path = clusters(pool, "c")
+    for name in ("a", "b"):
+        meta = {"name": "c", "finalizers": [f"x.io/{name}"]}
+        both = await apply(api, path, {**cluster(), "metadata": meta}, name)
+    assert both["metadata"]["finalizers"] == ["x.io/a", "x.io/b"]
+    for name in ("a", "b"):
+        both = await apply(api, path, cluster(), name)
+    assert "finalizers" not in both["metadata"]

@@ -121,15 +121,3 @@ async def test_status_is_applied_apart(bare: Api) -> None:
 def test_field_sets_keep_their_meaning_as_nested_objects(paths: set[fieldsets.Path], nested: Obj) -> None:
     assert fieldsets.to_v1(paths) == nested
     assert fieldsets.from_v1(nested) == paths
-
-
-@pytest.mark.parametrize("there", [False, True])
-async def test_apply_of_a_value_of_the_wrong_type_is_no_typed_object(bare: Api, there: bool) -> None:
-    if there:
-        await apply(bare, f"{MAPS}/x", config(k="1"), "a")
-    with pytest.raises(Failed) as caught:
-        await apply(bare, f"{MAPS}/x", {**config(), "data": {"k": 1}}, "a")
-    assert caught.value.code == 500
-    assert caught.value.message == (
-        "failed to create typed patch object (default/x; /v1, Kind=ConfigMap): .data: expected string, got 1"
-    )
