@@ -6,6 +6,7 @@ Variables are dynamically typed here: an error that Kubernetes finds when the CR
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -17,6 +18,8 @@ from cel_expr_python import cel
 from cel_expr_python.ext import ext_math, ext_optional, ext_strings
 
 Obj = dict[str, Any]
+_STRING = re.compile(r"""\"(?:[^"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'""")
+_OLD_SELF = re.compile(r"(?<![\w.])oldSelf\b")
 _RESERVED = """
 true false null in as break const continue else for function if import let loop package namespace return var void while
 """
@@ -77,6 +80,20 @@ def _compiled(expression: str) -> Any:
         raise ValueError(f"compilation failed: {error}") from error
 
 
+def miswritten(expression: str) -> str:
+    """Why an expression does not compile; empty if it does."""
+    try:
+        _compiled(expression)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def speaks_of_old(text: str) -> bool:
+    """Whether a rule uses the variable oldSelf: not a field of that name, nor the word in a string."""
+    return bool(_OLD_SELF.search(_STRING.sub("''", text)))
+
+
 @dataclass(frozen=True)
 class Rule:
     """One rule; `transition`: it speaks of oldSelf, so it holds on updates only."""
@@ -91,18 +108,15 @@ class Rule:
 
     @classmethod
     def read(cls, source: Obj) -> Rule:
-        """Raises ValueError when the rule or its message does not compile, or its reason is none."""
-        text, reason = source["rule"], source.get("reason", "FieldValueInvalid")
-        if reason not in REASONS:
-            choice = ", ".join(f'"{one}"' for one in REASONS)
-            raise ValueError(f'reason: Unsupported value: "{reason}": supported values: {choice}')
+        """Raises ValueError when the rule or its message does not compile."""
+        text = source["rule"]
         rule = cls(
             text=text,
             message=source.get("message", "").strip(),
             message_expression=source.get("messageExpression", ""),
-            reason=reason,
+            reason=source.get("reason", "FieldValueInvalid"),
             path=source.get("fieldPath", ""),
-            transition="oldSelf" in text,
+            transition=speaks_of_old(text),
             optional_old=bool(source.get("optionalOldSelf")),
         )
         _compiled(text)

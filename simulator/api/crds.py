@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from simulator.api import schema
+from simulator.api import schema, schemafaults
 from simulator.api.errors import Cause
 from simulator.api.kinds import Column, Kind, Scale, Version
 from simulator.api.objects import now
@@ -64,20 +65,35 @@ def faults(crd: Obj, old: Obj | None) -> list[Cause]:
     if sum(bool(version.get("storage")) for version in spec["versions"]) != 1:
         said = "must have exactly one version marked as storage version"
         causes.append(Cause("spec.versions", f"Invalid value: {shown(spec['versions'])}: {said}"))
-    for index, version in enumerate(spec["versions"]):
-        causes += _schema_faults(version, f"spec.versions[{index}]")
-    return causes
+    return [*causes, *_schema_faults(spec["versions"]), *_moved(spec, old)]
 
 
-def _schema_faults(version: Obj, path: str) -> list[Cause]:
-    source = (version.get("schema") or {}).get("openAPIV3Schema")
-    if not source:
-        return [Cause(f"{path}.schema.openAPIV3Schema", "Required value: schemas are required", "FieldValueRequired")]
-    try:
-        schema.read(source)
-    except ValueError as error:
-        return [Cause(f"{path}.schema.openAPIV3Schema", f"Invalid value: {error}")]
-    return []
+def _schema_faults(versions: list[Obj]) -> Iterator[Cause]:
+    """A schema that all versions share is the definition's as a whole, as the server has it inside."""
+    sources = [(version.get("schema") or {}).get("openAPIV3Schema") for version in versions]
+    shared = all(source == sources[0] for source in sources)
+    for index, source in enumerate(sources):
+        path = f"spec.versions[{index}].schema.openAPIV3Schema"
+        if not source:
+            yield Cause(path, "Required value: schemas are required", "FieldValueRequired")
+        elif not shared:
+            yield from schemafaults.faults(source, path)
+        elif index == 0:
+            yield from schemafaults.faults(source, "spec.validation.openAPIV3Schema")
+
+
+def _moved(spec: Obj, old: Obj | None) -> Iterator[Cause]:
+    """What a definition never changes once it is served."""
+    if old is None:
+        return
+    for path, now_, before in (
+        ("spec.group", spec["group"], old["spec"]["group"]),
+        ("spec.names.plural", spec["names"]["plural"], old["spec"]["names"]["plural"]),
+        ("spec.scope", spec["scope"], old["spec"]["scope"]),
+        ("spec.names.kind", spec["names"]["kind"], old["spec"]["names"]["kind"]),
+    ):
+        if now_ != before:
+            yield Cause(path, f"Invalid value: {shown(now_)}: field is immutable")
 
 
 def accepted(crd: Obj) -> Obj:

@@ -16,30 +16,35 @@ Obj = dict[str, Any]
 _QUOTED = re.compile(r"\['([^']+)'\]")
 
 
-def broken(value: Any, old: Any, schema: Schema, path: str) -> Iterator[Cause]:
-    """Every rule at or below `value` that does not hold."""
+def broken(value: Any, old: Any, schema: Schema, path: str, *, kept: bool = False) -> Iterator[Cause]:
+    """Every rule at or below `value` that does not hold.
+
+    `kept`: something around it is as it was, so only rules about oldSelf are judged again.
+    """
     if not schema.deep_rules or value is None:
         return
+    kept = kept or (old is not MISSING and value == old)
+    if kept and not schema.deep_transitions:
+        return
     for rule in schema.rules:
-        yield from _rule(rule, value, old, schema, path)
+        if rule.transition or not kept:
+            yield from _rule(rule, value, old, schema, path)
     if isinstance(value, dict):
         before = old if isinstance(old, dict) else {}
         for name, item in value.items():
             child = child_of(name, schema)
             if child is not None:
-                yield from broken(item, before.get(name, MISSING), child, join(path, name))
+                yield from broken(item, before.get(name, MISSING), child, join(path, name), kept=kept)
     elif isinstance(value, list) and schema.items is not None:
         correlated = correlate(old, schema)
         for index, item in enumerate(value):
             former = correlated.get(list_key(item, schema), MISSING)
-            yield from broken(item, former, schema.items, f"{path}[{index}]")
+            yield from broken(item, former, schema.items, f"{path}[{index}]", kept=kept)
 
 
 def _rule(rule: cel.Rule, value: Any, old: Any, schema: Schema, path: str) -> Iterator[Cause]:
     unknown_old = old is MISSING or old is None
     if rule.transition and unknown_old and not rule.optional_old:
-        return
-    if not rule.transition and old is not MISSING and value == old:
         return
     data: Obj = {"self": for_cel(value, schema)}
     typed = {"self": times(value, schema, "self")}

@@ -55,6 +55,15 @@ def definition(**more: Any) -> Obj:
     }
 
 
+def versioned(*schemas: Obj) -> Obj:
+    """A definition's spec with a version for each schema."""
+    versions = [
+        {"name": f"v{index}", "served": True, "storage": index == 1, "schema": {"openAPIV3Schema": schema}}
+        for index, schema in enumerate(schemas, 1)
+    ]
+    return {**definition()["spec"], "versions": versions}
+
+
 def established(obj: Obj | None) -> bool:
     return any(
         one["type"] == "Established" and one["status"] == "True"
@@ -92,6 +101,15 @@ async def test_definition_is_accepted_and_established(things: Api) -> None:
             {"spec": {**definition()["spec"], "versions": [{"name": "v1", "served": True, "storage": True}]}},
             "schemas are required",
         ),
+        (
+            {"spec": versioned({"type": "object", "properties": {"a": {}}})},
+            'CustomResourceDefinition.apiextensions.k8s.io "things.x.io" is invalid: spec.validation.openAPIV3Schema'
+            ".properties[a].type: Required value: must not be empty for specified object fields",
+        ),
+        (
+            {"spec": versioned({"type": "object"}, {"type": "object", "properties": {"a": {}}})},
+            "spec.versions[1].schema.openAPIV3Schema.properties[a].type: Required value",
+        ),
     ],
 )
 async def test_definition_that_cannot_be_is_refused(bare: Api, change: Obj, message: str) -> None:
@@ -99,6 +117,13 @@ async def test_definition_that_cannot_be_is_refused(bare: Api, change: Obj, mess
         await bare.create(CRDS, definition() | change)
     assert caught.value.code == 422
     assert message in caught.value.message
+
+
+async def test_what_a_definition_serves_stays_what_it_is(things: Api) -> None:
+    with pytest.raises(Failed) as caught:
+        await things.merge(f"{CRDS}/things.x.io", {"spec": {"scope": "Cluster", "names": {"kind": "Other"}}})
+    assert 'spec.scope: Invalid value: "Cluster": field is immutable' in caught.value.message
+    assert 'spec.names.kind: Invalid value: "Other": field is immutable' in caught.value.message
 
 
 async def test_objects_are_defaulted_validated_and_pruned(things: Api) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import pytest
 
 from simulator.api import defaulting, schema
+from simulator.api.schemafaults import faults
 from simulator.api.validation import validate
 
 Obj = dict[str, Any]
@@ -263,23 +263,127 @@ def test_rule_language(text: str, value: Obj, holds: bool) -> None:
     assert (said(value, tree) == []) is holds
 
 
-def test_rule_that_does_not_compile_is_refused_with_the_definition() -> None:
-    with pytest.raises(ValueError, match="compilation failed"):
-        of({}, **{"x-kubernetes-validations": [rule("self.a >")]})
+def refused(source: Obj) -> list[str]:
+    return [f"{cause.field}: {cause.message}" for cause in faults({"type": "object", **source}, "spec")]
+
+
+RULES = "x-kubernetes-validations"
 
 
 @pytest.mark.parametrize(
-    ("more", "told"),
+    ("made", "told"),
     [
-        ({"reason": "Whim"}, 'reason: Unsupported value: "Whim": supported values: "FieldValueDuplicate"'),
-        ({"fieldPath": ".b"}, 'fieldPath: Invalid value: ".b": fieldPath must be a valid path'),
-        ({"fieldPath": "a"}, 'fieldPath: Invalid value: "a": fieldPath must be a valid path'),
-        ({"messageExpression": "'a' +"}, "compilation failed"),
+        (rule("self.a >"), '.rule: Invalid value: "self.a >": compilation failed: '),
+        (rule("self.a > 1", reason="Whim"), '.reason: Unsupported value: "Whim": supported values: "FieldValueDup'),
+        (rule("self.a > 1", fieldPath=".b"), '.fieldPath: Invalid value: ".b": fieldPath must be a valid path'),
+        (rule("self.a > 1", fieldPath="a"), '.fieldPath: Invalid value: "a": fieldPath must be a valid path'),
+        (
+            rule("self.a > 1", messageExpression="'a' +"),
+            ".messageExpression: Invalid value: \"'a' +\": messageExpression compilation failed: ",
+        ),
+        (rule("self.a > 1", message="a\nb"), '.message: Invalid value: "a\\nb": message must not contain line breaks'),
+        (rule("self.a >\n1"), ".message: Required value: message must be specified if rule contains line breaks"),
+        (rule(" "), ".rule: Required value: rule is not specified"),
+        (
+            rule("self.a > 1", optionalOldSelf=True),
+            ".optionalOldSelf: Invalid value: true: may not be set if oldSelf is not used in rule",
+        ),
+        (
+            rule("self.oldSelf == 'oldSelf'", optionalOldSelf=False),
+            ".optionalOldSelf: Invalid value: false: may not be set if oldSelf is not used in rule",
+        ),
     ],
 )
-def test_rule_that_cannot_be_is_refused_with_the_definition(more: Obj, told: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(told)):
-        of({"a": {"type": "integer"}}, **{"x-kubernetes-validations": [rule("self.a > 1", **more)]})
+def test_rule_that_cannot_be_is_refused_with_the_definition(made: Obj, told: str) -> None:
+    (said,) = refused({"properties": {"a": {"type": "integer"}}, RULES: [made]})
+    assert said.startswith(f"spec.{RULES}[0]{told}")
+
+
+@pytest.mark.parametrize("list_type", ["atomic", "set", None])
+def test_transition_rules_below_lists_without_keys_are_refused(list_type: str | None) -> None:
+    number = {"type": "integer", RULES: [rule("self >= oldSelf")]}
+    inner = {"type": "array", "items": {"type": "object", "properties": {"n": number}}}
+    source = {"properties": {"l": {"type": "array", "items": inner}}}
+    if list_type:
+        source["properties"]["l"]["x-kubernetes-list-type"] = list_type
+    assert refused(source) == [
+        f'spec.properties[l].items.items.properties[n].{RULES}[0].rule: Invalid value: "self >= oldSelf": oldSelf'
+        " cannot be used on the uncorrelatable portion of the schema within spec.properties[l]"
+    ]
+
+
+def test_transition_rules_below_keyed_lists_and_maps_are_accepted() -> None:
+    item = {
+        "type": "object",
+        "properties": {"n": {"type": "string"}},
+        "required": ["n"],
+        RULES: [rule("self == oldSelf")],
+    }
+    keyed = {"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["n"], "items": item}
+    number = {"type": "integer", RULES: [rule("self >= oldSelf")]}
+    held = {"type": "object", "x-kubernetes-map-type": "atomic", "additionalProperties": number}
+    whole = {"type": "array", "items": {"type": "string"}, RULES: [rule("self == oldSelf")]}
+    assert refused({"properties": {"l": keyed, "m": held, "w": whole}}) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        (
+            {"properties": {"a": {}}},
+            "spec.properties[a].type: Required value: must not be empty for specified object fields",
+        ),
+        (
+            {"properties": {"a": {"type": "array", "items": {}}}},
+            "spec.properties[a].items.type: Required value: must not be empty for specified array items",
+        ),
+        ({"type": ""}, "spec.type: Required value: must not be empty at the root"),
+        ({"type": "string"}, 'spec.type: Invalid value: "string": must be object at the root'),
+        (
+            {"properties": {"a": {"type": "array", "x-kubernetes-list-type": "map", "items": {"type": "object"}}}},
+            "spec.properties[a].x-kubernetes-list-map-keys: Required value: must not be empty if x-kubernetes-list-type"
+            " is map",
+        ),
+        (
+            {
+                "properties": {
+                    "a": {
+                        "type": "array",
+                        "x-kubernetes-list-type": "map",
+                        "x-kubernetes-list-map-keys": ["n"],
+                        "items": {"type": "object", "properties": {"n": {"type": "string"}}},
+                    }
+                }
+            },
+            "spec.properties[a].items.properties[n].default: Required value: this property is in"
+            " x-kubernetes-list-map-keys, so it must have a default or be a required property",
+        ),
+        (
+            {"properties": {"a": {"type": "string", "pattern": "("}}},
+            'spec.properties[a].pattern: Invalid value: "(": must be a valid regular expression, but isn\'t: ',
+        ),
+    ],
+)
+def test_schema_that_is_not_structural_is_refused(source: Obj, told: str) -> None:
+    (said,) = refused(source)
+    assert said.startswith(told)
+
+
+def test_rules_of_a_list_that_did_not_change_are_not_judged_again() -> None:
+    item = {"type": "object", "properties": {"v": {"type": "integer"}}, RULES: [rule("self.v > 1", message="small")]}
+    tree = of({"l": {"type": "array", "items": item}, "b": {"type": "integer"}})
+    assert said({"l": [{"v": 1}], "b": 2}, tree, {"l": [{"v": 1}], "b": 1}) == []
+    assert said({"l": [{"v": 1}, {"v": 2}]}, tree, {"l": [{"v": 1}]}) == ['l[0]: Invalid value: "object": small']
+
+
+def test_transition_rules_are_judged_although_nothing_changed() -> None:
+    tree = of({"a": {"type": "integer", RULES: [rule("self > oldSelf", message="grow")]}})
+    assert said({"a": 1}, tree, {"a": 1}) == ['a: Invalid value: "integer": grow']
+
+
+def test_the_word_old_self_in_a_string_is_no_transition() -> None:
+    tree = of({"a": {"type": "string", RULES: [rule("self != 'oldSelf'", message="taken")]}})
+    assert said({"a": "oldSelf"}, tree) == ['a: Invalid value: "string": taken']
 
 
 def test_rules_name_the_field_they_are_about() -> None:
