@@ -81,7 +81,7 @@ def _short(name: str) -> str:
 def _struct(value: Obj, source: Obj, struct: str, path: str) -> Iterator[Misfit]:
     known = source.get("properties") or {}
     for field, item in value.items():
-        if field in known and item is not None:
+        if field in known:
             yield from _field(item, known[field], struct, f"{path}.{field}" if path else field)
 
 

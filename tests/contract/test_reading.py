@@ -201,6 +201,37 @@ async def test_a_watch_begins_with_what_is_there_and_says_when_that_was_all(api:
     assert await take(api, namespace, 1, version=mark["metadata"]["resourceVersion"]) == [("ADDED", "d")]
 
 
+async def test_a_watch_from_zero_begins_with_what_is_there_as_it_is(api: Api, namespace: str) -> None:
+    made = await make(api, namespace, "a")
+    await api.merge(f"{core(namespace, 'configmaps')}/a", {"data": {"k": "1"}})
+    await make(api, namespace, "b")
+    assert sorted(await take(api, namespace, 2, version="0")) == [("ADDED", "a"), ("ADDED", "b")]
+    # As a contrast, from a version on the changes themselves are told.
+    version = made["metadata"]["resourceVersion"]
+    assert await take(api, namespace, 2, version=version) == [("MODIFIED", "a"), ("ADDED", "b")]
+
+
+async def test_initial_events_come_from_any_version_on_that_is_not_newer(api: Api, namespace: str) -> None:
+    old = await make(api, namespace, "a")
+    await make(api, namespace, "b")
+    path = core(namespace, "configmaps")
+    query = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan", "allowWatchBookmarks": "true"}
+    for version in (old["metadata"]["resourceVersion"], "0"):
+        events = await stream(api, path, ends_initial, resourceVersion=version, labelSelector=ONLY, **query)
+        found = [(type_, obj["metadata"]["name"]) for type_, obj in events[:-1]]
+        assert sorted(found) == [("ADDED", "a"), ("ADDED", "b")], version
+
+
+async def test_no_bookmark_is_sent_to_who_does_not_want_any(api: Api, namespace: str) -> None:
+    await make(api, namespace, "a")
+    path = core(namespace, "configmaps")
+    initial = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan", "labelSelector": ONLY}
+    for query in (initial, {"allowWatchBookmarks": "true", "labelSelector": ONLY}):
+        events = await stream(api, path, lambda *event: False, timeoutSeconds="1", **query)
+        assert not any(ends_initial(*event) for event in events)
+        assert [(type_, obj["metadata"]["name"]) for type_, obj in events if type_ != "BOOKMARK"] == [("ADDED", "a")]
+
+
 async def test_initial_events_can_be_left_out(api: Api, namespace: str) -> None:
     await make(api, namespace, "a")
     path = core(namespace, "configmaps")
