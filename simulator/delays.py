@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from decimal import Decimal
 
 
 @dataclass(frozen=True)
@@ -14,7 +15,8 @@ class Delays:
     |----------------|------------------------------------------------------------------|
     | provision      | PVC created, blank volume bound                                  |
     | image_import   | PVC with an import endpoint, bound with the image on it          |
-    | clone          | DataVolume from a PVC, bound with the copy on it                 |
+    | clone          | volume cloned by the storage, or by two pods whatever its size   |
+    | copy_gib       | each GiB that two pods copy, where the storage cannot clone      |
     | snapshot_create| VolumeSnapshot created, point in time taken (creationTime)       |
     | snapshot_ready | point in time taken, readyToUse                                  |
     | snapshot_unlock| VirtualMachineSnapshot Succeeded, its VM unlocked                |
@@ -38,6 +40,7 @@ class Delays:
     provision: float = 1.0
     image_import: float = 10.0
     clone: float = 5.0
+    copy_gib: float = 10.0
     snapshot_create: float = 1.0
     snapshot_ready: float = 2.0
     snapshot_unlock: float = 2.5
@@ -65,6 +68,10 @@ class Delays:
 
     speed: float = 1.0
     """How many simulated seconds pass in a real one; scales a VM's termination grace period."""
+
+    def copy(self, size: Decimal) -> float:
+        """Seconds in which two pods copy `size` bytes."""
+        return self.clone + self.copy_gib * float(size) / 2**30
 
     def scaled(self, speed: float) -> Delays:
         """The same table with a clock that runs `speed` times as fast (speed > 0)."""

@@ -35,6 +35,8 @@ class TroubleKind(StrEnum):
     """The guest boots and never gets healthy; `part` says what is wrong."""
     STUCK_STOP = "stuck-stop"
     """The VM does not stop, gracefully or by force: its instance and its launcher pod stay. Taken away, it stops."""
+    FAIL_IMPORT = "fail-import"
+    """The DataVolume's import, or its blank image, fails (`message`) and is tried again. Taken away, it succeeds."""
     PENDING_PVC = "pending-pvc"
     """The claim never binds, be it blank, cloned or restored. Taken away, it binds."""
     VOID_RESTORE = "void-restore"
@@ -60,6 +62,7 @@ class Part(StrEnum):
 COMMON = ("namespace", "name", "probability", "count")
 OPTIONS: dict[TroubleKind, tuple[str, ...]] = {
     TroubleKind.UNHEALTHY_GUEST: ("part",),
+    TroubleKind.FAIL_IMPORT: ("message",),
     TroubleKind.FAIL_SNAPSHOT: ("message",),
     TroubleKind.FAIL_RESTORE: ("terminal", "message"),
 }

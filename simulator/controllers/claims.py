@@ -11,6 +11,9 @@ from simulator.controllers.meta import annotation
 IMPORT_ENDPOINT = "cdi.kubevirt.io/storage.import.endpoint"
 CLONE_REQUEST = "k8s.io/CloneRequest"
 POPULATED_FOR = "cdi.kubevirt.io/storage.populatedFor"
+IMPORT_SOURCE = "cdi.kubevirt.io/storage.import.source"
+BIND_IMMEDIATE = "cdi.kubevirt.io/storage.bind.immediate.requested"
+SELECTED_NODE = "volume.kubernetes.io/selected-node"
 DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 
 
@@ -59,6 +62,17 @@ def class_of(claim: Obj, classes: Iterable[Obj]) -> Obj | None:
 
 def waits_for_consumer(storage_class: Obj | None) -> bool:
     return storage_class is not None and storage_class.get("volumeBindingMode") == "WaitForFirstConsumer"
+
+
+def waits(claim: Obj, storage_class: Obj | None) -> bool:
+    """Whether the claim is left alone until a pod that uses it has a node. CDI can be asked not to wait."""
+    asked = annotation(claim, SELECTED_NODE) is not None or annotation(claim, BIND_IMMEDIATE) is not None
+    return waits_for_consumer(storage_class) and not asked
+
+
+def slowness(storage_class: Obj | None) -> float:
+    """How many times as long as others the class takes: its parameter `slowness`."""
+    return float(((storage_class or {}).get("parameters") or {}).get("slowness", 1))
 
 
 def claims_of_pod(pod: Obj) -> list[str]:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import asyncio
 
+from simulator.api.quantities import quantity
 from simulator.client import Obj
 from simulator.controllers.claims import (
     Source,
     bound,
-    claims_of_pod,
     class_of,
     request,
+    slowness,
     source_of,
-    users,
-    waits_for_consumer,
+    waits,
 )
 from simulator.controllers.meta import deleting
+from simulator.controllers.populating import ClonePhase, clone_phase, may_bind, may_fill
 from simulator.controllers.resources import (
-    PODS,
     PVCS,
     PVS,
     STORAGE_CLASSES,
@@ -47,15 +47,15 @@ class Provisioner(Controller):
     def watch(self) -> None:
         self.follow(PVCS)
         self.follow_troubles(PVCS)
-        self.context.cache(PODS).subscribe(self._pod_changed)
         self.context.cache(STORAGE_CLASSES).subscribe(self._any_pending)
         self.context.cache(VOLUME_SNAPSHOTS).subscribe(self._snapshot_changed)
-        for gvr in (PVS, VOLUME_SNAPSHOT_CONTENTS):
-            self.context.cache(gvr)
+        self.context.cache(PVS).subscribe(self._volume_changed)
+        self.context.cache(VOLUME_SNAPSHOT_CONTENTS)
 
-    def _pod_changed(self, pod: Obj) -> None:
-        for claim in claims_of_pod(pod):
-            self.queue.add((pod["metadata"]["namespace"], claim))
+    def _volume_changed(self, volume: Obj) -> None:
+        reference = volume["spec"].get("claimRef")
+        if reference:
+            self.queue.add((reference["namespace"], reference["name"]))
 
     def _any_pending(self, _: Obj) -> None:
         for claim in self.context.cache(PVCS):
@@ -70,13 +70,14 @@ class Provisioner(Controller):
 
     async def reconcile(self, key: Key) -> float | None:
         claim = self.context.cache(PVCS).get(*key)
-        if claim is None or deleting(claim) or bound(claim):
+        if claim is None or deleting(claim) or (claim.get("status") or {}).get("phase") == "Lost":
             return None
         storage_class = class_of(claim, self.context.cache(STORAGE_CLASSES))
-        if storage_class is None or storage_class["provisioner"] != DRIVER:
+        if storage_class is None or storage_class["provisioner"] != DRIVER or waits(claim, storage_class):
             return None
-        pods = self.context.cache(PODS).inside(key[0])
-        if waits_for_consumer(storage_class) and not users(key[1], pods):
+        if bound(claim):
+            if self._made(claim) is None:
+                await self.context.set_status(PVCS, claim, {**claim["status"], "phase": "Lost"})
             return None
         return await self._provision(claim, storage_class)
 
@@ -86,25 +87,30 @@ class Provisioner(Controller):
         stuck = self.context.troubles.of(TroubleKind.PENDING_PVC, victim(claim)) is not None
         if stuck or parameters.get("binding") == "never":
             return None
-        problem = self._missing(claim, source, name)
-        if problem:
-            self.context.events.record(claim, "Warning", "ProvisioningFailed", problem, component=DRIVER)
-            return self.delays.retry
-        wait = self._wait(claim, self._delay(source) * float(parameters.get("slowness", 1)))
-        if wait > 0:
-            return wait
         handle = f"vol-{claim['metadata']['uid']}"
-        if handle not in self._disks.volumes:
-            self._disks.volumes[handle] = self._content(claim, source, name)
-        await self._bind(claim, storage_class, handle)
-        self._due.pop(claim["metadata"]["uid"], None)
+        if self._made(claim) is None or handle not in self._disks.volumes:
+            if not may_fill(claim):
+                self._due.pop(claim["metadata"]["uid"], None)
+                return None
+            problem = self._missing(claim, source, name)
+            if problem:
+                self.context.events.record(claim, "Warning", "ProvisioningFailed", problem, component=DRIVER)
+                return self.delays.retry
+            wait = self._wait(claim, self._delay(claim, source) * slowness(storage_class))
+            if wait > 0:
+                return wait
+            await self._make(claim, storage_class, handle, self._content(claim, source, name))
+        if may_bind(claim):
+            await self._bind(claim)
         return None
 
     def _wait(self, claim: Obj, delay: float) -> float:
         now = asyncio.get_running_loop().time()
         return self._due.setdefault(claim["metadata"]["uid"], now + delay) - now
 
-    def _delay(self, source: Source) -> float:
+    def _delay(self, claim: Obj, source: Source) -> float:
+        if clone_phase(claim) is ClonePhase.HOST_CLONE:
+            return self.delays.copy(quantity(request(claim)))
         return {
             Source.BLANK: self.delays.provision,
             Source.IMAGE: self.delays.image_import,
@@ -156,12 +162,23 @@ class Provisioner(Controller):
         handle: str = ((content or {}).get("status") or {}).get("snapshotHandle", "")
         return handle if status.get("readyToUse") and handle in self._disks.snapshots else None
 
-    async def _bind(self, claim: Obj, storage_class: Obj, handle: str) -> None:
-        name = f"pvc-{claim['metadata']['uid']}"
-        volume = self.context.cache(PVS).get("", name) or await self.context.create(
-            PVS, persistent_volume(claim, storage_class, handle)
-        )
+    def _made(self, claim: Obj) -> Obj | None:
+        """The volume that was made for the claim."""
+        return self.context.cache(PVS).get("", f"pvc-{claim['metadata']['uid']}")
+
+    async def _make(self, claim: Obj, storage_class: Obj, handle: str, content: Disk) -> None:
+        """Content first: a volume that is seen has its content."""
+        self._disks.volumes.setdefault(handle, content)
+        if self._made(claim) is None:
+            await self.context.create(PVS, persistent_volume(claim, storage_class, handle))
+        self._due.pop(claim["metadata"]["uid"], None)
+
+    async def _bind(self, claim: Obj) -> None:
+        volume = self._made(claim)
+        if volume is None:
+            return
         await self.context.set_status(PVS, volume, {"phase": "Bound"})
+        name = volume["metadata"]["name"]
         if claim["spec"].get("volumeName") != name:
             claim = await self.context.update(PVCS, {**claim, "spec": {**claim["spec"], "volumeName": name}})
         status = {

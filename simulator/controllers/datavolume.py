@@ -7,44 +7,46 @@ from simulator.client import Obj
 from simulator.controllers.claims import (
     CLONE_REQUEST,
     IMPORT_ENDPOINT,
+    IMPORT_SOURCE,
     POPULATED_FOR,
-    bound,
     class_of,
-    waits_for_consumer,
+    waits,
 )
-from simulator.controllers.meta import annotation, controller_of, deleting, now, owned_by, owner, with_condition
-from simulator.controllers.resources import DATA_VOLUMES, PVCS, STORAGE_CLASSES, STORAGE_PROFILES
+from simulator.controllers.datavolume_status import Why, status_of, status_without_claim
+from simulator.controllers.meta import annotation, controller_of, deleting, owned_by, owner, with_annotations
+from simulator.controllers.populating import CLONE_PHASE, CLONE_TYPE, POD_PHASE, POD_RESTARTS, ClonePhase, running
+from simulator.controllers.resources import DATA_VOLUMES, PVCS, STORAGE_CLASSES, VOLUME_SNAPSHOTS
 from simulator.controllers.runtime import Controller
 from simulator.controllers.workqueue import Key
 
 PRE_POPULATED = "cdi.kubevirt.io/storage.prePopulated"
 ALLOW_ADOPTION = "cdi.kubevirt.io/allowClaimAdoption"
 COMPONENT = "datavolume-controller"
-CLONING = {
-    "copy": ["CloneInProgress"],
-    "csi-clone": ["CSICloneInProgress"],
-    "snapshot": ["SnapshotForSmartCloneInProgress", "CloneFromSnapshotSourceInProgress"],
-}
-"""Phases while a claim is cloned, by the strategy of its class's StorageProfile; a copy by hosts by default."""
+IMPORTS = ("registry", "http", "s3", "gcs", "imageio", "vddk", "blank")
+"""Sources that a pod of CDI's brings."""
 
 
 class DataVolumes(Controller):
     """One claim for each DataVolume, named alike. A claim whose `populatedFor` names the DataVolume, or that may be
-    adopted, is taken as it is. A clone whose source is missing waits for ever: CDI never reports Failed for it."""
+    adopted, is taken as it is. A clone whose source is missing waits for ever: CDI never reports Failed for it.
+    The populators fill the claims; what they note on them is what is reported here."""
 
     name = "datavolume"
 
     def watch(self) -> None:
         self.follow(DATA_VOLUMES)
         self.context.cache(PVCS).subscribe(self._claim_changed)
+        self.context.cache(VOLUME_SNAPSHOTS).subscribe(lambda one: self._source_changed("snapshot", one))
         self.context.cache(STORAGE_CLASSES)
-        self.context.cache(STORAGE_PROFILES)
 
     def _claim_changed(self, claim: Obj) -> None:
         self.queue.add((claim["metadata"]["namespace"], claim["metadata"]["name"]))
-        clone_of = f"{claim['metadata']['namespace']}/{claim['metadata']['name']}"
+        self._source_changed("pvc", claim)
+
+    def _source_changed(self, kind: str, source: Obj) -> None:
+        there = (kind, source["metadata"]["namespace"], source["metadata"]["name"])
         for volume in self.context.cache(DATA_VOLUMES):
-            if clone_source(volume) == clone_of and volume.get("status", {}).get("phase") != "Succeeded":
+            if clone_source(volume) == there and volume.get("status", {}).get("phase") != "Succeeded":
                 self.queue.add((volume["metadata"]["namespace"], volume["metadata"]["name"]))
 
     async def reconcile(self, key: Key) -> float | None:
@@ -53,29 +55,36 @@ class DataVolumes(Controller):
             return None
         claim = self.context.cache(PVCS).get(*key)
         if claim is None:
-            try:
-                claim = await self._create_claim(volume)
-            except ApiError as error:
-                if error.code != 403 or "exceeded quota" not in error.message:
-                    raise
-                return await self._over_quota(volume, error.message)
-        elif not owned_by(claim, volume):
+            return await self._create_claim(volume)
+        if not owned_by(claim, volume):
             claim = await self._adopt(volume, claim)
-        phase = await self._report(volume, claim)
-        return self.delays.clone / 2 if phase == CLONING["snapshot"][0] else None
+        if claim is not None:
+            await self._report(volume, claim)
+        return None
 
-    async def _create_claim(self, volume: Obj) -> Obj | None:
-        """Create the claim, unless content is promised by another or the source is not there."""
-        if volume.get("status", {}).get("phase") == "Succeeded" or annotation(volume, PRE_POPULATED) is not None:
+    async def _create_claim(self, volume: Obj) -> float | None:
+        """Create the claim, unless its content is promised by another or the source is not there."""
+        if volume.get("status", {}).get("phase") == "Succeeded":
+            return None
+        if annotation(volume, PRE_POPULATED) is not None:
+            await self._report_none(volume, "Pending")
             return None
         source = clone_source(volume)
-        if source is not None:
-            found = self.context.cache(PVCS).get(*source.split("/", 1))
-            if found is None or not bound(found):
-                text = f"The source pvc {source} of the clone does not exist or is not bound"
-                self.context.events.record(volume, "Warning", "CloneSourceMissing", text, component=COMPONENT)
-                return None
-        return await self.context.create(PVCS, claim_of(volume, self._class_name(volume)))
+        if source is not None and not self._there(*source):
+            text = f"The source {source[0]} {source[2]} doesn't exist"
+            await self._report_none(volume, "CloneScheduled", ("CloneWithoutSource", text))
+            return None
+        try:
+            await self.context.create(PVCS, claim_of(volume, self._class_name(volume)))
+        except ApiError as error:
+            if error.code != 403 or "exceeded quota" not in error.message:
+                raise
+            await self._report_none(volume, "Pending", ("ErrExceededQuota", error.message))
+            return self.delays.retry
+        return None
+
+    def _there(self, kind: str, namespace: str, name: str) -> bool:
+        return self.context.cache(PVCS if kind == "pvc" else VOLUME_SNAPSHOTS).get(namespace, name) is not None
 
     def _class_name(self, volume: Obj) -> str | None:
         storage_class = class_of({"spec": target_of(volume)}, self.context.cache(STORAGE_CLASSES))
@@ -90,44 +99,44 @@ class DataVolumes(Controller):
         meta = {**claim["metadata"], "ownerReferences": [owner(volume)]}
         return await self.context.update(PVCS, {**claim, "metadata": meta})
 
-    async def _over_quota(self, volume: Obj, message: str) -> float:
-        """Say so, and try again: quotas may grow, and old disks go. (CDI: ErrExceededQuota)"""
-        reason = "ErrExceededQuota"
-        self.context.events.record(volume, "Warning", reason, message, component=COMPONENT)
-        old = volume.get("status") or {}
-        conditions = _conditions(old, bound=False, running=False, reason=reason, message=message)
-        await self.context.set_status(DATA_VOLUMES, volume, {**old, "phase": "Pending", "conditions": conditions})
-        return self.delays.retry
+    async def _report_none(self, volume: Obj, phase: str, why: Why | None = None) -> None:
+        """There is no claim yet. Quotas may grow, and sources appear: it is tried again."""
+        if why is not None:
+            self.context.events.record(volume, "Warning", *why, component=COMPONENT)
+        status = status_without_claim(volume, phase, *([why] if why is not None else []))
+        await self.context.set_status(DATA_VOLUMES, volume, status)
 
-    async def _report(self, volume: Obj, claim: Obj | None) -> str:
-        """The phase that is reported."""
-        old = volume.get("status") or {}
-        storage_class = class_of({"spec": target_of(volume)}, self.context.cache(STORAGE_CLASSES))
-        status = volume_status(volume, claim, waits_for_consumer(storage_class), self._strategy(storage_class))
-        if old.get("phase") == "Succeeded" and status["phase"] != "Succeeded":
-            return "Succeeded"
-        if status != old:
-            await self.context.set_status(DATA_VOLUMES, volume, status)
-            if status["phase"] != old.get("phase"):
-                self._tell(volume, status["phase"])
-        return str(status["phase"])
-
-    def _strategy(self, storage_class: Obj | None) -> str:
-        name = storage_class["metadata"]["name"] if storage_class else ""
-        profile = self.context.cache(STORAGE_PROFILES).get("", name)
-        strategy: str = ((profile or {}).get("status") or {}).get("cloneStrategy", "copy")
-        return strategy
+    async def _report(self, volume: Obj, claim: Obj) -> None:
+        old = (volume.get("status") or {}).get("phase")
+        waiting = waits(claim, class_of(claim, self.context.cache(STORAGE_CLASSES)))
+        adopted = annotation(volume, PRE_POPULATED) is not None
+        status = status_of(volume, claim, waits=waiting, adopted=adopted)
+        if old == "Succeeded" and status["phase"] not in ("Succeeded", "Failed"):
+            return
+        strategy = annotation(claim, CLONE_TYPE)
+        if strategy is not None and annotation(volume, CLONE_TYPE) != strategy:
+            volume = await self.context.update(DATA_VOLUMES, with_annotations(volume, {CLONE_TYPE: strategy}))
+        await self.context.set_status(DATA_VOLUMES, volume, status)
+        if status["phase"] != old:
+            self._tell(volume, status["phase"])
 
     def _tell(self, volume: Obj, phase: str) -> None:
         name = volume["metadata"]["name"]
+        if phase == "Failed":
+            self.context.events.record(volume, "Warning", "ClaimLost", f"PVC {name} lost", component=COMPONENT)
+            return
         text = f"Successfully populated {name}" if phase == "Succeeded" else f"{name} is in phase {phase}"
         self.context.events.record(volume, "Normal", phase, text, component=COMPONENT)
 
 
-def clone_source(volume: Obj) -> str | None:
-    """`namespace/name` of the claim that a DataVolume clones."""
-    source = (volume["spec"].get("source") or {}).get("pvc")
-    return f"{source.get('namespace') or volume['metadata']['namespace']}/{source['name']}" if source else None
+def clone_source(volume: Obj) -> tuple[str, str, str] | None:
+    """Kind (`pvc` or `snapshot`), namespace and name of what a DataVolume clones."""
+    sources = volume["spec"].get("source") or {}
+    for kind in ("pvc", "snapshot"):
+        if kind in sources:
+            source = sources[kind]
+            return kind, source.get("namespace") or volume["metadata"]["namespace"], source["name"]
+    return None
 
 
 def target_of(volume: Obj) -> Obj:
@@ -136,12 +145,12 @@ def target_of(volume: Obj) -> Obj:
 
 
 def claim_of(volume: Obj, class_name: str | None) -> Obj:
-    """The claim for a DataVolume; labels are copied, so that sweeps find it."""
+    """The claim for a DataVolume; labels are copied, so that sweeps find it, and annotations."""
     spec = {"accessModes": ["ReadWriteOnce"], "volumeMode": "Filesystem", **target_of(volume)}
     if class_name and not spec.get("storageClassName"):
         spec["storageClassName"] = class_name
     meta = volume["metadata"]
-    annotations = {POPULATED_FOR: meta["name"], **source_annotations(volume)}
+    own = {POPULATED_FOR: meta["name"], POD_RESTARTS: "0"}
     source = volume["spec"].get("source") or {}
     if "snapshot" in source:
         spec["dataSource"] = {
@@ -156,7 +165,7 @@ def claim_of(volume: Obj, class_name: str | None) -> Obj:
             "name": meta["name"],
             "namespace": meta["namespace"],
             "labels": dict(meta.get("labels") or {}),
-            "annotations": annotations,
+            "annotations": {**(meta.get("annotations") or {}), **own, **source_annotations(volume)},
             "ownerReferences": [owner(volume)],
         },
         "spec": spec,
@@ -164,56 +173,16 @@ def claim_of(volume: Obj, class_name: str | None) -> Obj:
 
 
 def source_annotations(volume: Obj) -> dict[str, str]:
-    """What tells the provisioner where the content comes from."""
+    """What tells the populators where the content comes from."""
     clone = clone_source(volume)
     if clone is not None:
-        return {CLONE_REQUEST: clone}
+        kind, namespace, name = clone
+        request = {CLONE_REQUEST: f"{namespace}/{name}"} if kind == "pvc" else {}
+        return {**request, CLONE_PHASE: ClonePhase.PENDING, **running(False, "Clone Pending", "Pending")}
     source = volume["spec"].get("source") or {}
-    for kind in ("registry", "http", "s3", "gcs", "imageio", "vddk"):
+    for kind in IMPORTS:
         if kind in source:
-            return {IMPORT_ENDPOINT: str((source[kind] or {}).get("url", kind))}
+            told = {IMPORT_SOURCE: "none" if kind == "blank" else kind, POD_PHASE: "Pending"}
+            url = {} if kind == "blank" else {IMPORT_ENDPOINT: str((source[kind] or {}).get("url", kind))}
+            return told | url
     return {}
-
-
-def volume_status(volume: Obj, claim: Obj | None, waits: bool, strategy: str = "copy") -> Obj:
-    """The DataVolume's status, from its claim; `waits`: the class binds for its first consumer only; `strategy`: how
-    claims of the class are cloned."""
-    old = volume.get("status") or {}
-    cloning = clone_source(volume) is not None
-    adopted = annotation(volume, PRE_POPULATED) is not None
-    if claim is None:
-        phase = "CloneScheduled" if cloning and not adopted else "Pending"
-        if phase == "Pending":
-            return {"phase": phase}
-        return {"phase": phase, "progress": "N/A", "conditions": _conditions(old, bound=False, running=False)}
-    if bound(claim) or (adopted and waits):
-        return {
-            "claimName": claim["metadata"]["name"],
-            "conditions": _conditions(old, bound=True, running=False),
-            "phase": "Succeeded",
-            "progress": "100.0%",
-        }
-    if waits:
-        return {"claimName": claim["metadata"]["name"], "phase": "PendingPopulation", "progress": "N/A"}
-    source = volume["spec"].get("source") or {}
-    if cloning:
-        first, *more = CLONING.get(strategy, CLONING["copy"])
-        return {"phase": more[0] if more and old.get("phase") in (first, *more) else first}
-    return {"phase": "ImportInProgress" if source_annotations(volume) or "blank" in source else "Pending"}
-
-
-def _conditions(old: Obj, *, bound: bool, running: bool, **why: str) -> list[Obj]:
-    conditions = old.get("conditions")
-    for type_, holds in (("Bound", bound), ("Ready", bound), ("Running", running)):
-        stamp = now()
-        conditions = with_condition(
-            conditions,
-            {
-                "type": type_,
-                "status": "True" if holds else "False",
-                "lastTransitionTime": stamp,
-                "lastHeartbeatTime": stamp,
-                **why,
-            },
-        )
-    return conditions or []

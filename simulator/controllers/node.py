@@ -9,8 +9,8 @@ import socket
 from simulator.api.binding import binding_to
 from simulator.api.errors import ApiError
 from simulator.client import Obj
-from simulator.controllers.claims import bound, claims_of_pod, class_of, waits_for_consumer
-from simulator.controllers.meta import controller_of, deleting, now, with_condition
+from simulator.controllers.claims import SELECTED_NODE, bound, claims_of_pod, class_of, waits_for_consumer
+from simulator.controllers.meta import annotation, controller_of, deleting, now, with_annotations, with_condition
 from simulator.controllers.resources import NODES, PODS, PVCS, STORAGE_CLASSES, VMIS
 from simulator.controllers.run_strategy import final, phase_of
 from simulator.controllers.runtime import Context, Controller, key_of
@@ -105,8 +105,16 @@ class Pods(Controller):
         wait = self._wait(pod, "schedule", self.delays.pod_schedule)
         if wait > 0:
             return wait
+        await self._place_claims(pod)
         await self.client.create(PODS, binding_to(pod, self._node), subresource="binding")
         return None
+
+    async def _place_claims(self, pod: Obj) -> None:
+        """Tell the storage of late-binding claims for which node they are wanted. (Kubernetes: the scheduler.)"""
+        for name in claims_of_pod(pod):
+            claim = self.context.cache(PVCS).get(pod["metadata"]["namespace"], name)
+            if claim is not None and not bound(claim) and annotation(claim, SELECTED_NODE) is None:
+                await self.context.update(PVCS, with_annotations(claim, {SELECTED_NODE: self._node}))
 
     def _unbound(self, pod: Obj) -> bool:
         """Whether a claim of the pod must bind first; one that waits for its consumer binds with the pod."""

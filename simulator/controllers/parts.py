@@ -7,9 +7,11 @@ from enum import StrEnum
 
 from simulator.client import Client
 from simulator.clock import Clock
+from simulator.controllers.clone_populator import ClonePopulator
 from simulator.controllers.csi import Provisioner
 from simulator.controllers.datavolume import DataVolumes
 from simulator.controllers.endpoints import EndpointsOfServices
+from simulator.controllers.import_populator import ImportPopulator
 from simulator.controllers.node import Pods
 from simulator.controllers.restore import VirtualMachineRestores
 from simulator.controllers.runtime import Context, Controller, Manager
@@ -79,7 +81,7 @@ class Controllers:
                 VirtualMachineRestores(context),
             ]
         if part is Part.CDI:
-            return [DataVolumes(context), StorageProfiles(context)]
+            return [DataVolumes(context), ClonePopulator(context), ImportPopulator(context), StorageProfiles(context)]
         if part is Part.CSI:
             return [
                 Provisioner(context, disks),

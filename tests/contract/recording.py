@@ -66,10 +66,14 @@ def restore_row(obj: Obj) -> Row | None:
 
 
 def volume_row(obj: Obj) -> Row | None:
+    """The recorded CDI was a stand-in of a few lines: it copies in one phase, and gives no reasons."""
     status = obj.get("status")
     if status is None:
         return None
-    return status["phase"], status.get("progress"), conditions(status, "Bound", "Ready", "Running")
+    if status["phase"] != "Succeeded":
+        return ("being cloned",) if status["phase"].startswith(("Clone", "CSIClone")) else None
+    statuses = tuple(row[:2] for row in conditions(status, "Bound", "Ready", "Running"))
+    return status["phase"], status["progress"], statuses
 
 
 ROWS: dict[str, Callable[[Obj], Row | None]] = {
