@@ -19,6 +19,8 @@ class Agent(StrEnum):
     CONNECTED = "connected"
     FREEZE_FAILS = "freeze-fails"
     """Connected, and cannot freeze the filesystems."""
+    THAWS_EARLY = "thaws-early"
+    """Connected, in a Windows whose shadow copies do not hold a freeze until the snapshot is taken."""
 
 
 def agent_of(vmi: Obj) -> Agent | None:
@@ -46,6 +48,22 @@ def freeze_fault(vmi: Obj) -> str | None:
         return None
     why = "LibvirtError(Code=1, Domain=10, Message='internal error: unable to execute QEMU agent command "
     return f"Failed freezing vm {vmi['metadata']['name']}: {why}'guest-fsfreeze-freeze'')"
+
+
+LATE = "fsfreeze is limited"
+"""By these words a thaw that came too late is known."""
+
+
+def thaw_fault(vmi: Obj) -> str | None:
+    """Why a thaw fails though the filesystems are thawed."""
+    if agent_of(vmi) is not Agent.THAWS_EARLY:
+        return None
+    return f"internal error: unable to execute QEMU agent command 'guest-fsfreeze-thaw': {LATE} up to 10 seconds"
+
+
+def thawed_late(error: Obj | None) -> bool:
+    """Whether a snapshot's error says that the freeze was over before the snapshot was taken."""
+    return LATE in ((error or {}).get("message") or "")
 
 
 def with_freeze(vmi: Obj, *, frozen: bool) -> Obj:

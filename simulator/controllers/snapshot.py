@@ -23,7 +23,15 @@ from simulator.controllers.revisions import as_it_runs
 from simulator.controllers.runtime import Context, Controller
 from simulator.controllers.snapshot_classes import Ambiguous
 from simulator.controllers.snapshot_source import SnapshotSource, SourceVolume
-from simulator.controllers.snapshot_status import conditioned, deadline, phase_of, status_of, with_volumes
+from simulator.controllers.snapshot_status import (
+    NOT_LOCKED,
+    content_goes_too,
+    deadline,
+    exceeded,
+    phase_of,
+    status_of,
+    with_volumes,
+)
 from simulator.controllers.workqueue import Key
 
 FINALIZER = "snapshot.kubevirt.io/vmsnapshot-protection"
@@ -31,6 +39,8 @@ CONTENT_FINALIZER = "snapshot.kubevirt.io/vmsnapshotcontent-protection"
 SOURCE_FINALIZER = "snapshot.kubevirt.io/snapshot-source-protection"
 LOCKED = (True, "Source locked and operation in progress")
 COMPONENT = "snapshot-controller"
+MOMENT = 0.01
+"""Seconds after a deadline at which it has surely passed."""
 
 
 class VirtualMachineSnapshots(Controller):
@@ -70,61 +80,63 @@ class VirtualMachineSnapshots(Controller):
         if not has_finalizer(snapshot, FINALIZER):
             snapshot = await self.context.update(VM_SNAPSHOTS, with_finalizer(snapshot, FINALIZER))
         if not phase_of(snapshot):
-            status = status_of(snapshot, vm, None, progress=(False, "Source not locked"))
-            snapshot = await self._save(snapshot, status)
-        if phase_of(snapshot) == "InProgress" and vm is not None:
+            snapshot = await self._save(snapshot, self._status(snapshot, vm, NOT_LOCKED))
+        waiting = phase_of(snapshot) == "InProgress" and self._content(snapshot) is None
+        if waiting and vm is not None and not exceeded(snapshot):
             return await self._capture(snapshot, vm)
         return await self._follow(snapshot, vm)
 
     async def _capture(self, snapshot: Obj, vm: Obj) -> float | None:
         """Lock the source and describe its volumes; then wait for the content."""
-        content = self._content(snapshot)
         source = SnapshotSource(self.context, vm)
         name = snapshot["metadata"]["name"]
-        if content is None:
+        obstacle = source.obstacle(name)
+        if obstacle is not None:
+            await self._save(snapshot, self._status(snapshot, vm, (False, f"{NOT_LOCKED[1]}{obstacle}")))
             left = deadline(snapshot)
-            if left is not None and left <= 0:
-                return await self._follow(snapshot, vm)
-            obstacle = source.obstacle(name)
-            if obstacle is not None:
-                status = status_of(snapshot, vm, None, progress=(False, f"Source not locked{obstacle}"))
-                await self._save(snapshot, status)
-                return min(self.delays.retry, left if left is not None else self.delays.retry)
-            vm = await self._lock(name, vm)
-            status = status_of(snapshot, vm, None, progress=LOCKED, indications=source.indications())
-            snapshot = await self._save(snapshot, status)
-            try:
-                backups = source.backups()
-            except Ambiguous:
-                return self.delays.retry
-            captured = as_it_runs(self.context, vm, source.vmi)
-            content = await self.context.create(VM_SNAPSHOT_CONTENTS, content_for(snapshot, captured, backups))
-            text = f"Successfully created VirtualMachineSnapshotContent {content['metadata']['name']}"
-            self.context.events.record(
-                snapshot, "Normal", "SuccessfulVirtualMachineSnapshotContentCreate", text, component=COMPONENT
-            )
-            return None
-        return await self._follow(snapshot, vm)
+            return self.delays.retry if left is None else min(self.delays.retry, max(left, 0.0) + MOMENT)
+        vm = await self._lock(name, vm)
+        snapshot = await self._save(snapshot, self._status(snapshot, vm, LOCKED))
+        try:
+            backups = source.backups()
+        except Ambiguous:
+            return self.delays.retry
+        captured = as_it_runs(self.context, vm, source.vmi)
+        content = await self.context.create(VM_SNAPSHOT_CONTENTS, content_for(snapshot, captured, backups))
+        text = f"Successfully created VirtualMachineSnapshotContent {content['metadata']['name']}"
+        self.context.events.record(
+            snapshot, "Normal", "SuccessfulVirtualMachineSnapshotContentCreate", text, component=COMPONENT
+        )
+        return None
 
     async def _follow(self, snapshot: Obj, vm: Obj | None) -> float | None:
         """Report what the content says; let go of the VM when it is over."""
         content = self._content(snapshot)
-        status = status_of(snapshot, vm, content, progress=LOCKED if content is not None else None)
-        if status["phase"] == "Succeeded" and vm is not None and content is not None:
-            source = SnapshotSource(self.context, vm)
-            if "snapshotVolumes" not in status:
-                claims = [volume.name for volume in source.volumes()]
-                status = with_volumes(status, source.volume_names(), content, claims)
+        if exceeded(snapshot):
+            await self._drop(snapshot, content)
+        status = self._status(snapshot, vm, LOCKED if locked(vm, snapshot) else NOT_LOCKED)
         snapshot = await self._save(snapshot, status)
         if status["phase"] == "Succeeded":
             return await self._unlock_later(snapshot, vm)
         if status["phase"] == "Failed":
             await self._unlock(snapshot, vm)
-            if content is not None and not deleting(content):
-                await self.context.delete(VM_SNAPSHOT_CONTENTS, content)
             return None
         left = deadline(snapshot)
-        return None if left is None else max(left, 0.0) + 0.01
+        return None if left is None else max(left, 0.0) + MOMENT
+
+    def _status(self, snapshot: Obj, vm: Obj | None, progress: tuple[bool, str]) -> Obj:
+        content = self._content(snapshot)
+        indications = SnapshotSource(self.context, vm).indications() if vm is not None else []
+        status = status_of(snapshot, vm, content, progress=progress, indications=indications)
+        return with_volumes(status, content) if status["phase"] == "Succeeded" and content is not None else status
+
+    async def _drop(self, snapshot: Obj, content: Obj | None) -> bool:
+        """Delete the content of a snapshot that ends, unless it is kept; whether there is one that still has to go."""
+        if content is None or not content_goes_too(snapshot, content):
+            return False
+        if not deleting(content):
+            await self.context.delete(VM_SNAPSHOT_CONTENTS, content)
+        return True
 
     def _content(self, snapshot: Obj) -> Obj | None:
         name = f"vmsnapshot-content-{snapshot['metadata']['uid']}"
@@ -143,7 +155,7 @@ class VirtualMachineSnapshots(Controller):
     async def _unlock_later(self, snapshot: Obj, vm: Obj | None) -> float | None:
         """The VM is freed in a later pass than the one that reports: with fast storage the snapshot is ready by then,
         and a VM that is started in between is refused."""
-        if vm is None or vm.get("status", {}).get("snapshotInProgress") != snapshot["metadata"]["name"]:
+        if not locked(vm, snapshot):
             return None
         uid, clock = snapshot["metadata"]["uid"], asyncio.get_running_loop().time()
         wait = self._due.setdefault(uid, clock + self.delays.snapshot_unlock) - clock
@@ -154,7 +166,7 @@ class VirtualMachineSnapshots(Controller):
         return None
 
     async def _unlock(self, snapshot: Obj, vm: Obj | None) -> None:
-        if vm is None or vm.get("status", {}).get("snapshotInProgress") != snapshot["metadata"]["name"]:
+        if vm is None or not locked(vm, snapshot):
             return
         status = {key: value for key, value in vm["status"].items() if key != "snapshotInProgress"}
         if has_finalizer(vm, SOURCE_FINALIZER):
@@ -164,22 +176,23 @@ class VirtualMachineSnapshots(Controller):
         await self.context.set_status(VMS, vm, status)
 
     async def _remove(self, snapshot: Obj, vm: Obj | None) -> None:
+        """A snapshot that is deleted before it is over frees its VM once its content is gone."""
         if not has_finalizer(snapshot, FINALIZER):
             return
-        await self._unlock(snapshot, vm)
-        content = self._content(snapshot)
-        policy = snapshot["spec"].get("deletionPolicy", "Delete")
-        if content is not None:
-            ready = (content.get("status") or {}).get("readyToUse")
-            if (policy == "Delete" or not ready) and not deleting(content):
-                await self.context.delete(VM_SNAPSHOT_CONTENTS, content)
-        status = snapshot.get("status") or {}
-        conditions = conditioned(status.get("conditions"), "Progressing", False, "VM snapshot is deleting")
-        conditions = conditioned(conditions, "Ready", False, "Not ready")
-        snapshot = await self._save(
-            snapshot, {**status, "phase": "Deleting", "readyToUse": False, "conditions": conditions}
-        )
+        left_over = await self._drop(snapshot, self._content(snapshot))
+        if not left_over or phase_of(snapshot) in ("Succeeded", "Failed"):
+            await self._unlock(snapshot, vm)
+        elif locked(vm, snapshot):
+            await self._save(snapshot, self._status(snapshot, vm, LOCKED))
+            return
+        snapshot = await self._save(snapshot, self._status(snapshot, vm, NOT_LOCKED))
         await self.context.update(VM_SNAPSHOTS, without_finalizer(snapshot, FINALIZER))
+
+
+def locked(vm: Obj | None, snapshot: Obj) -> bool:
+    """Whether the VM is held for this snapshot."""
+    holder = ((vm or {}).get("status") or {}).get("snapshotInProgress")
+    return bool(holder == snapshot["metadata"]["name"])
 
 
 def content_for(snapshot: Obj, vm: Obj, backups: list[tuple[SourceVolume, str]]) -> Obj:

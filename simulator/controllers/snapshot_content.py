@@ -5,7 +5,7 @@ from __future__ import annotations
 from simulator.client import Obj
 from simulator.controllers.claims import class_of
 from simulator.controllers.meta import controller_of, deleting, has_finalizer, now, owner, without_finalizer
-from simulator.controllers.quiescing import freezable, freeze_fault, with_freeze
+from simulator.controllers.quiescing import freezable, freeze_fault, thaw_fault, with_freeze
 from simulator.controllers.resources import (
     STORAGE_CLASSES,
     STORAGE_PROFILES,
@@ -18,7 +18,7 @@ from simulator.controllers.resources import (
 from simulator.controllers.runtime import Controller
 from simulator.controllers.snapshot import COMPONENT, CONTENT_FINALIZER
 from simulator.controllers.snapshot_classes import Ambiguous, snapshot_class
-from simulator.controllers.snapshot_status import phase_of
+from simulator.controllers.snapshot_status import content_goes_too, terminating
 from simulator.controllers.workqueue import Key
 
 
@@ -29,8 +29,13 @@ class SnapshotContents(Controller):
     def watch(self) -> None:
         self.follow(VM_SNAPSHOT_CONTENTS)
         self.context.cache(VOLUME_SNAPSHOTS).subscribe(self._snapshot_changed)
-        for gvr in (VMIS, VM_SNAPSHOTS, STORAGE_CLASSES, STORAGE_PROFILES, VOLUME_SNAPSHOT_CLASSES):
+        self.context.cache(VM_SNAPSHOTS).subscribe(self._parent_changed)
+        for gvr in (VMIS, STORAGE_CLASSES, STORAGE_PROFILES, VOLUME_SNAPSHOT_CLASSES):
             self.context.cache(gvr)
+
+    def _parent_changed(self, parent: Obj) -> None:
+        """Contents wait for the end of their snapshot to go themselves."""
+        self.queue.add((parent["metadata"]["namespace"], f"vmsnapshot-content-{parent['metadata']['uid']}"))
 
     def _snapshot_changed(self, snapshot: Obj) -> None:
         reference = controller_of(snapshot)
@@ -41,19 +46,24 @@ class SnapshotContents(Controller):
         content = self.context.cache(VM_SNAPSHOT_CONTENTS).get(*key)
         if content is None:
             return None
-        if deleting(content):
+        parent = self.context.cache(VM_SNAPSHOTS).get(key[0], content["spec"]["virtualMachineSnapshotName"])
+        if parent is None or terminating(parent):
+            await self._thaw(content)
             if has_finalizer(content, CONTENT_FINALIZER):
-                await self.context.update(VM_SNAPSHOT_CONTENTS, without_finalizer(content, CONTENT_FINALIZER))
-            return None
-        owner_name = content["spec"]["virtualMachineSnapshotName"]
-        parent = self.context.cache(VM_SNAPSHOTS).get(key[0], owner_name)
-        skip = parent is None or deleting(parent) or phase_of(parent) == "Failed"
+                content = await self.context.update(VM_SNAPSHOT_CONTENTS, without_finalizer(content, CONTENT_FINALIZER))
+            if parent is not None and content_goes_too(parent, content):
+                return None
+        if deleting(content):
+            # Without its snapshot's end it stays, and is of use as before.
+            return self.delays.retry
+        skip = parent is None or deleting(parent)
         taken = bool((content.get("status") or {}).get("creationTime"))
         taking = not taken and not skip
         fault = await self._freeze(content) if taking else None
         found, missing, again = await self._ensure(content, create=taking and fault is None)
-        await self._report(content, found, missing, skipped=skip, fault=fault)
-        return self.delays.retry if fault else again
+        if again is not None:
+            return again
+        return await self._report(content, found, missing, fault=fault)
 
     def _instance(self, content: Obj) -> Obj | None:
         """The running instance of the VM that is captured."""
@@ -70,10 +80,13 @@ class SnapshotContents(Controller):
             await self.context.update(VMIS, with_freeze(vmi, frozen=True))
         return fault
 
-    async def _thaw(self, content: Obj) -> None:
+    async def _thaw(self, content: Obj) -> str | None:
+        """Thaw the guest's filesystems if they are frozen; why that failed."""
         vmi = self._instance(content)
-        if vmi is not None and vmi.get("status", {}).get("fsFreezeStatus"):
-            await self.context.update(VMIS, with_freeze(vmi, frozen=False))
+        if vmi is None or not vmi.get("status", {}).get("fsFreezeStatus"):
+            return None
+        await self.context.update(VMIS, with_freeze(vmi, frozen=False))
+        return thaw_fault(vmi)
 
     async def _ensure(self, content: Obj, *, create: bool) -> tuple[list[Obj], list[str], float | None]:
         """The VolumeSnapshots that exist, names of those that do not, seconds to another try."""
@@ -104,42 +117,42 @@ class SnapshotContents(Controller):
         profile = self.context.cache(STORAGE_PROFILES).get("", name)
         return snapshot_class(storage_class, profile, list(self.context.cache(VOLUME_SNAPSHOT_CLASSES)))
 
-    async def _report(
-        self, content: Obj, found: list[Obj], missing: list[str], *, skipped: bool, fault: str | None
-    ) -> None:
+    async def _report(self, content: Obj, found: list[Obj], missing: list[str], *, fault: str | None) -> float | None:
         old = content.get("status") or {}
-        if missing and old.get("creationTime") and not skipped:
-            for name in missing:
-                self.context.events.record(
-                    content,
-                    "Warning",
-                    "VolumeSnapshotMissing",
-                    f"VolumeSnapshot {name} no longer exists",
-                    component=COMPONENT,
-                )
-        status = content_status(old, found, missing, skipped=skipped, fault=fault)
-        if not old.get("creationTime") and (skipped or "creationTime" in status):
+        for name in missing if old.get("creationTime") else []:
+            self.context.events.record(
+                content,
+                "Warning",
+                "VolumeSnapshotMissing",
+                f"VolumeSnapshot {name} no longer exists",
+                component=COMPONENT,
+            )
+        status = content_status(old, found, missing, fault=fault)
+        if "creationTime" in status and "creationTime" not in old:
             # Before it is written down: a thaw that fails is tried again with it.
-            await self._thaw(content)
+            fault = await self._thaw(content)
+            if fault:
+                status = content_status(old, found, missing, fault=fault)
         await self.context.set_status(VM_SNAPSHOT_CONTENTS, content, status)
+        return self.delays.retry if fault else None
 
 
-def content_status(old: Obj, found: list[Obj], missing: list[str], *, skipped: bool, fault: str | None = None) -> Obj:
+def content_status(old: Obj, found: list[Obj], missing: list[str], *, fault: str | None = None) -> Obj:
     """The content's status: taken when all snapshots have a creationTime, ready when all are. With none to take it is
-    both at once. `fault`: why taking them cannot begin."""
+    both at once. `fault`: why taking them cannot begin or end."""
     if fault:
-        return {"readyToUse": False, "error": _told(old, fault)}
+        return {**old, "readyToUse": False, "error": _told(old, fault)}
     parts = [_part(snapshot) for snapshot in found]
-    status: Obj = {"readyToUse": not missing and all(part.get("readyToUse") for part in parts)}
+    ready = not missing and all(part.get("readyToUse") for part in parts)
+    status: Obj = {"readyToUse": ready}
     if parts:
         status["volumeSnapshotStatus"] = parts
-    taken = not missing and all(part.get("creationTime") for part in parts)
     if old.get("creationTime"):
         status["creationTime"] = old["creationTime"]
-    elif taken:
+    elif not missing and all(part.get("creationTime") for part in parts):
         status["creationTime"] = now()
-    text = _error(found, missing, skipped=skipped)
-    if text:
+    text = _error(parts, missing, taken=bool(old.get("creationTime")))
+    if text and not ready:
         status["error"] = _told(old, text)
     return status
 
@@ -156,17 +169,16 @@ def _part(snapshot: Obj) -> Obj:
     return part | {key: status[key] for key in ("creationTime", "readyToUse", "error") if key in status}
 
 
-def _error(found: list[Obj], missing: list[str], *, skipped: bool) -> str:
-    for snapshot in found:
-        error = (snapshot.get("status") or {}).get("error")
-        if error:
-            return f"VolumeSnapshot {snapshot['metadata']['name']} error: {error.get('message', '')}"
-    if not missing:
-        return ""
+def _error(parts: list[Obj], missing: list[str], *, taken: bool) -> str:
+    """What is wrong, missing ones before faulty ones; missing before the content was taken: no longer wanted."""
     names = ",".join(missing)
-    if skipped:
-        return f"VolumeSnapshots ({names}) skipped because vm snapshot is deleted"
-    return f"VolumeSnapshots ({names}) missing"
+    if names:
+        why = "missing" if taken else "skipped because vm snapshot is deleted"
+        return f"VolumeSnapshots ({names}) {why}"
+    for part in parts:
+        if (part.get("error") or {}).get("message"):
+            return f"VolumeSnapshot {part['volumeSnapshotName']} error: {part['error']['message']}"
+    return ""
 
 
 def volume_snapshot(content: Obj, backup: Obj, class_name: str | None) -> Obj:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from simulator.client import Obj
 from simulator.controllers.claims import bound, class_of, users
-from simulator.controllers.meta import condition, deleting, is_true
+from simulator.controllers.meta import condition, controller_of, deleting, is_true
 from simulator.controllers.resources import (
     DATA_VOLUMES,
     PODS,
@@ -27,6 +27,8 @@ MESSAGES = {
     "application-consistent.",
     "Paused": "Snapshot taken while the VM was paused. Snapshot is crash-consistent and may not be "
     "application-consistent.",
+    "QuiesceTimeout": "Guest agent quiesced the filesystem, but the freeze window timed out before completion. "
+    "Snapshot is crash-consistent and may not be application-consistent.",
     "PartialSnapshot": "Not all snapshotable volumes were included in the snapshot. Check status.snapshotVolumes for "
     "excluded volumes and VM VolumeSnapshotStatus for details.",
 }
@@ -40,6 +42,14 @@ class SourceVolume:
     claim_name: str
     claim: Obj | None
     data_volume: Obj | None
+
+
+def claim_name(volume: Obj) -> str | None:
+    """The claim behind a VM's volume, None for a volume of another kind."""
+    for kind, key in (("dataVolume", "name"), ("persistentVolumeClaim", "claimName"), ("memoryDump", "claimName")):
+        if kind in volume:
+            return str(volume[kind][key])
+    return None
 
 
 class SnapshotSource:
@@ -65,18 +75,20 @@ class SnapshotSource:
     def volumes(self) -> Iterator[SourceVolume]:
         """Claim-backed volumes of the VM's template."""
         for volume in self.vm["spec"]["template"]["spec"].get("volumes") or []:
-            if "dataVolume" in volume:
-                claim = volume["dataVolume"]["name"]
-            elif "persistentVolumeClaim" in volume:
-                claim = volume["persistentVolumeClaim"]["claimName"]
-            else:
+            claim = claim_name(volume)
+            if claim is None:
                 continue
-            yield SourceVolume(
-                volume["name"],
-                claim,
-                self._context.cache(PVCS).get(self.namespace, claim),
-                self._context.cache(DATA_VOLUMES).get(self.namespace, claim),
-            )
+            found = self._context.cache(PVCS).get(self.namespace, claim)
+            yield SourceVolume(volume["name"], claim, found, self._filled_by(claim, found))
+
+    def _filled_by(self, name: str, claim: Obj | None) -> Obj | None:
+        """The DataVolume that a claim belongs to, or that is to make it."""
+        if claim is not None:
+            reference = controller_of(claim)
+            if reference is None or reference["kind"] != "DataVolume":
+                return None
+            name = reference["name"]
+        return self._context.cache(DATA_VOLUMES).get(self.namespace, name)
 
     def volume_names(self) -> list[str]:
         return [volume["name"] for volume in self.vm["spec"]["template"]["spec"].get("volumes") or []]
@@ -102,26 +114,18 @@ class SnapshotSource:
 
     def obstacle(self, snapshot: str) -> str | None:
         """What keeps the VM from being locked for `snapshot`: text behind "Source not locked", None to go ahead."""
-        where = f"source {self.namespace}/{self.name} volume"
-        if self.locked_by not in (None, snapshot):
-            return f' snapshot "{self.locked_by}" in progress'
-        volumes = list(self.volumes())
+        volumes = sorted(self.volumes(), key=lambda volume: volume.claim_name)
         for volume in volumes:
-            if volume.claim is None:
-                return f" {where} doesnt exist: {volume.claim_name}"
-            if deleting(volume.claim):
-                return f" {where} is being deleted: {volume.claim_name}"
-            if not bound(volume.claim):
-                return f" {where} not bound: {volume.claim_name}"
-            if volume.data_volume is not None and volume.data_volume.get("status", {}).get("phase") != "Succeeded":
-                return f" {where} not populated: {volume.claim_name}"
-        if self.online:
-            return None
-        pods = self._context.cache(PODS).inside(self.namespace)
+            fault = _fault(volume)
+            if fault is not None:
+                return f" source {self.namespace}/{self.name} volume {fault}: {volume.claim_name}"
+        pods = [] if self.online else self._context.cache(PODS).inside(self.namespace)
         claims = [volume.claim_name for volume in volumes]
         using = {pod["metadata"]["uid"] for claim in claims for pod in users(claim, pods)}
         if using:
             return f" source is offline but {len(using)} pods using PVCs [{' '.join(claims)}]"
+        if self.locked_by not in (None, snapshot):
+            return f' snapshot "{self.locked_by}" in progress'
         return None
 
     def indications(self) -> list[str]:
@@ -132,4 +136,16 @@ class SnapshotSource:
         if is_true(conditions, "Paused"):
             return ["Online", "Paused"]
         agent = condition(conditions, "AgentConnected") is not None
-        return ["Online", "GuestAgent" if agent else "NoGuestAgent"]
+        return ["GuestAgent" if agent else "NoGuestAgent", "Online"]
+
+
+def _fault(volume: SourceVolume) -> str | None:
+    """Why a volume cannot be captured yet."""
+    if volume.claim is None:
+        return "doesnt exist"
+    if deleting(volume.claim):
+        return "is being deleted"
+    if not bound(volume.claim):
+        return "not bound"
+    phase = ((volume.data_volume or {}).get("status") or {}).get("phase")
+    return "not populated" if volume.data_volume is not None and phase != "Succeeded" else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from dataclasses import dataclass
 
@@ -114,6 +115,14 @@ class Lab(SimulatorLab):
         """The VM, stopped, its VMI gone."""
         await self.power(name, "stop", None if grace is None else {"gracePeriod": grace})
         await self.api.gone(kubevirt(self.namespace, "virtualmachineinstances", name))
+
+    async def event(self, about: Obj, reason: str) -> tuple[str, str]:
+        """Type and message of the first event of this reason about an object, once there is one."""
+        async with asyncio.timeout(self.api.patience):
+            async for _, one in self.api.events(core(self.namespace, "events")):
+                if (one["involvedObject"].get("uid"), one["reason"]) == (about["metadata"]["uid"], reason):
+                    return one["type"], one["message"]
+        raise AssertionError("the watch ended")
 
     async def get_vm(self, name: str = "cp") -> Obj:
         return await self.api.get(kubevirt(self.namespace, name=name))

@@ -102,7 +102,7 @@ async def test_a_guest_with_an_agent_is_frozen_until_the_snapshot_is_taken(lab: 
     await lab.api.until(vmi, lambda one: one and "fsFreezeStatus" not in one["status"])
     path = snapshots(lab.namespace, name="cp-snap")
     ready = await lab.api.until(path, lambda one: one if one and one["status"]["readyToUse"] else None)
-    assert ready["status"]["indications"] == ["Online", "GuestAgent"]
+    assert ready["status"]["indications"] == ["GuestAgent", "Online"]
 
 
 async def test_an_agent_that_cannot_freeze_fails_the_snapshot_at_its_deadline(lab: Lab) -> None:
