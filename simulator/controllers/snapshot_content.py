@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from simulator.client import Obj
 from simulator.controllers.claims import class_of
 from simulator.controllers.meta import controller_of, deleting, has_finalizer, now, owner, without_finalizer
@@ -15,7 +17,7 @@ from simulator.controllers.resources import (
     VOLUME_SNAPSHOT_CLASSES,
     VOLUME_SNAPSHOTS,
 )
-from simulator.controllers.runtime import Controller
+from simulator.controllers.runtime import Context, Controller
 from simulator.controllers.snapshot import COMPONENT, CONTENT_FINALIZER
 from simulator.controllers.snapshot_classes import Ambiguous, snapshot_class
 from simulator.controllers.snapshot_status import content_goes_too, terminating
@@ -25,6 +27,11 @@ from simulator.controllers.workqueue import Key
 class SnapshotContents(Controller):
     name = "snapshot-content"
     workers = 6
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._late: dict[str, float] = {}
+        """When contents are looked at again whose guest was thawed too late, by uid."""
 
     def watch(self) -> None:
         self.follow(VM_SNAPSHOT_CONTENTS)
@@ -56,14 +63,23 @@ class SnapshotContents(Controller):
         if deleting(content):
             # Without its snapshot's end it stays, and is of use as before.
             return self.delays.retry
+        wait = self._late.get(content["metadata"]["uid"], 0.0) - asyncio.get_running_loop().time()
+        if wait > 0:
+            return wait
         skip = parent is None or deleting(parent)
         taken = bool((content.get("status") or {}).get("creationTime"))
         taking = not taken and not skip
-        fault = await self._freeze(content) if taking else None
+        fault = await self._freeze(content) if taking and self._wanting(content) else None
         found, missing, again = await self._ensure(content, create=taking and fault is None)
         if again is not None:
             return again
         return await self._report(content, found, missing, fault=fault)
+
+    def _wanting(self, content: Obj) -> bool:
+        """Whether a VolumeSnapshot is still to be made."""
+        cache, namespace = self.context.cache(VOLUME_SNAPSHOTS), content["metadata"]["namespace"]
+        backups = content["spec"].get("volumeBackups") or []
+        return any(cache.get(namespace, backup["volumeSnapshotName"]) is None for backup in backups)
 
     def _instance(self, content: Obj) -> Obj | None:
         """The running instance of the VM that is captured."""
@@ -133,6 +149,10 @@ class SnapshotContents(Controller):
             fault = await self._thaw(content)
             if fault:
                 status = content_status(old, found, missing, fault=fault)
+                # Long enough for the snapshot to tell of it: the next thaw finds nothing frozen and succeeds.
+                self._late[content["metadata"]["uid"]] = asyncio.get_running_loop().time() + self.delays.retry
+            else:
+                self._late.pop(content["metadata"]["uid"], None)
         await self.context.set_status(VM_SNAPSHOT_CONTENTS, content, status)
         return self.delays.retry if fault else None
 

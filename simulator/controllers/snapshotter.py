@@ -104,6 +104,9 @@ class Snapshotter(Controller):
             claim = self._claim(snapshot)
             if claim is None:
                 return self.delays.retry
+            key = f"{snapshot['metadata']['namespace']}/{snapshot['metadata']['name']}"
+            text = f"Waiting for a snapshot {key} to be created by the CSI driver."
+            self._tell(snapshot, "CreatingSnapshot", text)
             wait = self._wait(snapshot, "create", self.delays.snapshot_create)
             if wait > 0:
                 return wait
@@ -116,10 +119,11 @@ class Snapshotter(Controller):
             return wait
         well = {key: value for key, value in status.items() if key != "error"}
         await self.context.set_status(VOLUME_SNAPSHOTS, snapshot, {**well, "readyToUse": True})
-        self.context.events.record(
-            snapshot, "Normal", "SnapshotReady", "Snapshot is ready to use.", component="snapshot-controller"
-        )
+        self._tell(snapshot, "SnapshotReady", "Snapshot is ready to use.")
         return None
+
+    def _tell(self, snapshot: Obj, reason: str, text: str, type_: str = "Normal") -> None:
+        self.context.events.record(snapshot, type_, reason, text, component="snapshot-controller")
 
     def _claim(self, snapshot: Obj) -> Obj | None:
         """The bound source claim."""
@@ -151,14 +155,8 @@ class Snapshotter(Controller):
                 "restoreSize": request(claim),
             },
         )
-        self.context.events.record(
-            snapshot,
-            "Normal",
-            "SnapshotCreated",
-            f"Snapshot {snapshot['metadata']['namespace']}/{snapshot['metadata']['name']} was successfully created by "
-            "the CSI driver.",
-            component="snapshot-controller",
-        )
+        key = f"{snapshot['metadata']['namespace']}/{snapshot['metadata']['name']}"
+        self._tell(snapshot, "SnapshotCreated", f"Snapshot {key} was successfully created by the CSI driver.")
 
     async def _release(self, snapshot: Obj) -> float | None:
         """Let a deleted snapshot go, unless a claim is still being filled from it. (external-snapshotter)"""
@@ -167,13 +165,8 @@ class Snapshotter(Controller):
         namespace, name = snapshot["metadata"]["namespace"], snapshot["metadata"]["name"]
         for claim in self.context.cache(PVCS).inside(namespace):
             if source_of(claim) == (Source.SNAPSHOT, name) and not bound(claim) and not deleting(claim):
-                self.context.events.record(
-                    snapshot,
-                    "Warning",
-                    "SnapshotDeletePending",
-                    "Snapshot is being used to restore a PVC",
-                    component="snapshot-controller",
-                )
+                text = "Snapshot is being used to restore a PVC"
+                self._tell(snapshot, "SnapshotDeletePending", text, "Warning")
                 return None
         content = self.context.cache(VOLUME_SNAPSHOT_CONTENTS).get("", f"snapcontent-{snapshot['metadata']['uid']}")
         if content is not None and content["spec"]["deletionPolicy"] == "Delete":
