@@ -5,7 +5,6 @@ from __future__ import annotations
 from simulator.api.errors import ApiError
 from simulator.client import Obj
 from simulator.controllers.meta import (
-    controller_of,
     deleting,
     has_finalizer,
     owner,
@@ -32,9 +31,9 @@ from simulator.controllers.restore_plan import (
     restored_spec,
     restores_of,
 )
-from simulator.controllers.restore_source import RestoreError, usable_content
-from simulator.controllers.restore_target import Decision, decide, failure
-from simulator.controllers.restore_told import COMPONENT, Told
+from simulator.controllers.restore_source import RestoreError, usable_content, usable_snapshot
+from simulator.controllers.restore_target import Decision, decide, failure, stopped
+from simulator.controllers.restore_told import Told
 from simulator.controllers.runtime import Context, Controller
 from simulator.controllers.workqueue import Key
 from simulator.troubles import TroubleKind, victim
@@ -101,7 +100,7 @@ class VirtualMachineRestores(Controller):
         changed = dict(meta)
         if not has_finalizer(restore, FINALIZER):
             changed["finalizers"] = [*(meta.get("finalizers") or []), FINALIZER]
-        if vm is not None and controller_of(restore) is None:
+        if vm is not None and not meta.get("ownerReferences"):
             changed["ownerReferences"] = [*(meta.get("ownerReferences") or []), owner(vm)]
         if changed == meta:
             return restore
@@ -110,13 +109,14 @@ class VirtualMachineRestores(Controller):
     async def _advance(self, restore: Obj, vm: Obj | None) -> None:
         if not await self._target_ready(restore, vm):
             return
-        content = usable_content(self.context, restore, vm)
+        snapshot = usable_snapshot(self.context, restore, vm)
         if vm is not None:
             vm = await self._claim_target(restore, vm)
-        status = restore.get("status") or {}
-        if "restores" not in status:
+        content = usable_content(self.context, snapshot)
+        restores = restores_of(restore, content)
+        if restores and "restores" not in (restore.get("status") or {}):
             restore = await self._told.say(
-                restore, True, "Creating new PVCs", "Waiting for new PVCs", restores=restores_of(restore, content)
+                restore, True, "Creating new PVCs", "Waiting for new PVCs", restores=restores
             )
         if vm is not None and already_restored(vm, restore):
             await self._finish(restore, vm)
@@ -128,27 +128,33 @@ class VirtualMachineRestores(Controller):
             await self._told.say(restore, True, "Creating new PVCs", "Waiting for new PVCs")
             return
         restore = await self._disks.hand_over(restore, content, claims)
-        if not await self._disks.ensure_data_volumes(restore, vm, content):
+        spec = restored_spec(vm, content, restore)
+        if not await self._disks.ensure_data_volumes(restore, vm, spec):
             return
-        await self._apply(restore, vm, content)
+        await self._apply(restore, vm, content, spec)
 
     async def _target_ready(self, restore: Obj, vm: Obj | None) -> bool:
         """Whether the target is powered off; if not, what the policy asks for is done."""
-        target = restore["spec"]["target"]["name"]
-        vmi = self.context.cache(VMIS).get(restore["metadata"]["namespace"], target)
-        decision = decide(restore, vmi is not None, self.delays.restore_grace)
-        if decision is None:
+        if vm is None:
             return True
-        if decision.kind is not Decision.Kind.FAIL:
-            text = "Restore target VMI still exists, please stop the restore target to proceed with restore"
-            self.context.events.record(restore, "Warning", "RestoreTargetNotReady", text, component=COMPONENT)
-        if decision.kind is Decision.Kind.STOP and vm is not None and vm["spec"].get("runStrategy") != "Halted":
-            await self.context.update(VMS, {**vm, "spec": {**vm["spec"], "runStrategy": "Halted"}})
+        vmi = self.context.cache(VMIS).get(vm["metadata"]["namespace"], vm["metadata"]["name"])
+        decision = decide(restore, vmi is not None, self.delays.restore_grace)
+        if decision is None or vmi is None:
+            return True
         if decision.kind is Decision.Kind.FAIL:
             await self._told.fail(restore, decision.reason)
-        else:
-            await self._told.say(restore, False, decision.reason, decision.reason)
+            return False
+        if decision.kind is Decision.Kind.STOP:
+            await self._stop(vm, vmi)
+        await self._told.wait(restore, decision.reason, decision.event)
         return False
+
+    async def _stop(self, vm: Obj, vmi: Obj) -> None:
+        after = stopped(vm, vmi)
+        if after["spec"] != vm["spec"]:
+            await self.context.update(VMS, after)
+        elif after.get("status") != vm.get("status"):
+            await self.context.set_status(VMS, vm, after["status"])
 
     async def _claim_target(self, restore: Obj, vm: Obj) -> Obj:
         """Mark the VM as being restored by this restore. Raises RestoreError when another one is at it."""
@@ -171,11 +177,12 @@ class VirtualMachineRestores(Controller):
         await self._told.fail(restore, trouble.message or failure(restore))
         return True
 
-    async def _apply(self, restore: Obj, vm: Obj | None, content: Obj) -> None:
-        """One update of the VM: spec and the mark that it is applied. A VM that is not there is created, Halted."""
-        spec = restored_spec(vm, content, restore)
+    async def _apply(self, restore: Obj, vm: Obj | None, content: Obj, spec: Obj) -> None:
+        """One update of the VM: spec and the mark that it is applied. A VM that is not there is created, Halted, and
+        gets the claims that the VM of the snapshot had of its own."""
         if vm is None:
-            await self.context.create(VMS, created_vm(restore, content, spec))
+            vm = await self.context.create(VMS, created_vm(restore, content, spec))
+            await self._disks.own(restore, vm)
             return
         mark = {LAST_RESTORE: restore_id(restore)}
         await self.context.update(VMS, {**with_annotations(vm, mark), "spec": spec})
@@ -203,6 +210,5 @@ class VirtualMachineRestores(Controller):
         text = "VM restore is deleting"
         if vm is not None:
             await self._free(restore, vm)
-        if not (restore.get("status") or {}).get("complete"):
-            restore = await self._told.say(restore, False, text, text)
+        restore = await self._told.say(restore, False, text, text)
         await self.context.update(VM_RESTORES, without_finalizer(restore, FINALIZER))

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from simulator.api.errors import ApiError
 from simulator.client import Obj
 from simulator.controllers.claims import POPULATED_FOR, bound, class_of, waits_for_consumer
-from simulator.controllers.meta import annotation, deleting, with_annotations
+from simulator.controllers.datavolume import PRE_POPULATED
+from simulator.controllers.meta import annotation, controller_of, deleting, owner, with_annotations
 from simulator.controllers.resources import DATA_VOLUMES, PVCS, STORAGE_CLASSES, VOLUME_SNAPSHOTS
 from simulator.controllers.restore_plan import (
     LAST_RESTORE,
+    OWNED_BY_VM,
+    RESTORE_NAME,
     VolumePolicy,
+    backups_of,
     policy_of,
     replaced_data_volumes,
     restore_id,
     restored_claim,
     restored_data_volume,
-    restored_name,
     template_volumes,
 )
 from simulator.controllers.restore_source import RestoreError
-from simulator.controllers.restore_told import Told
+from simulator.controllers.restore_told import COMPONENT, Told
 from simulator.controllers.runtime import Context
 
 POPULATED = ("Succeeded", "WaitForFirstConsumer", "PendingPopulation")
@@ -35,14 +39,15 @@ class RestoredDisks:
         """The restored claims once all are bound, or wait for a consumer; None to wait. A claim that is there is taken
         as restored, unless it is restored in place. Raises RestoreError."""
         claims, waiting = [], False
-        for backup in content["spec"].get("volumeBackups") or []:
+        for backup in backups_of(content):
             claim = await self._ensure_claim(restore, vm, content, backup)
             if claim is None:
                 waiting = True
                 continue
             phase = (claim.get("status") or {}).get("phase")
             if phase == "Lost":
-                raise RestoreError(f"PVC {claim['metadata']['namespace']}/{claim['metadata']['name']} in phase Lost")
+                where = f"{claim['metadata']['namespace']}/{claim['metadata']['name']}"
+                raise RestoreError(f'PVC {where} in status "Lost"')
             storage_class = class_of(claim, self._context.cache(STORAGE_CLASSES))
             if not bound(claim) and not waits_for_consumer(storage_class):
                 waiting = True
@@ -50,37 +55,54 @@ class RestoredDisks:
         return None if waiting else claims
 
     async def _ensure_claim(self, restore: Obj, vm: Obj | None, content: Obj, backup: Obj) -> Obj | None:
-        namespace, name = restore["metadata"]["namespace"], restored_name(restore, backup)
-        claim = self._context.cache(PVCS).get(namespace, name)
-        if claim is not None and policy_of(restore) is VolumePolicy.IN_PLACE:
-            if annotation(claim, LAST_RESTORE) == restore_id(restore):
-                return claim
-            if not deleting(claim):
-                await self._release_data_volume(namespace, name)
-                await self._context.delete(PVCS, claim)
-            return None
+        namespace, volume = restore["metadata"]["namespace"], backup["volumeName"]
+        entry = next(one for one in restore["status"]["restores"] if one["volumeName"] == volume)
+        claim = self._context.cache(PVCS).get(namespace, entry["persistentVolumeClaim"])
         if claim is not None:
-            return claim
+            restored = annotation(claim, LAST_RESTORE) == restore_id(restore)
+            if restored or policy_of(restore) is not VolumePolicy.IN_PLACE:
+                return claim
+            await self._clear(restore, entry, claim)
+            return None
         snapshot = self._context.cache(VOLUME_SNAPSHOTS).get(namespace, backup["volumeSnapshotName"])
         if snapshot is None:
-            raise RestoreError(f"VolumeSnapshot {backup['volumeSnapshotName']} does not exist")
-        await self._context.create(PVCS, restored_claim(restore, vm, content, backup, snapshot))
+            raise RestoreError(f"missing volumeSnapshot {backup['volumeSnapshotName']}")
+        await self._context.create(PVCS, restored_claim(restore, vm, content, entry, backup, snapshot))
         return None
 
-    async def _release_data_volume(self, namespace: str, name: str) -> None:
+    async def _clear(self, restore: Obj, entry: Obj, claim: Obj) -> None:
+        """Delete a claim to restore in its place. Its DataVolume is noted first, and told not to make a new one."""
+        if deleting(claim):
+            return
+        reference = controller_of(claim)
+        if reference is not None and reference["kind"] == "DataVolume":
+            name = reference["name"]
+            if "dataVolumeName" not in entry:
+                noted = [
+                    {**one, "dataVolumeName": name} if one is entry else one for one in restore["status"]["restores"]
+                ]
+                await self._told.say(restore, True, "Creating new PVCs", "Waiting for new PVCs", restores=noted)
+                return
+            await self._release_data_volume(restore, name)
+        await self._context.delete(PVCS, claim)
+
+    async def _release_data_volume(self, restore: Obj, name: str) -> None:
         """Tell CDI not to fill the claim again when it is deleted. Fails on a DataVolume without annotations, as
         KubeVirt does."""
-        if self._context.cache(DATA_VOLUMES).get(namespace, name) is not None:
-            path = "/metadata/annotations/cdi.kubevirt.io~1storage.prePopulated"
-            patch = [{"op": "add", "path": path, "value": name}]
-            await self._context.client.patch(DATA_VOLUMES, name, patch, namespace, type="json")
+        meta = restore["metadata"]
+        marks = {RESTORE_NAME: meta["name"], PRE_POPULATED: name}
+        patch = [
+            {"op": "add", "path": f"/metadata/annotations/{key.replace('/', '~1')}", "value": value}
+            for key, value in marks.items()
+        ]
+        await self._context.client.patch(DATA_VOLUMES, name, patch, meta["namespace"], type="json")
 
     async def hand_over(self, restore: Obj, content: Obj, claims: list[Obj]) -> Obj:
         """Free claims of templated volumes from their owner and promise them to their DataVolume."""
         templated = template_volumes(content["spec"]["source"]["virtualMachine"]["spec"])
         names = {claim["metadata"]["name"]: claim for claim in claims}
         restores = []
-        for one in restore["status"]["restores"]:
+        for one in restore["status"].get("restores") or []:
             claim = names.get(one["persistentVolumeClaim"])
             if one["volumeName"] in templated and claim is not None:
                 name = claim["metadata"]["name"]
@@ -94,24 +116,43 @@ class RestoredDisks:
             restore, True, "Updating target spec", "Waiting for target update", restores=restores
         )
 
-    async def ensure_data_volumes(self, restore: Obj, vm: Obj | None, content: Obj) -> bool:
-        """Create the restored DataVolumes; whether all are populated."""
+    async def ensure_data_volumes(self, restore: Obj, vm: Obj | None, spec: Obj) -> bool:
+        """Create the DataVolumes of the restored spec's templates; whether all are populated. Raises RestoreError."""
         populated = True
         namespace = restore["metadata"]["namespace"]
-        for one in restore["status"]["restores"]:
-            name = one.get("dataVolumeName")
-            if name is None:
-                continue
-            volume = self._context.cache(DATA_VOLUMES).get(namespace, name)
+        for template in spec.get("dataVolumeTemplates") or []:
+            volume = self._context.cache(DATA_VOLUMES).get(namespace, template["metadata"]["name"])
             if volume is None:
-                volume = await self._context.create(
-                    DATA_VOLUMES, restored_data_volume(restore, content, one["volumeName"], name)
-                )
+                volume = await self._create_data_volume(restore, vm, template)
             populated = populated and (volume.get("status") or {}).get("phase") in POPULATED
-        replaced = replaced_data_volumes(vm, restore["status"]["restores"]) if vm is not None else []
-        known = restore["status"].get("deletedDataVolumes") or []
-        if replaced and set(replaced) - set(known):
+        replaced = replaced_data_volumes(vm, spec) if vm is not None else []
+        if replaced != (restore["status"].get("deletedDataVolumes") or []):
             reason = ("Updating target spec", "Waiting for target update")
-            await self._told.say(restore, True, *reason, deletedDataVolumes=sorted({*known, *replaced}))
-            return populated
+            await self._told.say(restore, True, *reason, deletedDataVolumes=replaced)
         return populated
+
+    async def _create_data_volume(self, restore: Obj, vm: Obj | None, template: Obj) -> Obj:
+        namespace, name = restore["metadata"]["namespace"], template["metadata"]["name"]
+        if self._context.cache(PVCS).get(namespace, name) is None:
+            raise RestoreError(f"when creating restore dv pvc {namespace}/{name} does not exist and should")
+        try:
+            return await self._context.create(DATA_VOLUMES, restored_data_volume(restore, template))
+        except ApiError as error:
+            if error.reason == "AlreadyExists":
+                raise
+            if vm is not None:
+                text = f"Error creating restore DataVolume {name}: {error.message}"
+                reason = "RestoreDataVolumeCreateError"
+                self._context.events.record(vm, "Warning", reason, text, component=COMPONENT)
+            raise RestoreError(f"Failed to create restore DataVolume: {error.message}") from error
+
+    async def own(self, restore: Obj, vm: Obj) -> None:
+        """Give a VM that was just made the claims that wait for it."""
+        for volume in vm["spec"]["template"]["spec"].get("volumes") or []:
+            name = (volume.get("persistentVolumeClaim") or {}).get("claimName", "")
+            claim = self._context.cache(PVCS).get(vm["metadata"]["namespace"], name)
+            if claim is None or annotation(claim, OWNED_BY_VM) != restore["metadata"]["name"]:
+                continue
+            kept = {key: value for key, value in claim["metadata"]["annotations"].items() if key != OWNED_BY_VM}
+            meta = {**claim["metadata"], "annotations": kept, "ownerReferences": [owner(vm)]}
+            await self._context.update(PVCS, {**claim, "metadata": meta})

@@ -8,17 +8,28 @@ from __future__ import annotations
 import copy
 import hashlib
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from enum import StrEnum
 
 from simulator.api.quantities import quantity
 from simulator.client import Obj
+from simulator.controllers.claims import POPULATED_FOR
 from simulator.controllers.meta import annotation, owner
 
 RESTORE_NAME = "restore.kubevirt.io/name"
 LAST_RESTORE = "restore.kubevirt.io/lastRestoreUID"
-STRIPPED_PREFIXES = ("pv.kubernetes.io", "volume.beta.kubernetes.io", "cdi.kubevirt.io", "volume.kubernetes.io")
-STRIPPED = ("k8s.io/CloneRequest", "k8s.io/CloneOf")
+OWNED_BY_VM = "restore.kubevirt.io/owned-by-vm"
+"""On a claim whose VM is made later: which restore gives it to that."""
+BACKEND = "persistent-state-for"
+"""Label of the claim with a VM's TPM and EFI state."""
+STRIPPED_PREFIXES = (
+    "pv.kubernetes.io",
+    "volume.beta.kubernetes.io",
+    "cdi.kubevirt.io",
+    "volume.kubernetes.io",
+    "k8s.io/CloneRequest",
+    "k8s.io/CloneOf",
+)
 CONTENT_TYPE = "cdi.kubevirt.io/storage.contentType"
 LEGACY_UUIDS = uuid.UUID("6a1a24a1-4061-4607-8bf4-a3963d0c5895")
 """Namespace of the firmware UUIDs that KubeVirt once derived from VM names."""
@@ -70,29 +81,28 @@ def restores_of(restore: Obj, content: Obj) -> list[Obj]:
             "persistentVolumeClaim": restored_name(restore, backup),
             "volumeSnapshotName": backup["volumeSnapshotName"],
         }
-        for backup in content["spec"].get("volumeBackups") or []
+        for backup in backups_of(content)
     ]
 
 
-def restored_claim(restore: Obj, vm: Obj | None, content: Obj, backup: Obj, snapshot: Obj) -> Obj:
-    """The claim that brings a volume backup back from its VolumeSnapshot."""
+def backups_of(content: Obj) -> list[Obj]:
+    """What is restored of a content: all but memory dumps, which are kept in the snapshot only."""
+    volumes = content["spec"]["source"]["virtualMachine"]["spec"]["template"]["spec"].get("volumes") or []
+    dumps = {volume["name"] for volume in volumes if "memoryDump" in volume}
+    return [one for one in content["spec"].get("volumeBackups") or [] if one["volumeName"] not in dumps]
+
+
+def restored_claim(restore: Obj, vm: Obj | None, content: Obj, entry: Obj, backup: Obj, snapshot: Obj) -> Obj:
+    """The claim that brings a volume backup back from its VolumeSnapshot. `entry`: the one of `status.restores`."""
     original = backup["persistentVolumeClaim"]
     source_vm = content["spec"]["source"]["virtualMachine"]["metadata"]
     override = overrides_of(restore, backup["volumeName"])
-    spec = {key: value for key, value in original["spec"].items() if key != "volumeName"}
-    data = {
-        "apiGroup": "snapshot.storage.k8s.io",
-        "kind": "VolumeSnapshot",
-        "name": backup["volumeSnapshotName"],
-    }
-    requests = spec.get("resources", {}).get("requests", {})
-    size = _larger(requests.get("storage", "0"), (snapshot.get("status") or {}).get("restoreSize", "0"))
-    spec |= {"dataSource": data, "dataSourceRef": data, "resources": {"requests": {**requests, "storage": size}}}
+    labels = {key: value for key, value in (original["metadata"].get("labels") or {}).items() if key != BACKEND}
     meta: Obj = {
-        "name": restored_name(restore, backup),
+        "name": entry["persistentVolumeClaim"],
         "namespace": restore["metadata"]["namespace"],
         "labels": {
-            **(original["metadata"].get("labels") or {}),
+            **labels,
             "restore.kubevirt.io/source-vm-name": source_vm["name"],
             "restore.kubevirt.io/source-vm-namespace": source_vm["namespace"],
             **(override.get("labels") or {}),
@@ -104,9 +114,27 @@ def restored_claim(restore: Obj, vm: Obj | None, content: Obj, backup: Obj, snap
             **(override.get("annotations") or {}),
         },
     }
-    if vm is not None and restore["spec"].get("volumeOwnershipPolicy", "Vm") != "None":
-        meta["ownerReferences"] = [owner(vm)]
+    if entry.get("dataVolumeName"):
+        # Restored in place: the DataVolume that lost its claim takes this one.
+        meta["annotations"][POPULATED_FOR] = entry["dataVolumeName"]
+    elif restore["spec"].get("volumeOwnershipPolicy", "Vm") != "None":
+        if vm is not None:
+            meta["ownerReferences"] = [owner(vm)]
+        elif any(one["uid"] == source_vm.get("uid") for one in original["metadata"].get("ownerReferences") or []):
+            meta["annotations"][OWNED_BY_VM] = restore["metadata"]["name"]
+    spec = _restored_claim_spec(original["spec"], snapshot)
     return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": meta, "spec": spec}
+
+
+def _restored_claim_spec(original: Obj, snapshot: Obj) -> Obj:
+    kept = ("accessModes", "resources", "storageClassName", "volumeMode")
+    spec = copy.deepcopy({key: original[key] for key in kept if key in original})
+    name = snapshot["metadata"]["name"]
+    data = {"apiGroup": "snapshot.storage.k8s.io", "kind": "VolumeSnapshot", "name": name}
+    requests = spec.setdefault("resources", {}).setdefault("requests", {})
+    restore_size = (snapshot.get("status") or {}).get("restoreSize", "0")
+    requests["storage"] = _larger(requests.get("storage", "0"), restore_size)
+    return {**spec, "dataSource": data, "dataSourceRef": dict(data)}
 
 
 def _larger(one: str, other: str) -> str:
@@ -115,9 +143,7 @@ def _larger(one: str, other: str) -> str:
 
 def _kept_annotations(annotations: Mapping[str, str]) -> dict[str, str]:
     return {
-        key: value
-        for key, value in annotations.items()
-        if key == CONTENT_TYPE or not (key in STRIPPED or key.startswith(STRIPPED_PREFIXES))
+        key: value for key, value in annotations.items() if key == CONTENT_TYPE or not key.startswith(STRIPPED_PREFIXES)
     }
 
 
@@ -131,17 +157,14 @@ def template_volumes(spec: Obj) -> dict[str, str]:
     }
 
 
-def restored_data_volume(restore: Obj, content: Obj, volume: str, name: str) -> Obj:
+def restored_data_volume(restore: Obj, template: Obj) -> Obj:
     """The DataVolume around a restored claim, from its template. No owner: the VM adopts it later."""
-    spec = content["spec"]["source"]["virtualMachine"]["spec"]
-    original = template_volumes(spec)[volume]
-    template = next(one for one in spec["dataVolumeTemplates"] if one["metadata"]["name"] == original)
     meta = template["metadata"]
     return {
         "apiVersion": "cdi.kubevirt.io/v1beta1",
         "kind": "DataVolume",
         "metadata": {
-            "name": name,
+            "name": meta["name"],
             "namespace": restore["metadata"]["namespace"],
             "labels": dict(meta.get("labels") or {}),
             "annotations": {
@@ -155,38 +178,33 @@ def restored_data_volume(restore: Obj, content: Obj, volume: str, name: str) -> 
     }
 
 
-def replaced_data_volumes(vm: Obj, restores: Sequence[Obj]) -> list[str]:
-    """DataVolumes of the VM's present templates that the restored ones take the place of."""
-    now_used = template_volumes(vm["spec"])
-    new = {one["volumeName"]: one.get("dataVolumeName") for one in restores}
-    return [name for volume, name in now_used.items() if new.get(volume) not in (None, name)]
+def replaced_data_volumes(vm: Obj, spec: Obj) -> list[str]:
+    """DataVolumes of the VM's present templates that have no place in its restored spec: also of disks that were added
+    since the snapshot."""
+    kept = {template["metadata"]["name"] for template in spec.get("dataVolumeTemplates") or []}
+    names = [template["metadata"]["name"] for template in vm["spec"].get("dataVolumeTemplates") or []]
+    return [name for name in names if name not in kept]
 
 
 def restored_spec(vm: Obj | None, content: Obj, restore: Obj) -> Obj:
-    """The VM's spec after the restore: the snapshot's, on the restored disks, with the VM's own run strategy."""
+    """The VM's spec after the restore: the snapshot's, on the restored disks, with the VM's own run strategy. A volume
+    that was left out of the snapshot is on the disk that it was on then."""
     source = content["spec"]["source"]["virtualMachine"]
     spec: Obj = copy.deepcopy(source["spec"])
-    current: Obj = vm["spec"] if vm is not None else {"runStrategy": "Halted", "template": {"spec": {}}}
     templated = template_volumes(spec)
-    by_volume = {one["volumeName"]: one for one in restore["status"]["restores"]}
-    spec.pop("running", None)
-    spec.pop("runStrategy", None)
-    spec |= {"runStrategy": current["runStrategy"]} if "runStrategy" in current else {"running": False}
-    volumes, templates = [], {one["metadata"]["name"]: one for one in spec.get("dataVolumeTemplates") or []}
+    by_volume = {one["volumeName"]: one for one in (restore.get("status") or {}).get("restores") or []}
+    _switch_off(spec, vm["spec"] if vm is not None else None)
+    volumes, renamed = [], {}
     for volume in spec["template"]["spec"].get("volumes") or []:
-        if "memoryDump" in volume:
-            continue
         restored = by_volume.get(volume["name"])
-        if restored is None:
-            volumes.append(_kept_volume(volume, current, templates))
-        else:
-            volumes.append(_moved_volume(volume, restored, templated, templates))
+        if restored is not None and volume["name"] in templated:
+            renamed[templated[volume["name"]]] = restored["persistentVolumeClaim"]
+        if "memoryDump" not in volume:
+            volumes.append(volume if restored is None else _moved(volume, restored, volume["name"] in templated))
     spec["template"]["spec"]["volumes"] = volumes
-    used = [volume["dataVolume"]["name"] for volume in volumes if "dataVolume" in volume]
-    kept = [templates[name] for name in used if name in templates]
-    spec.pop("dataVolumeTemplates", None)
-    if kept:
-        spec["dataVolumeTemplates"] = kept
+    for template in spec.get("dataVolumeTemplates") or []:
+        meta = template["metadata"]
+        meta["name"] = renamed.get(meta["name"], meta["name"])
     firmware = spec["template"]["spec"].setdefault("domain", {}).setdefault("firmware", {})
     # Another VM than the one of the snapshot gets an identity of its own.
     if not firmware.get("uuid") and source["metadata"]["name"] == restore["spec"]["target"]["name"]:
@@ -194,24 +212,25 @@ def restored_spec(vm: Obj | None, content: Obj, restore: Obj) -> Obj:
     return spec
 
 
-def _kept_volume(volume: Obj, current: Obj, templates: dict[str, Obj]) -> Obj:
-    """A volume that was not in the snapshot keeps the disk that it has now."""
-    for one in current["template"]["spec"].get("volumes") or []:
-        if one["name"] == volume["name"] and ("dataVolume" in one or "persistentVolumeClaim" in one):
-            templates |= {entry["metadata"]["name"]: entry for entry in current.get("dataVolumeTemplates") or []}
-            return dict(one)
-    return dict(volume)
+def _switch_off(spec: Obj, current: Obj | None) -> None:
+    """Put the run strategy of the VM's spec in (None: Halted), in place. The older `running` turns false."""
+    legacy = (spec if current is None else current).get("running") is not None
+    for key in ("running", "runStrategy"):
+        spec.pop(key, None)
+    if legacy:
+        spec["running"] = False
+    else:
+        spec["runStrategy"] = current["runStrategy"] if current is not None else "Halted"
 
 
-def _moved_volume(volume: Obj, restored: Obj, templated: Mapping[str, str], templates: dict[str, Obj]) -> Obj:
+def _moved(volume: Obj, restored: Obj, templated: bool) -> Obj:
     """A volume on its restored claim; one that referred to a DataVolume without template becomes a claim volume."""
     name = restored["persistentVolumeClaim"]
-    original = templated.get(volume["name"])
-    if original is None:
-        return {"name": volume["name"], "persistentVolumeClaim": {"claimName": name}}
-    template = templates[original]
-    templates[name] = {**template, "metadata": {**template["metadata"], "name": name}}
-    return {"name": volume["name"], "dataVolume": {"name": name}}
+    if templated:
+        return {**volume, "dataVolume": {**volume["dataVolume"], "name": name}}
+    if "persistentVolumeClaim" in volume:
+        return {**volume, "persistentVolumeClaim": {**volume["persistentVolumeClaim"], "claimName": name}}
+    return {"name": volume["name"], "persistentVolumeClaim": {"claimName": name}}
 
 
 def already_restored(vm: Obj, restore: Obj) -> bool:

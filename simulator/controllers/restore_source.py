@@ -13,8 +13,8 @@ class RestoreError(Exception):
     """Something that may pass: shown in the conditions and tried again."""
 
 
-def usable_content(context: Context, restore: Obj, vm: Obj | None) -> Obj:
-    """The snapshot's content. Raises RestoreError when it cannot be used."""
+def usable_snapshot(context: Context, restore: Obj, vm: Obj | None) -> Obj:
+    """The snapshot to restore from. Raises RestoreError when it cannot be used for this VM."""
     namespace = restore["metadata"]["namespace"]
     name = restore["spec"]["virtualMachineSnapshotName"]
     snapshot = context.cache(VM_SNAPSHOTS).get(namespace, name)
@@ -26,9 +26,16 @@ def usable_content(context: Context, restore: Obj, vm: Obj | None) -> Obj:
     status = snapshot.get("status") or {}
     if not status.get("readyToUse"):
         raise RestoreError(f"{label} not ready")
-    if vm is not None and status.get("sourceUID") != vm["metadata"]["uid"] and not already_restored(vm, restore):
+    taken_of = status.get("sourceUID")
+    if vm is not None and taken_of not in (None, vm["metadata"]["uid"]) and not already_restored(vm, restore):
         raise RestoreError("restore source and restore target are different but restore target already exists")
-    name = status.get("virtualMachineSnapshotContentName", "")
+    return snapshot
+
+
+def usable_content(context: Context, snapshot: Obj) -> Obj:
+    """The snapshot's content. Raises RestoreError when it cannot be used."""
+    namespace = snapshot["metadata"]["namespace"]
+    name = snapshot["status"].get("virtualMachineSnapshotContentName", "")
     content = context.cache(VM_SNAPSHOT_CONTENTS).get(namespace, name)
     if content is None:
         raise RestoreError(f"VMSnapshotContent {namespace}/{name} does not exist")

@@ -7,13 +7,16 @@ from enum import StrEnum
 
 from simulator.client import Obj
 from simulator.controllers.meta import age
+from simulator.controllers.run_strategy import RunStrategy, strategy_of
 
+STOPPING = "Automatically stopping restore target for restore operation"
+STILL_THERE = "Restore target VMI still exists, please stop the restore target to proceed with restore"
 WAITING = "Waiting for target VM to be powered off. Please stop the restore target to proceed with restore"
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What to do, and the text for the conditions."""
+    """What to do, and the text for the conditions; the event beside them has a text of its own when it is waited."""
 
     class Kind(StrEnum):
         WAIT = "wait"
@@ -22,6 +25,7 @@ class Decision:
 
     kind: Kind
     reason: str
+    event: str = STILL_THERE
 
 
 def decide(restore: Obj, running: bool, grace: float) -> Decision | None:
@@ -30,8 +34,7 @@ def decide(restore: Obj, running: bool, grace: float) -> Decision | None:
         return None
     policy = restore["spec"].get("targetReadinessPolicy", "WaitGracePeriod")
     if policy == "StopTarget":
-        text = "Automatically stopping restore target for restore operation"
-        return Decision(Decision.Kind.STOP, text)
+        return Decision(Decision.Kind.STOP, STOPPING, STOPPING)
     if policy == "FailImmediate":
         return Decision(Decision.Kind.FAIL, failure(restore))
     if policy == "WaitEventually":
@@ -46,3 +49,16 @@ def failure(restore: Obj) -> str:
     if restore["spec"].get("targetReadinessPolicy") == "FailImmediate":
         return "Restore target VMI must be powered off before restore operation"
     return "Restore target failed to be ready within 5m0s. Please power off the target VM before attempting restore"
+
+
+def stopped(vm: Obj, vmi: Obj) -> Obj:
+    """The VM as its stop leaves it: switched off, or asked to stop if its strategy is to wait for requests."""
+    spec, status = vm["spec"], vm.get("status") or {}
+    if spec.get("running") is not None:
+        return {**vm, "spec": {**spec, "running": False}}
+    if strategy_of(vm) not in (RunStrategy.MANUAL, RunStrategy.RERUN_ON_FAILURE):
+        return {**vm, "spec": {**spec, "runStrategy": str(RunStrategy.HALTED)}}
+    if status.get("stateChangeRequests"):
+        return vm
+    request = {"action": "Stop", "uid": vmi["metadata"]["uid"]}
+    return {**vm, "status": {**status, "stateChangeRequests": [request]}}

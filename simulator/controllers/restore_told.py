@@ -28,8 +28,14 @@ class Told:
         current = self._context.cache(VM_RESTORES).get(restore["metadata"]["namespace"], restore["metadata"]["name"])
         if current is None:
             return
-        self._context.events.record(current, "Warning", "VirtualMachineRestoreError", text, component=COMPONENT)
+        message = f"VirtualMachineRestore encountered error {text}"
+        self._context.events.record(current, "Warning", "VirtualMachineRestoreError", message, component=COMPONENT)
         await self.say(current, False, text, text)
+
+    async def wait(self, restore: Obj, text: str, event: str) -> None:
+        """The target is not powered off yet."""
+        self._context.events.record(restore, "Warning", "RestoreTargetNotReady", event, component=COMPONENT)
+        await self.say(restore, False, text, text)
 
     async def fail(self, restore: Obj, text: str) -> None:
         """The end: a Failure condition, and the VM stays marked if it was."""
