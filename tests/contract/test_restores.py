@@ -231,12 +231,12 @@ async def test_a_restore_of_a_snapshot_of_nothing_is_complete_and_changes_no_dis
     assert not restore["status"].get("restores")
 
 
-async def stuck(lab: Lab) -> tuple[str, str]:
+async def stuck(lab: Lab, **spec: Any) -> tuple[str, str]:
     """A restore whose claim never binds, for want of room: path of the restore, name of the claim."""
     hard = {"requests.storage": "10Gi"}
     quota = {"metadata": {"name": "small"}, "spec": {"hard": hard}}
     await lab.api.create(f"{CORE}/namespaces/{lab.namespace}/resourcequotas", quota)
-    restore = await lab.begin_restore("stuck", "cp")
+    restore = await lab.begin_restore("stuck", "cp", **spec)
     return path_of(lab, "stuck"), f"restore-{restore['metadata']['uid']}-rootdisk"
 
 
