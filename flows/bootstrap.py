@@ -96,9 +96,11 @@ async def ensure_machines(cluster: Cluster) -> None:
 
 @task(**EFFECT, task_run_name="wait-machines-{cluster.id}")
 async def wait_machines(cluster: Cluster) -> None:
-    """Both VMs run."""
+    """Both VMs run. Warns of disks that took longer than they need have."""
     async with connected() as pool:
-        await provision.wait_vms(pool.kube, pool.watching, cluster, pool.settings)
+        warnings = await provision.wait_vms(pool.kube, pool.watching, cluster, pool.settings)
+    for warning in warnings:
+        get_run_logger().warning(warning)
 
 
 @task(**EFFECT, task_run_name="wait-guest-{cluster.id}")

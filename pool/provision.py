@@ -27,6 +27,7 @@ from pool.kubevirt.cluster import (
     Cluster,
     Machine,
 )
+from pool.kubevirt.copies import slow_copies
 from pool.kubevirt.machines import delete_vm, ensure_vm, start, wait_running
 from pool.kubevirt.restores import delete_restores, restores_of
 from pool.kubevirt.snapshots import delete_snapshot
@@ -83,10 +84,16 @@ async def ensure_vms(kube: Kube, cluster: Cluster, settings: Settings) -> None:
     await together(ensure(machine) for machine in cluster.machines)
 
 
-async def wait_vms(kube: Kube, watching: Watching, cluster: Cluster, settings: Settings) -> None:
-    """Wait until both VMs run. Raises pool.errors.VMFailed naming the reason, or WaitTimeout."""
+async def wait_vms(kube: Kube, watching: Watching, cluster: Cluster, settings: Settings) -> list[str]:
+    """Wait until both VMs run. Returns warnings about the storage, for people to read: what will be slow each time.
+
+    Raises pool.errors.VMFailed naming the reason, or WaitTimeout.
+    """
     timeout = settings.provision_timeout
     await together(wait_running(kube, watching, machine, timeout=timeout) for machine in cluster.machines)
+    slow = await slow_copies(kube, cluster.namespace, cluster.id)
+    cure = "let the golden image's storage class clone or snapshot for the disks' class"
+    return [f"PVC {cluster.namespace}/{name} was copied byte by byte: {why}; {cure}" for name, why in slow.items()]
 
 
 async def wait_guest(kube: Kube, cluster: Cluster, settings: Settings) -> tuple[NodeHealth, ...]:

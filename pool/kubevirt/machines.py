@@ -16,6 +16,7 @@ from pool.kube.client import Kube, Object
 from pool.kube.resources import DATA_VOLUMES, VMIS, VMS, Resource
 from pool.kube.watching import Watching, described
 from pool.kubevirt.cluster import CLUSTER_LABEL, Machine
+from pool.kubevirt.copies import slow_copies
 from pool.kubevirt.failures import failure_of
 from pool.kubevirt.manifests import virtual_machine
 from pool.settings import Settings
@@ -162,6 +163,8 @@ async def _explained(kube: Kube, machine: Machine, error: WaitTimeout) -> WaitTi
     """The same timeout with the state of the VM's DataVolumes: KubeVirt and CDI let a failing clone hang in silence."""
     volumes = await kube.list(DATA_VOLUMES, machine.namespace, labels=f"{CLUSTER_LABEL}={machine.cluster_id}")
     words = [f"DataVolume {volume['metadata']['name']}: {described(volume)}" for volume in volumes]
+    slow = await slow_copies(kube, machine.namespace, machine.cluster_id)
+    words += [f"PVC {name} is copied byte by byte: {why}" for name, why in slow.items()]
     return WaitTimeout(error.what.rpartition(" within ")[0], "; ".join([error.last_seen, *words]), error.timeout)
 
 

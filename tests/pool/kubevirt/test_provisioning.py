@@ -8,10 +8,13 @@ from collections import Counter
 import pytest
 
 from pool import provision
-from pool.errors import GuestUnhealthy, VMFailed
+from pool.errors import GuestUnhealthy, VMFailed, WaitTimeout
 from pool.guest.identity import ensure_identity
-from pool.kube.resources import NODES, ROLE_BINDINGS, SECRETS, SERVICES, VMS
+from pool.kube.client import Object
+from pool.kube.resources import NODES, PVCS, ROLE_BINDINGS, SECRETS, SERVICES, VMS, VOLUME_SNAPSHOT_CLASSES
+from pool.kubevirt.copies import FALLBACK_ANNOTATION
 from pool.kubevirt.machines import ensure_vm, wait_running
+from simulator.troubles import Trouble, TroubleKind
 from tests.pool.kubevirt.conftest import Bench, now
 
 WRITES = ("create", "update", "patch", "delete")
@@ -76,6 +79,37 @@ async def test_a_namespace_that_may_not_clone_is_named_as_the_cause(bench: Bench
         await wait_running(bench.kube, bench.watching, bench.cluster.worker, timeout=10, patience=0.2)
     assert raised.value.reason == "CloneUnauthorized"
     assert "create-namespaces" in raised.value.cure
+
+
+async def test_disks_that_are_copied_byte_by_byte_are_warned_of(bench: Bench) -> None:
+    await bench.bootstrap()
+    assert await provision.wait_vms(bench.kube, bench.watching, bench.cluster, bench.settings) == []
+    await provision.demolish(bench.kube, bench.watching, bench.cluster, bench.settings)
+    # Without a class for snapshots CDI cannot have the storage clone.
+    await bench.kube.delete(VOLUME_SNAPSHOT_CLASSES, "standard")
+    await provision.ensure_secrets(bench.kube, bench.cluster, bench.settings, now())
+    await provision.ensure_vms(bench.kube, bench.cluster, bench.settings)
+    warnings = await provision.wait_vms(bench.kube, bench.watching, bench.cluster, bench.settings)
+    assert len(warnings) == 2
+    for warning, machine in zip(sorted(warnings), bench.cluster.machines, strict=True):
+        why = "was copied byte by byte: No compatible volumesnapshotclass found"
+        assert f"PVC cluster1/{machine.root_disk} {why}" in warning
+
+
+async def test_a_wait_that_ends_in_vain_names_the_slow_copies(bench: Bench) -> None:
+    await bench.prepare()
+    await bench.kube.delete(VOLUME_SNAPSHOT_CLASSES, "standard")
+    bench.simulator.troubles.add(Trouble(TroubleKind.PENDING_PVC))
+    await provision.ensure_secrets(bench.kube, bench.cluster, bench.settings, now())
+    await provision.ensure_vms(bench.kube, bench.cluster, bench.settings)
+
+    def copied(claim: Object | None) -> bool:
+        return claim is not None and FALLBACK_ANNOTATION in claim["metadata"].get("annotations", {})
+
+    worker = bench.cluster.worker
+    await bench.watching.until(PVCS, worker.root_disk, "cluster1", copied, timeout=10, what="its disk to be copied")
+    with pytest.raises(WaitTimeout, match="is copied byte by byte: No compatible volumesnapshotclass found"):
+        await wait_running(bench.kube, bench.watching, worker, timeout=0.2)
 
 
 async def test_a_vm_of_somebody_else_is_left_alone(bench: Bench) -> None:
