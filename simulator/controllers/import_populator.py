@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from urllib.parse import urlsplit
 
 from simulator.client import Obj
 from simulator.controllers.claims import IMPORT_ENDPOINT, IMPORT_SOURCE, bound, class_of, slowness, waits
@@ -21,8 +22,10 @@ from simulator.controllers.runtime import Context, Controller
 from simulator.controllers.workqueue import Key
 from simulator.troubles import TroubleKind, victim
 
-FAILED = "Unable to process data: Unable to connect to {} data source: {}"
-"""As the importer ends when it cannot fetch the image."""
+FAILED = "Unable to connect to {source} data source: dial tcp: lookup {host}: no such host"
+"""As the importer ends when it does not find the server."""
+NOWHERE = ".invalid"
+"""No server has a name that ends so. (RFC 2606)"""
 LOOKS = 4
 """How often the progress of an import is looked at."""
 
@@ -68,10 +71,8 @@ class ImportPopulator(Controller):
         return None
 
     async def _fetch(self, claim: Obj, slowness: float) -> float | None:
-        trouble = self.context.troubles.of(TroubleKind.FAIL_IMPORT, victim(claim))
-        if trouble is not None:
-            source, url = annotation(claim, IMPORT_SOURCE) or "", annotation(claim, IMPORT_ENDPOINT) or ""
-            text = trouble.message or FAILED.format(source, url)
+        text = self._fault(claim)
+        if text:
             self._began.pop((claim["metadata"]["uid"], "Running"), None)
             await self._note(claim, running(False, text, "Error"))
             return None
@@ -81,6 +82,15 @@ class ImportPopulator(Controller):
         share = min(self._since(claim, "Running") / total, 0.999)
         await self._note(claim, {PROGRESS: f"{100 * share:.1f}%"})
         return total / LOOKS
+
+    def _fault(self, claim: Obj) -> str:
+        """Why the image cannot be fetched, or empty."""
+        source, url = annotation(claim, IMPORT_SOURCE) or "", annotation(claim, IMPORT_ENDPOINT) or ""
+        host = urlsplit(url).hostname or source
+        trouble = self.context.troubles.of(TroubleKind.FAIL_IMPORT, victim(claim))
+        if trouble is not None:
+            return trouble.message or FAILED.format(source=source, host=host)
+        return FAILED.format(source=source, host=host) if host.endswith(NOWHERE) else ""
 
     async def _start_again(self, claim: Obj) -> float | None:
         """A container that failed is started again after a while. (Kubernetes: CrashLoopBackOff.)"""

@@ -47,6 +47,7 @@ class PrintableStatus(StrEnum):
 def printable_status(vm: Obj, vmi: Obj | None, volumes: Iterable[Obj], unbound: bool = False) -> PrintableStatus:
     """The first that matches, in KubeVirt's order. `volumes`: the VM's DataVolumes that exist; `unbound`: one of its
     claims is not bound. A restored DataVolume reads Succeeded before its late-binding claim is, so both are asked."""
+    volumes = list(volumes)
     phases = [volume.get("status", {}).get("phase", "") for volume in volumes]
     ended = vmi is None or final(vmi)
     starting = vmi is not None and phase_of(vmi) in ("", "Pending", "Scheduling", "Scheduled")
@@ -57,7 +58,7 @@ def printable_status(vm: Obj, vmi: Obj | None, volumes: Iterable[Obj], unbound: 
         (vmi is not None and is_true(_conditions(vmi), "Paused"), PrintableStatus.PAUSED),
         (vmi is not None and phase_of(vmi) == "Running", PrintableStatus.RUNNING),
         (_reason(vmi, "Synchronized") == "FailedPvcNotFound", PrintableStatus.ERROR_PVC_NOT_FOUND),
-        ("Failed" in phases, PrintableStatus.DATA_VOLUME_ERROR),
+        ("Failed" in phases or any(map(_stopped_filling, volumes)), PrintableStatus.DATA_VOLUME_ERROR),
         (_reason(vmi, "PodScheduled") == "Unschedulable", PrintableStatus.ERROR_UNSCHEDULABLE),
         (any(phase not in POPULATED for phase in phases), PrintableStatus.PROVISIONING),
         (
@@ -82,8 +83,14 @@ def _conditions(obj: Obj | None) -> list[Obj]:
     return conditions
 
 
-def _reason(vmi: Obj | None, type_: str) -> str:
-    found = condition(_conditions(vmi), type_)
+def _stopped_filling(volume: Obj) -> bool:
+    """Whether what fills a DataVolume has stopped for an error; it is tried again, and then reads well for a while."""
+    return _reason(volume, "Running") in ("Error", "ImagePullFailed")
+
+
+def _reason(obj: Obj | None, type_: str) -> str:
+    """Why that condition of an object is False."""
+    found = condition(_conditions(obj), type_)
     return found.get("reason", "") if found is not None and found["status"] == "False" else ""
 
 

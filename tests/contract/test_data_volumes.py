@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.contract.lab import CDI, Lab, claims, core, reasons, volumes
-from tests.contract.test_storage import data_volume, phase, storage_class
+from tests.contract.lab import CDI, Lab, claims, core, kubevirt, reasons, volumes
+from tests.contract.test_storage import data_volume, phase, printable, storage_class
 from tests.simulator.http_api import Obj
 
 pytestmark = pytest.mark.needs_controllers
@@ -154,6 +154,35 @@ async def test_a_clone_smaller_than_its_source_hangs_with_an_error(lab: Lab) -> 
     assert running["status"] == "False"
     assert running["message"] == "target resources requests storage size is smaller than the source"
     assert notes(await lab.api.get(claims(lab.namespace, "clone")))["clonePhase"] == "Error"
+
+
+async def test_an_import_that_cannot_be_fetched_is_tried_again_and_its_vm_says_so(lab: Lab) -> None:
+    vm = lab.vm("cp")
+    template = vm["spec"]["dataVolumeTemplates"][0]
+    template["spec"]["source"] = {"http": {"url": "http://contract.invalid/disk.qcow2"}}
+    await lab.secrets("cp")
+    await lab.api.create(kubevirt(lab.namespace), vm)
+    disk = volumes(lab.namespace, "cp-rootdisk")
+    broken = await lab.api.until(disk, lambda one: one if reasons(one).get("Running") == ("False", "Error") else None)
+    [running] = [one for one in broken["status"]["conditions"] if one["type"] == "Running"]
+    assert "no such host" in running["message"]
+    assert broken["status"]["phase"] == "ImportInProgress"
+    await lab.api.until(kubevirt(lab.namespace, name="cp"), printable("DataVolumeError"))
+    again = await lab.api.until(disk, lambda one: one if one["status"].get("restartCount", 0) >= 2 else None)
+    assert again["status"]["phase"] == "ImportInProgress"
+    assert notes(await lab.api.get(claims(lab.namespace, "cp-rootdisk")))["storage.pod.restarts"] >= "2"
+
+
+async def test_an_import_is_scheduled_then_runs_then_is_complete(lab: Lab) -> None:
+    versions = await lived(lab, data_volume("disk", {"blank": {}}))
+    phases = [one["status"]["phase"] for one in versions if "status" in one]
+    order = ["Pending", "ImportScheduled", "ImportInProgress", "Succeeded"]
+    assert phases == sorted(phases, key=order.index)
+    assert "ImportInProgress" in phases
+    assert versions[-1]["status"]["progress"] == "100.0%"
+    path = volumes(lab.namespace, "disk")
+    done = await lab.api.until(path, lambda one: one if reasons(one)["Running"][1] == "Completed" else None)
+    assert reasons(done) == {"Bound": ("True", "Bound"), "Ready": ("True", ""), "Running": ("False", "Completed")}
 
 
 async def test_a_source_that_a_pod_uses_is_cloned_once_it_is_free(lab: Lab) -> None:

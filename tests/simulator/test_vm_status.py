@@ -31,8 +31,8 @@ def condition(type_: str, status: str, reason: str = "") -> Obj:
     return {"type": type_, "status": status, "reason": reason}
 
 
-def volume(phase: str) -> Obj:
-    return {"metadata": {"name": "disk"}, "status": {"phase": phase}}
+def volume(phase: str, *conditions: Obj) -> Obj:
+    return {"metadata": {"name": "disk"}, "status": {"phase": phase, "conditions": list(conditions)}}
 
 
 GONE = {**vm(), "metadata": {**vm()["metadata"], "deletionTimestamp": "2026-01-01T00:00:00Z"}}
@@ -49,6 +49,24 @@ CASES = [
         PrintableStatus.ERROR_PVC_NOT_FOUND,
     ),
     (vm(), None, [volume("Failed")], PrintableStatus.DATA_VOLUME_ERROR),
+    (
+        vm(),
+        None,
+        [volume("ImportInProgress", condition("Running", "False", "Error"))],
+        PrintableStatus.DATA_VOLUME_ERROR,
+    ),
+    (
+        vm(),
+        None,
+        [volume("ImportInProgress", condition("Running", "False", "ImagePullFailed"))],
+        PrintableStatus.DATA_VOLUME_ERROR,
+    ),
+    (
+        vm(),
+        None,
+        [volume("ImportInProgress", condition("Running", "False", "Pending"))],
+        PrintableStatus.PROVISIONING,
+    ),
     (
         vm(),
         vmi("Scheduling", condition("PodScheduled", "False", "Unschedulable")),
