@@ -8,9 +8,12 @@ from simulator.controllers.resources import STORAGE_CLASSES, STORAGE_PROFILES
 from simulator.controllers.runtime import Controller
 from simulator.controllers.workqueue import Key
 
+ASKED = ("cloneStrategy", "snapshotClass")
+"""Fields of the spec that the status repeats."""
+
 
 class StorageProfiles(Controller):
-    """`spec.cloneStrategy` of a profile is what an administrator asks for, `status` what is used. (CDI:
+    """`spec` of a profile is what an administrator asks for, `status` what is used. (CDI:
     pkg/controller/storageprofile-controller.go.)"""
 
     name = "storage-profile"
@@ -40,8 +43,8 @@ def profile_of(storage_class: str) -> Obj:
 
 
 def profile_status(profile: Obj, storage_class: Obj) -> Obj:
-    """What the profile has said so far, with its class and the strategy that is asked for."""
-    status = {key: value for key, value in (profile.get("status") or {}).items() if key != "cloneStrategy"}
+    """What the profile has said so far, with its class and what is asked for. A snapshot class need not exist."""
+    status = {key: value for key, value in (profile.get("status") or {}).items() if key not in ASKED}
     status |= {"storageClass": storage_class["metadata"]["name"], "provisioner": storage_class["provisioner"]}
-    strategy = (profile.get("spec") or {}).get("cloneStrategy")
-    return status | ({"cloneStrategy": strategy} if strategy else {})
+    spec = profile.get("spec") or {}
+    return status | {key: spec[key] for key in ASKED if spec.get(key)}

@@ -8,14 +8,12 @@ from typing import Any
 
 import pytest
 
-from tests.contract.lab import CDI, STORAGE, Lab, claims, core, kubevirt, reasons, snapshots, unique, volumes
-from tests.contract.test_snapshots import snapshot
+from tests.contract.lab import CDI, Lab, claims, core, kubevirt, reasons, snapshots, unique, volumes
 from tests.simulator.http_api import Obj
 
 pytestmark = pytest.mark.needs_controllers
 
 CLASSES = "/apis/storage.k8s.io/v1/storageclasses"
-SNAPSHOT_CLASSES = f"{STORAGE}/volumesnapshotclasses"
 DEFAULT = "storageclass.kubernetes.io/is-default-class"
 RESTORES = "virtualmachinerestores"
 
@@ -102,53 +100,6 @@ async def test_a_late_binding_restore_is_complete_before_a_byte_is_copied(lab: L
         assert (await lab.get_vm())["status"]["printableStatus"] == "Stopped"
         assert "WaitingForVolumeBinding" in await started(lab)
         assert (await lab.api.get(claim))["status"]["phase"] == "Bound"
-
-
-async def test_without_a_snapshot_class_a_disk_is_left_out_and_the_vm_says_why(lab: Lab) -> None:
-    await lab.halted("cp")
-    async with storage_class(lab, provisioner="contract.invalid") as lonely:
-        claim = {"metadata": {"name": "extra"}}
-        claim["spec"] = {
-            "accessModes": ["ReadWriteOnce"],
-            "resources": {"requests": {"storage": "1Gi"}},
-            "storageClassName": lonely,
-        }
-        await lab.api.create(claims(lab.namespace), claim)
-        vm = await lab.get_vm()
-        template = vm["spec"]["template"]["spec"]
-        template["volumes"].append({"name": "extra", "persistentVolumeClaim": {"claimName": "extra"}})
-        template["domain"]["devices"]["disks"].append({"name": "extra", "disk": {}})
-        await lab.api.merge(kubevirt(lab.namespace, name="cp"), {"spec": {"template": {"spec": template}}})
-        text = f"No VolumeSnapshotClass: Volume snapshots are not configured for this StorageClass [{lonely}] [extra]"
-        told = {"name": "extra", "enabled": False, "reason": text}
-        await lab.api.until(
-            kubevirt(lab.namespace, name="cp"),
-            lambda one: told in ((one or {}).get("status") or {}).get("volumeSnapshotStatuses", []),
-        )
-
-
-async def test_of_several_snapshot_classes_none_is_taken_until_one_is_marked(lab: Lab) -> None:
-    await lab.halted("cp")
-    claim = await lab.api.get(claims(lab.namespace, "cp-rootdisk"))
-    driver = (await lab.api.get(f"{CLASSES}/{claim['spec']['storageClassName']}"))["provisioner"]
-    found = [one for one in await lab.api.items(SNAPSHOT_CLASSES) if one["driver"] == driver]
-    mark = "snapshot.storage.kubernetes.io/is-default-class"
-    if any(mark in (one["metadata"].get("annotations") or {}) for one in found):
-        pytest.skip("this server has marked its snapshot class, and it is not for a test to unmark it")
-    other = {**{key: found[0][key] for key in ("driver", "deletionPolicy", "parameters") if key in found[0]}}
-    name = unique("contract")
-    kind = {"apiVersion": "snapshot.storage.k8s.io/v1", "kind": "VolumeSnapshotClass"}
-    await lab.api.create(SNAPSHOT_CLASSES, {**kind, **other, "metadata": {"name": name}})
-    try:
-        await lab.api.create(snapshots(lab.namespace), snapshot())
-        path = snapshots(lab.namespace, name="cp-snap")
-        locked = ("True", "Source locked and operation in progress")
-        await lab.api.until(path, lambda one: reasons(one).get("Progressing") == locked)
-        assert await lab.api.items(snapshots(lab.namespace, "virtualmachinesnapshotcontents")) == []
-        await lab.api.merge(f"{SNAPSHOT_CLASSES}/{name}", {"metadata": {"annotations": {mark: "whatever"}}})
-        await lab.api.until(path, lambda one: ((one or {}).get("status") or {}).get("readyToUse"))
-    finally:
-        await lab.api.discard(f"{SNAPSHOT_CLASSES}/{name}")
 
 
 async def test_a_clone_of_nothing_hangs_and_never_fails(lab: Lab) -> None:
