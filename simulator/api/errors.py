@@ -43,11 +43,10 @@ class ApiError(Exception):
             "metadata": {"continue": self.resume} if self.resume else {},
             "status": "Failure",
             "message": self.message,
-            "reason": self.reason,
             "code": self.code,
         }
-        if not self.reason:
-            del status["reason"]
+        if self.reason:
+            status["reason"] = self.reason
         if self.details:
             status["details"] = self.details
         return status

@@ -8,8 +8,11 @@ from simulator import accounts
 from simulator.api.admission import AdmissionRequest
 from simulator.api.errors import ApiError, Cause
 from simulator.client import Client, Obj
+from simulator.controllers.claims import POPULATED_FOR
+from simulator.controllers.datavolume import ALLOW_ADOPTION, PRE_POPULATED
+from simulator.controllers.meta import annotation, controller_of
 from simulator.controllers.resources import PVCS, VM_RESTORES, VM_SNAPSHOTS
-from simulator.virtapi.denials import denied, refused
+from simulator.virtapi.denials import denied, denied_by_cdi, refused
 from simulator.virtapi.restore_patches import patch_faults
 from simulator.virtapi.vm_rules import change_faults, spec_faults
 
@@ -111,19 +114,22 @@ class Webhooks:
     async def _data_volume(self, request: AdmissionRequest, volume: Obj) -> None:
         if request.operation == "UPDATE":
             if request.old_object is not None and request.old_object["spec"] != volume["spec"]:
-                raise denied(DATA_VOLUME_VALIDATOR, [Cause("spec", "Cannot update DataVolume Spec")])
+                cause = Cause("DataVolume.Spec", "Cannot update DataVolume Spec", "FieldValueDuplicate")
+                raise denied_by_cdi(DATA_VOLUME_VALIDATOR, [cause])
             return
         annotations = volume["metadata"].get("annotations") or {}
-        if {"cdi.kubevirt.io/storage.prePopulated", "cdi.kubevirt.io/allowClaimAdoption"} & annotations.keys():
+        if {PRE_POPULATED, ALLOW_ADOPTION} & annotations.keys():
             return
         try:
-            await self._client.get(PVCS, request.name, request.namespace)
+            claim = await self._client.get(PVCS, request.name, request.namespace)
         except ApiError as error:
             if error.code == 404:
                 return
             raise
+        if annotation(claim, POPULATED_FOR) == request.name or (controller_of(claim) or {}).get("kind") == "DataVolume":
+            return
         text = f"Destination PVC {request.namespace}/{request.name} already exists"
-        raise denied(DATA_VOLUME_VALIDATOR, [Cause("metadata.name", text, "FieldValueDuplicate")])
+        raise denied_by_cdi(DATA_VOLUME_VALIDATOR, [Cause("DataVolume.Name", text, "FieldValueDuplicate")])
 
 
 def default_vm(vm: Obj) -> None:

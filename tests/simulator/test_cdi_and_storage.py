@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
-from tests.simulator.http_api import Api, Failed, Obj
+from tests.simulator.http_api import Api, Obj
 from tests.simulator.lab import CORE, Lab, core, kubevirt, snapshots
 from tests.simulator.test_restores import RESTORES
 from tests.simulator.test_snapshots import halted, spec
@@ -43,22 +41,6 @@ async def test_a_blank_volume_gets_a_claim_with_its_labels(lab: Lab) -> None:
     assert claim["metadata"]["labels"]["kept"] == "yes"
     assert claim["metadata"]["ownerReferences"][0]["kind"] == "DataVolume"
     assert claim["spec"]["storageClassName"] == "standard"
-
-
-async def test_a_volume_named_like_a_claim_is_refused_and_its_spec_is_fixed(lab: Lab) -> None:
-    await lab.api.create(volumes(lab.namespace), volume("one", {"blank": {}}))
-    await phase(lab.api, volumes(lab.namespace, "one"), "Succeeded")
-    with pytest.raises(Failed) as denial:
-        await lab.api.merge(volumes(lab.namespace, "one"), {"spec": {"source": {"http": {"url": "x"}}}})
-    assert denial.value.message.endswith("denied the request: Cannot update DataVolume Spec")
-    claim = {
-        "metadata": {"name": "taken"},
-        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
-    }
-    await lab.api.create(core(lab.namespace, "persistentvolumeclaims"), claim)
-    with pytest.raises(Failed) as denial:
-        await lab.api.create(volumes(lab.namespace), volume("taken", {"blank": {}}))
-    assert denial.value.message.endswith(f"Destination PVC {lab.namespace}/taken already exists")
 
 
 async def test_a_deleted_volume_takes_claim_and_disk_with_it(lab: Lab) -> None:
