@@ -24,8 +24,8 @@ from simulator.api.options import (
 )
 from simulator.guests.pulse import Pulse
 
-SOURCE_LABELS = ("snapshot.kubevirt.io/source-vm-name", "restore.kubevirt.io/source-vm-name")
-"""Where KubeVirt writes on a VolumeSnapshot and on a restored claim which VM they are of."""
+VM_LABELS = ("snapshot.kubevirt.io/source-vm-name", "restore.kubevirt.io/source-vm-name", "vm.kubevirt.io/name")
+"""Where KubeVirt writes on a VolumeSnapshot, a restored claim and a launcher pod which VM they are of."""
 
 
 class TroubleKind(StrEnum):
@@ -37,6 +37,8 @@ class TroubleKind(StrEnum):
     """The VM does not stop, gracefully or by force: its instance and its launcher pod stay. Taken away, it stops."""
     FAIL_IMPORT = "fail-import"
     """The DataVolume's import, or its blank image, fails (`message`) and is tried again. Taken away, it succeeds."""
+    FAIL_PULL = "fail-pull"
+    """The images of the VM's launcher pod cannot be pulled (`message`): its containers wait. Taken away, they can."""
     PENDING_PVC = "pending-pvc"
     """The claim never binds, be it blank, cloned or restored. Taken away, it binds."""
     VOID_RESTORE = "void-restore"
@@ -61,6 +63,7 @@ class Part(StrEnum):
 
 COMMON = ("namespace", "name", "probability", "count")
 OPTIONS: dict[TroubleKind, tuple[str, ...]] = {
+    TroubleKind.FAIL_PULL: ("message",),
     TroubleKind.UNHEALTHY_GUEST: ("part",),
     TroubleKind.FAIL_IMPORT: ("message",),
     TroubleKind.FAIL_SNAPSHOT: ("message",),
@@ -79,11 +82,11 @@ class Victim:
 
 
 def victim(obj: Obj) -> Victim:
-    """An object as a victim: by its own name; a VolumeSnapshot, a restored claim and a restore by their VM's, too."""
+    """An object as a victim: by its own name; what is of a VM (snapshot, restored claim, pod, restore) by that, too."""
     meta = obj["metadata"]
     labels = meta.get("labels") or {}
     target = (obj.get("spec") or {}).get("target") or {}
-    names = (meta["name"], *(labels[one] for one in SOURCE_LABELS if one in labels), target.get("name", ""))
+    names = (meta["name"], *(labels[one] for one in VM_LABELS if one in labels), target.get("name", ""))
     return Victim(meta["uid"], meta.get("namespace", ""), tuple(name for name in names if name))
 
 

@@ -54,13 +54,22 @@ def launcher_pod(vmi: Obj) -> Obj:
         "spec": {
             "restartPolicy": "Never",
             "terminationGracePeriodSeconds": grace_of(vmi) + POD_EXTRA_GRACE,
-            "containers": [{"name": "compute", "image": "virt-launcher", "resources": _resources(vmi)}],
+            "containers": [
+                {"name": "compute", "image": "virt-launcher", "resources": _resources(vmi)},
+                *({"name": f"volume{name}", "image": image} for name, image in _container_disks(vmi)),
+            ],
             "volumes": [
                 {"name": f"disk-{index}", "persistentVolumeClaim": {"claimName": claim}}
                 for index, claim in enumerate(claims_of(vmi))
             ],
         },
     }
+
+
+def _container_disks(vmi: Obj) -> list[tuple[str, str]]:
+    """Name and image of the volumes that come as images; each is a container of the pod."""
+    volumes = vmi["spec"].get("volumes") or []
+    return [(one["name"], one["containerDisk"].get("image", "")) for one in volumes if "containerDisk" in one]
 
 
 def _resources(vmi: Obj) -> Obj:

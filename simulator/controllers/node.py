@@ -11,10 +11,12 @@ from simulator.api.errors import ApiError
 from simulator.client import Obj
 from simulator.controllers.claims import SELECTED_NODE, bound, claims_of_pod, class_of, waits_for_consumer
 from simulator.controllers.meta import annotation, controller_of, deleting, now, with_annotations, with_condition
+from simulator.controllers.pulling import ERR_IMAGE_PULL, Tries, pullable, tried, waiting
 from simulator.controllers.resources import NODES, PODS, PVCS, STORAGE_CLASSES, VMIS
 from simulator.controllers.run_strategy import final, phase_of
 from simulator.controllers.runtime import Context, Controller, key_of
 from simulator.controllers.workqueue import Key
+from simulator.troubles import TroubleKind, victim
 
 POD_NETWORK = "127.97."
 """Pods get loopback addresses of 127.97.0.0/16, so that what listens in them can be dialled."""
@@ -33,6 +35,7 @@ class Pods(Controller):
         self._node = node
         self._due: dict[tuple[str, str], float] = {}
         self._held: dict[Key, socket.socket] = {}
+        self._pulls: dict[str, Tries] = {}
 
     async def stop(self) -> None:
         """Give all addresses back."""
@@ -41,6 +44,7 @@ class Pods(Controller):
 
     def watch(self) -> None:
         self.follow(PODS)
+        self.follow_troubles(PODS)
         self.context.cache(VMIS).subscribe(self._instance_changed)
         self.context.cache(PVCS).subscribe(self._claim_changed)
         self.context.cache(NODES).subscribe(self._node_seen)
@@ -153,8 +157,24 @@ class Pods(Controller):
         wait = self._wait(pod, "start", self.delays.pod_start)
         if wait > 0:
             return wait
+        trouble = self.context.troubles.of(TroubleKind.FAIL_PULL, victim(pod))
+        if trouble is not None or not pullable(pod):
+            return await self._pull_in_vain(pod, trouble.message if trouble else "")
         await self.context.set_status(PODS, pod, running(pod, self._address(key_of(pod))))
         return None
+
+    async def _pull_in_vain(self, pod: Obj, message: str) -> float:
+        """One look at a pod whose images cannot be pulled: seconds to the next."""
+        uid = pod["metadata"]["uid"]
+        before, time = self._pulls.get(uid), asyncio.get_running_loop().time()
+        tries, reason, again = tried(before, time, self.delays.speed)
+        self._pulls[uid] = tries
+        pod = await self.context.set_status(PODS, pod, waiting(pod, reason, message))
+        if reason == ERR_IMAGE_PULL and tries != before:
+            for container in pod["status"]["containerStatuses"]:
+                text = f'Failed to pull image "{container["image"]}": {container["state"]["waiting"]["message"]}'
+                self.context.events.record(pod, "Warning", "Failed", text, component="kubelet")
+        return again
 
     def _address(self, key: Key) -> str:
         """A new address for a pod. Other simulators on this machine take theirs from the same range, so it is held by
@@ -192,6 +212,7 @@ class Pods(Controller):
             return None
         for step in ("schedule", "start"):
             self._due.pop((pod["metadata"]["uid"], step), None)
+        self._pulls.pop(pod["metadata"]["uid"], None)
         meta = pod["metadata"]
         try:
             await self.client.delete(PODS, meta["name"], meta["namespace"], uid=meta["uid"], grace=0)

@@ -16,7 +16,7 @@ from simulator.controllers.runtime import Context, Controller
 from simulator.controllers.vmi import launcher_of
 from simulator.controllers.vmi_status import in_phase
 from simulator.controllers.workqueue import Key
-from simulator.guests.disk import Disk, Disks
+from simulator.guests.disk import Disk, Disks, image
 from simulator.guests.hardware import Hardware
 from simulator.guests.machine import Console, Machine
 from simulator.guests.neighbours import Neighbours
@@ -148,13 +148,14 @@ class VirtHandler(Controller):
         return ""
 
     def _disk(self, vmi: Obj) -> Disk:
-        """The content behind the first claim of the instance; an empty disk without one."""
+        """The content behind the first claim of the instance. Without one: a fresh system, gone with the instance, when
+        a volume is an image, else an empty disk."""
         for claim in self._claims(vmi):
             volume = self.context.cache(PVS).get("", claim["spec"].get("volumeName", ""))
             handle = ((volume or {}).get("spec") or {}).get("csi", {}).get("volumeHandle", "")
             if handle in self._disks.volumes:
                 return self._disks.volumes[handle]
-        return Disk()
+        return image() if any("containerDisk" in one for one in vmi["spec"].get("volumes") or []) else Disk()
 
     def _claims(self, vmi: Obj) -> list[Obj]:
         names = [

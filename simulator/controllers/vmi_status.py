@@ -6,6 +6,7 @@ from typing import Any
 
 from simulator.client import Obj
 from simulator.controllers.meta import condition, deleting, now, with_condition, without_condition
+from simulator.controllers.pulling import unpulled
 from simulator.controllers.run_strategy import phase_of
 from simulator.controllers.vm_status import ready_condition
 
@@ -47,13 +48,18 @@ def not_ready(vmi: Obj, reason: str, message: str) -> Obj:
 def claim_missing(vmi: Obj, claim: str) -> Obj:
     """The instance waiting for a claim that does not exist."""
     text = f"PVC {vmi['metadata']['namespace']}/{claim} does not exist, waiting for it to appear"
+    return not_synchronized(vmi, "FailedPvcNotFound", text)
+
+
+def not_synchronized(vmi: Obj, reason: str, message: str) -> Obj:
+    """The instance that virt-controller cannot bring further."""
     return with_vmi_condition(
         vmi,
         {
             "type": "Synchronized",
             "status": "False",
-            "reason": "FailedPvcNotFound",
-            "message": text,
+            "reason": reason,
+            "message": message,
             "lastProbeTime": None,
             "lastTransitionTime": now(),
         },
@@ -87,6 +93,8 @@ def _scheduling(vmi: Obj, pod: Obj) -> Obj:
     if scheduled is not None and scheduled["status"] == "False":
         return with_vmi_condition(vmi, scheduled)
     vmi = without_vmi_condition(vmi, "PodScheduled")
+    fault = unpulled(pod)
+    vmi = not_synchronized(vmi, *fault) if fault else without_vmi_condition(vmi, "Synchronized")
     active = {pod["metadata"]["uid"]: pod["spec"].get("nodeName", "")}
     if status.get("phase") != "Running":
         return in_phase(vmi, "Scheduling", activePods=active)

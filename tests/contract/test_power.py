@@ -188,6 +188,25 @@ async def test_what_a_client_writes_into_an_instances_status_is_dropped_without_
     assert written["status"]["phase"] == "Running"
 
 
+async def test_an_image_that_cannot_be_pulled_is_what_the_status_reads(lab: Lab) -> None:
+    await lab.secrets("cp")
+    vm = lab.vm("cp")
+    del vm["spec"]["dataVolumeTemplates"]
+    image = "registry.invalid/nothing:0"
+    vm["spec"]["template"]["spec"]["volumes"][0] = {"name": "rootdisk", "containerDisk": {"image": image}}
+    await lab.api.create(kubevirt(lab.namespace), vm)
+    path = kubevirt(lab.namespace, name="cp")
+    for status in ("ErrImagePull", "ImagePullBackOff"):
+        shown = await lab.api.until(path, lambda vm: vm if vm["status"].get("printableStatus") == status else None)  # noqa: B023
+        assert reasons(shown)["Synchronized"] == ("False", status)
+    assert (await lab.api.get(kubevirt(lab.namespace, VMI, "cp")))["status"]["phase"] == "Scheduling"
+    [pod] = await lab.api.items(core(lab.namespace, "pods"))
+    states = [one["state"].get("waiting", {}).get("reason") for one in pod["status"]["containerStatuses"]]
+    assert {"ErrImagePull", "ImagePullBackOff"} & set(states)
+    await lab.halt()
+    await lab.api.until(path, lambda vm: vm["status"]["printableStatus"] == "Stopped")
+
+
 async def test_a_deleted_vm_takes_everything_of_its_own_along(lab: Lab) -> None:
     await lab.halted("cp")
     await lab.launch()

@@ -34,6 +34,7 @@ def vm(name: str = "cp", namespace: str = "lab-1", uid: str = "") -> Victim:
         ("unhealthy-guest,part=apiserver", Trouble(TroubleKind.UNHEALTHY_GUEST, part=Part.APISERVER)),
         ("stuck-stop, namespace=lab-*, name=cp", Trouble(TroubleKind.STUCK_STOP, "lab-*", "cp")),
         ("pending-pvc,probability=0.5,count=3", Trouble(TroubleKind.PENDING_PVC, probability=0.5, count=3)),
+        ("fail-pull,message=gone", Trouble(TroubleKind.FAIL_PULL, message="gone")),
         ("fail-snapshot,message=no space", Trouble(TroubleKind.FAIL_SNAPSHOT, message="no space")),
         ("lose-snapshot", Trouble(TroubleKind.LOSE_SNAPSHOT)),
         ("fail-restore,terminal=false", Trouble(TroubleKind.FAIL_RESTORE, terminal=False)),
@@ -113,6 +114,7 @@ def test_a_restore_is_meant_by_its_name_and_its_targets() -> None:
 GIVEN: list[dict[str, Any]] = [
     {"kind": "hang-boot", "namespace": "lab", "name": "c*", "probability": 0.5, "count": 2},
     {"kind": "unhealthy-guest", "part": "apiserver"},
+    {"kind": "fail-pull", "message": "401 Unauthorized"},
     {"kind": "stuck-stop"},
     {"kind": "pending-pvc"},
     {"kind": "fail-snapshot", "message": "no space"},
