@@ -1,6 +1,7 @@
 """The simulated calendar: the machine's clock, moved ahead on demand, so that a year can pass within a test.
 
-What ends by date goes by it: certificates and bootstrap tokens inside guests, Events. Durations in the infrastructure
+What ends by date goes by it: certificates and bootstrap tokens inside guests, Events, back-offs of VMs that failed to
+start. Durations in the infrastructure
 do not (they are the table of `simulator.delays`), nor do the stamps of objects, which clients compare with their own
 clocks.
 """

@@ -39,6 +39,8 @@ class TroubleKind(StrEnum):
     """The DataVolume's import, or its blank image, fails (`message`) and is tried again. Taken away, it succeeds."""
     FAIL_PULL = "fail-pull"
     """The images of the VM's launcher pod cannot be pulled (`message`): its containers wait. Taken away, they can."""
+    FAIL_START = "fail-start"
+    """The VM's launcher pod fails as soon as it runs, so that the instance is Failed before its domain ever ran."""
     PENDING_PVC = "pending-pvc"
     """The claim never binds, be it blank, cloned or restored. Taken away, it binds."""
     VOID_RESTORE = "void-restore"

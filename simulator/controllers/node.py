@@ -11,6 +11,7 @@ from simulator.api.errors import ApiError
 from simulator.client import Obj
 from simulator.controllers.claims import SELECTED_NODE, bound, claims_of_pod, class_of, waits_for_consumer
 from simulator.controllers.meta import annotation, controller_of, deleting, now, with_annotations, with_condition
+from simulator.controllers.pod_status import crashed, running
 from simulator.controllers.pulling import ERR_IMAGE_PULL, Tries, pullable, tried, waiting
 from simulator.controllers.resources import NODES, PODS, PVCS, STORAGE_CLASSES, VMIS
 from simulator.controllers.run_strategy import final, phase_of
@@ -160,7 +161,9 @@ class Pods(Controller):
         trouble = self.context.troubles.of(TroubleKind.FAIL_PULL, victim(pod))
         if trouble is not None or not pullable(pod):
             return await self._pull_in_vain(pod, trouble.message if trouble else "")
-        await self.context.set_status(PODS, pod, running(pod, self._address(key_of(pod))))
+        breaks = self.context.troubles.of(TroubleKind.FAIL_START, victim(pod)) is not None
+        status = crashed(pod) if breaks else running(pod, self._address(key_of(pod)))
+        await self.context.set_status(PODS, pod, status)
         return None
 
     async def _pull_in_vain(self, pod: Obj, message: str) -> float:
@@ -231,32 +234,3 @@ def _hold(address: str) -> socket.socket | None:
         held.close()
         return None
     return held
-
-
-def running(pod: Obj, address: str) -> Obj:
-    """The status of a pod whose containers run."""
-    status = pod.get("status") or {}
-    conditions = status.get("conditions") or []
-    for type_ in ("Initialized", "ContainersReady", "Ready"):
-        conditions = with_condition(conditions, {"type": type_, "status": "True", "lastTransitionTime": now()})
-    return {
-        **status,
-        "phase": "Running",
-        "podIP": address,
-        "podIPs": [{"ip": address}],
-        "hostIP": "127.0.0.1",
-        "startTime": status.get("startTime") or now(),
-        "qosClass": "Burstable",
-        "conditions": conditions,
-        "containerStatuses": [
-            {
-                "name": container["name"],
-                "image": container.get("image", ""),
-                "ready": True,
-                "started": True,
-                "restartCount": 0,
-                "state": {"running": {"startedAt": now()}},
-            }
-            for container in pod["spec"].get("containers") or []
-        ],
-    }

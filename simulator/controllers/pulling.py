@@ -32,7 +32,7 @@ class Tries:
 
     def backoff(self) -> float:
         """Seconds from the last try to the next at speed 1."""
-        return min(FIRST_BACKOFF * 2 ** (self.count - 1), LONGEST_BACKOFF)
+        return min(FIRST_BACKOFF * 2.0 ** (self.count - 1), LONGEST_BACKOFF)
 
 
 def tried(tries: Tries | None, time: float, speed: float) -> tuple[Tries, str, float]:

@@ -9,7 +9,6 @@ from simulator.client import Obj
 from simulator.controllers.claims import bound
 from simulator.controllers.launcher import claims_of
 from simulator.controllers.meta import (
-    age,
     annotation,
     controller_of,
     deleting,
@@ -23,8 +22,9 @@ from simulator.controllers.meta import (
 )
 from simulator.controllers.resources import CONTROLLER_REVISIONS, DATA_VOLUMES, PVCS, VMIS, VMS
 from simulator.controllers.revisions import record, revision_name, started_with, with_restart_required
-from simulator.controllers.run_strategy import Wanted, final, phase_of, strategy_of, wanted
-from simulator.controllers.runtime import Controller
+from simulator.controllers.run_strategy import Wanted, final, wanted
+from simulator.controllers.runtime import Context, Controller, key_of
+from simulator.controllers.start_failure import left, with_start_failure
 from simulator.controllers.vm_status import POPULATED, VM_GENERATION, vm_status
 from simulator.controllers.vm_volumes import IMMEDIATE, NotAuthorized, ensure_data_volumes, template_names
 from simulator.controllers.workqueue import Key
@@ -36,14 +36,20 @@ OBSERVED = {
     "kubevirt.io/storage-observed-api-version": "v1",
 }
 COMPONENT = "virtualmachine-controller"
-FIRST_BACKOFF = 10.0
-LONGEST_BACKOFF = 300.0
 
 Failure = tuple[str, str]
 
 
 class VirtualMachines(Controller):
     name = "vm"
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._deaf = context.clock.listen(self._clock_moved)
+
+    async def stop(self) -> None:
+        """Listen to the clock no more."""
+        self._deaf()
 
     def watch(self) -> None:
         self.follow(VMS)
@@ -56,6 +62,11 @@ class VirtualMachines(Controller):
         for vm in self.context.cache(VMS).inside(claim["metadata"]["namespace"]):
             if claim["metadata"]["name"] in claims_of(vm["spec"]["template"]):
                 self.queue.add((vm["metadata"]["namespace"], vm["metadata"]["name"]))
+
+    def _clock_moved(self) -> None:
+        for vm in self.context.cache(VMS):
+            if (vm.get("status") or {}).get("startFailure"):
+                self.queue.add(key_of(vm))
 
     def _volume_changed(self, volume: Obj) -> None:
         namespace = volume["metadata"]["namespace"]
@@ -134,16 +145,11 @@ class VirtualMachines(Controller):
         ready = all(volume.get("status", {}).get("phase") in POPULATED[:-1] for volume in volumes)
         if want is not Wanted.START or not ready:
             return None, volumes, None
-        wait = self._backoff(vm)
+        wait = left(vm, self.context.clock.now())
         if wait > 0:
             return None, volumes, wait
         await self._start(vm)
         return None, volumes, None
-
-    def _backoff(self, vm: Obj) -> float:
-        """Seconds until a VM that failed to start may be started again."""
-        failure = vm.get("status", {}).get("startFailure")
-        return -age(failure["retryAfterTimestamp"]) if failure else 0.0
 
     async def _keep_generation(self, vm: Obj, vmi: Obj) -> None:
         """A change that needs no restart (run strategy) is noted on the instance; others need a restart."""
@@ -174,34 +180,12 @@ class VirtualMachines(Controller):
         vmi = self.context.cache(VMIS).get(vm["metadata"]["namespace"], vm["metadata"]["name"])
         if vmi is not None and not owned_by(vmi, vm):
             vmi = None
-        current = with_restart_required(self.context, with_start_failure(current, vmi, self.delays.speed), vmi)
+        current = with_start_failure(current, vmi, self.context.clock.now(), self.delays.speed)
+        current = with_restart_required(self.context, current, vmi)
         status = vm_status(current, vmi, volumes, failure, unbound=self._unbound(current))
         if status != vm.get("status"):
             await self.context.update(VMS, {**current, "status": status}, subresource="status")
         return again
-
-
-def with_start_failure(vm: Obj, vmi: Obj | None, speed: float) -> Obj:
-    """The VM with its count of failed starts: an instance that ended Failed before it ever ran counts, one that runs
-    clears it. (KubeVirt: 10 s x n^2, at most 300 s, between tries.)"""
-    status = vm.get("status", {})
-    if vmi is None:
-        return vm
-    if phase_of(vmi) == "Running" or str(strategy_of(vm)) == "Halted":
-        if "startFailure" not in status:
-            return vm
-        return {**vm, "status": {key: value for key, value in status.items() if key != "startFailure"}}
-    ran = any(step["phase"] == "Running" for step in vmi["status"].get("phaseTransitionTimestamps") or [])
-    known = status.get("startFailure") or {}
-    if phase_of(vmi) != "Failed" or ran or known.get("lastFailedVMIUID") == vmi["metadata"]["uid"]:
-        return vm
-    count = known.get("consecutiveFailCount", 0) + 1
-    failure = {
-        "consecutiveFailCount": count,
-        "lastFailedVMIUID": vmi["metadata"]["uid"],
-        "retryAfterTimestamp": now(min(FIRST_BACKOFF * count**2, LONGEST_BACKOFF) / speed),
-    }
-    return {**vm, "status": {**status, "startFailure": failure}}
 
 
 def instance_of(vm: Obj) -> Obj:

@@ -16,6 +16,7 @@ from simulator.controllers.meta import (
     without_condition,
 )
 from simulator.controllers.run_strategy import Wanted, final, phase_of, remaining_requests, strategy_of, wanted
+from simulator.controllers.start_failure import COUNTED
 
 VM_GENERATION = "kubevirt.io/vm-generation"
 OWN_CONDITIONS = ("Failure", "RestartRequired", "ManualRecoveryRequired")
@@ -68,7 +69,7 @@ def printable_status(vm: Obj, vmi: Obj | None, volumes: Iterable[Obj], unbound: 
         (_reason(vmi, "Synchronized") == "ErrImagePull", PrintableStatus.ERR_IMAGE_PULL),
         (_reason(vmi, "Synchronized") == "ImagePullBackOff", PrintableStatus.IMAGE_PULL_BACK_OFF),
         (starting, PrintableStatus.STARTING),
-        (ended and failing and strategy_of(vm) != "Halted", PrintableStatus.CRASH_LOOP_BACK_OFF),
+        (ended and failing and strategy_of(vm) in COUNTED, PrintableStatus.CRASH_LOOP_BACK_OFF),
         (ended, PrintableStatus.STOPPED),
     ]
     return next((status for holds, status in rules if holds), PrintableStatus.UNKNOWN)

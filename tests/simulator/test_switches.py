@@ -115,6 +115,7 @@ GIVEN: list[dict[str, Any]] = [
     {"kind": "hang-boot", "namespace": "lab", "name": "c*", "probability": 0.5, "count": 2},
     {"kind": "unhealthy-guest", "part": "apiserver"},
     {"kind": "fail-pull", "message": "401 Unauthorized"},
+    {"kind": "fail-start"},
     {"kind": "stuck-stop"},
     {"kind": "pending-pvc"},
     {"kind": "fail-snapshot", "message": "no space"},

@@ -3,16 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
 from simulator.app import Simulator
 from simulator.controllers.pulling import Tries, tried
+from simulator.controllers.start_failure import backoff
+from simulator.delays import Delays
 from simulator.troubles import Trouble, TroubleKind
-from tests.simulator.http_api import Obj
+from tests.simulator.http_api import Api, Obj
 from tests.simulator.lab import Lab, core, kubevirt
 
 VMIS = "virtualmachineinstances"
+PATIENT = dataclasses.replace(Delays().scaled(100.0), speed=1.0)
+"""Everything is quick, but a back-off takes as long as in life."""
+
+
+@pytest.fixture
+async def patient(tmp_path: Path) -> AsyncIterator[tuple[Simulator, Lab]]:
+    """A simulator that backs off for real seconds unless its clock is moved, and a lab in it."""
+    path = tmp_path / "kubeconfig"
+    async with Simulator(speed=1.0, delays=PATIENT, kubeconfig=path) as simulator, Api.connect(path) as api:
+        lab = Lab(api, tmp_path)
+        await lab.prepare()
+        yield simulator, lab
 
 
 def conditions(obj: Obj) -> dict[str, tuple[str, str, str]]:
@@ -100,3 +118,72 @@ def test_a_kubelet_tries_to_pull_ever_more_seldom(
 ) -> None:
     tries, found, wait = tried(before, time, 1.0)
     assert (tries.count, found, wait) == (count, reason, again)
+
+
+def due(vm: Obj) -> float:
+    """Seconds until the VM may be started again."""
+    stamp = datetime.fromisoformat(vm["status"]["startFailure"]["retryAfterTimestamp"])
+    return (stamp - datetime.now(UTC)).total_seconds()
+
+
+async def failed(lab: Lab, count: int) -> Obj:
+    """The VM once so many starts of it have failed and nothing is left of the last one."""
+
+    def look(vm: Obj | None) -> Obj | None:
+        status = (vm or {}).get("status") or {}
+        counted = (status.get("startFailure") or {}).get("consecutiveFailCount") == count
+        return vm if counted and not status.get("created") else None
+
+    vm: Obj = await lab.api.until(kubevirt(lab.namespace, name="cp"), look)
+    return vm
+
+
+async def test_a_vm_that_fails_to_start_is_started_again_after_a_back_off_that_grows(
+    patient: tuple[Simulator, Lab],
+) -> None:
+    simulator, lab = patient
+    trouble = simulator.troubles.add(Trouble(TroubleKind.FAIL_START, name="cp", count=2))
+    await made(lab, "cp", strategy="Halted")
+    await reads(lab, "Stopped")
+    opened = asyncio.Event()
+    ended = asyncio.create_task(final_instance(lab, opened))
+    await opened.wait()
+    await lab.power("cp", "start")
+    vm = await failed(lab, 1)
+    assert vm["status"]["printableStatus"] == "CrashLoopBackOff"
+    vmi = await ended
+    assert vmi["status"]["phase"] == "Failed"
+    assert vm["status"]["startFailure"]["lastFailedVMIUID"] == vmi["metadata"]["uid"]
+    assert 5 < due(vm) <= 16
+    simulator.clock.advance(seconds=due(vm) + 1)
+    vm = await failed(lab, 2)
+    # As much later as the clock was moved.
+    assert 35 < due(vm) - simulator.clock.offset.total_seconds() <= 61
+    assert vm["status"]["startFailure"]["lastFailedVMIUID"] != vmi["metadata"]["uid"]
+    assert len(trouble.struck) == 2
+    simulator.clock.advance(seconds=due(vm) + 1 - simulator.clock.offset.total_seconds())
+    assert "startFailure" not in (await lab.running())["status"]
+
+
+async def final_instance(lab: Lab, opened: asyncio.Event) -> Obj:
+    """The first instance that has ended."""
+    async for _, vmi in lab.api.events(kubevirt(lab.namespace, VMIS), opened):
+        if (vmi.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
+            return vmi
+    raise AssertionError("the watch ended")
+
+
+async def test_a_halted_vm_forgets_its_failed_starts(patient: tuple[Simulator, Lab]) -> None:
+    simulator, lab = patient
+    simulator.troubles.add(Trouble(TroubleKind.FAIL_START))
+    await made(lab, "cp")
+    await failed(lab, 1)
+    await lab.power("cp", "stop")
+    assert "startFailure" not in (await reads(lab, "Stopped"))["status"]
+
+
+@pytest.mark.parametrize(
+    ("count", "shortest", "longest"), [(1, 10, 15), (2, 40, 60), (3, 90, 135), (5, 250, 300), (6, 300, 300)]
+)
+def test_a_back_off_grows_with_the_square_and_by_chance(count: int, shortest: float, longest: float) -> None:
+    assert (backoff(count, 0.0), backoff(count, 1.0)) == (shortest, longest)
