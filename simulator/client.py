@@ -55,8 +55,9 @@ class Client(Protocol):
         *,
         type: str = "merge",
         subresource: str = "",
+        dry_run: bool = False,
     ) -> Obj:
-        """Change an object; `type` is merge, json, strategic or apply."""
+        """Change an object; `type` is merge, json, strategic or apply. `dry_run`: judge it, and keep nothing."""
 
     async def delete(
         self,

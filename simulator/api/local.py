@@ -53,9 +53,11 @@ class LocalClient:
         *,
         type: str = "merge",
         subresource: str = "",
+        dry_run: bool = False,
     ) -> Obj:
         path = gvr.path(namespace, quote(name), subresource)
-        return await self._object("PATCH", path, self._managed(), patch, PATCHES[type])
+        query = self._managed() | ({"dryRun": "All"} if dry_run else {})
+        return await self._object("PATCH", path, query, patch, PATCHES[type])
 
     async def delete(
         self,

@@ -211,14 +211,13 @@ class VirtHandler(Controller):
         if pod is None and not deleting(vmi):
             await self._end(vmi, "Failed")
             return None
-        return await self._shut_down(vmi, domain)
+        return await self._shut_down(vmi, domain, grace_left(vmi, pod))
 
-    async def _shut_down(self, vmi: Obj, domain: Domain) -> float | None:
-        """One look at a domain that is to end: how long until the guest is off, or the grace is over."""
+    async def _shut_down(self, vmi: Obj, domain: Domain, grace: int) -> float | None:
+        """One look at a domain that is to end: how long until the guest is off, or the grace (seconds) is over."""
         clock = asyncio.get_running_loop().time()
         if domain.stopping_since is None:
             domain.stopping_since = clock
-        grace = grace_of(vmi)
         clean = grace > 0 and self.delays.shutdown * self.delays.speed <= grace and not domain.machine.hangs
         if grace <= 0:
             delay, phase = self.delays.kill, "Succeeded"
@@ -240,3 +239,9 @@ class VirtHandler(Controller):
         await self.context.update(VMIS, in_phase(vmi, phase))
         self._domains.pop(vmi["metadata"]["uid"], None)
         self._due.pop(vmi["metadata"]["uid"], None)
+
+
+def grace_left(vmi: Obj, pod: Obj | None) -> int:
+    """Seconds that a guest has to shut down: its instance's, or those of its pod when that is killed sooner."""
+    pods: int | None = (pod or {}).get("metadata", {}).get("deletionGracePeriodSeconds")
+    return grace_of(vmi) if pods is None else min(grace_of(vmi), pods)

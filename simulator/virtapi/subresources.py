@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from simulator.api.aggregation import Aggregated, Reply
@@ -11,7 +11,8 @@ from simulator.api.errors import ApiError
 from simulator.client import Client, Obj
 from simulator.controllers.launcher import CREATED_BY
 from simulator.controllers.resources import PODS, VMIS, VMS
-from simulator.virtapi.power import Plan, Refusal, Underway, restart, start, stop
+from simulator.virtapi.options import Options, read
+from simulator.virtapi.power import Plan, Refusal, Underway, check_stopped, restart, shorter_grace, start, stop
 
 GROUP = "subresources.kubevirt.io"
 VERSIONS = ("v1", "v1alpha3")
@@ -33,60 +34,56 @@ class Subresources:
             raise ApiError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
         if not accepts(request.headers):
             return Reply(406, NOT_ACCEPTABLE, "text/plain")
-        body = _body(request.body)
-        grace = _grace(request.subresource, body)
+        # Each handler of virt-api looks at the body and at the VM in an order of its own.
+        options = None if request.subresource == "start" else read(request.subresource, request.body)
         vm = await self._find(VMS, request)
         if vm is None:
             text = f'virtualmachine.kubevirt.io "{request.name}" not found'
             raise ApiError(404, "NotFound", text, _details(request.name))
         vmi = await self._find(VMIS, request)
-        plan = self._plan(request, vm, vmi, grace)
-        if not body.get("dryRun"):
-            await self._carry_out(plan, vm, vmi)
+        if options is None:
+            with _refusing(request.name):
+                check_stopped(vmi)
+            options = read(request.subresource, request.body)
+        if request.subresource == "stop":
+            await self._shorten(vmi, options)
+        with _refusing(request.name):
+            plan = _plan(request.subresource, vm, vmi, options.grace)
+        await self._carry_out(plan, vm, vmi, dry_run=options.dry_run)
         return Reply(202, None)
 
-    def _plan(self, request: Aggregated, vm: Obj, vmi: Obj | None, grace: int | None) -> Plan:
-        try:
-            if request.subresource == "start":
-                return start(vm, vmi)
-            if request.subresource == "stop":
-                return stop(vm, vmi, grace)
-            return restart(vm, vmi, grace)
-        except Refusal as refusal:
-            text = f'Operation cannot be fulfilled on virtualmachine.kubevirt.io "{request.name}": {refusal}'
-            raise ApiError(409, "Conflict", text, _details(request.name)) from refusal
-        except Underway as underway:
-            raise ApiError(500, "InternalError", f"Internal error occurred: {underway}") from underway
+    async def _shorten(self, vmi: Obj | None, options: Options) -> None:
+        """Give the instance the grace that the stop asks for."""
+        grace = shorter_grace(vmi, options.grace)
+        if vmi is None or grace is None:
+            return
+        meta = vmi["metadata"]
+        patch = {"metadata": {"uid": meta["uid"]}, "spec": {"terminationGracePeriodSeconds": grace}}
+        with _wrapping():
+            await self._client.patch(VMIS, meta["name"], patch, meta["namespace"], dry_run=options.dry_run)
 
-    async def _carry_out(self, plan: Plan, vm: Obj, vmi: Obj | None) -> None:
+    async def _carry_out(self, plan: Plan, vm: Obj, vmi: Obj | None, *, dry_run: bool) -> None:
         namespace, name = vm["metadata"]["namespace"], vm["metadata"]["name"]
-        try:
-            if plan.grace is not None and vmi is not None:
-                patch = {
-                    "metadata": {"uid": vmi["metadata"]["uid"]},
-                    "spec": {"terminationGracePeriodSeconds": plan.grace},
-                }
-                await self._client.patch(VMIS, name, patch, namespace)
+        with _wrapping():
             if plan.strategy is not None:
                 change: dict[str, Any] = {"runStrategy": str(plan.strategy)}
                 if "running" in vm["spec"]:
                     change = {"running": plan.strategy == "Always"}
-                await self._client.patch(VMS, name, {"spec": change}, namespace)
+                await self._client.patch(VMS, name, {"spec": change}, namespace, dry_run=dry_run)
             if plan.requests:
-                status = {"stateChangeRequests": list(plan.requests)}
-                await self._client.patch(VMS, name, {"status": status}, namespace, subresource="status")
+                # Whoever asks wants no back-off.
+                status = {"stateChangeRequests": list(plan.requests), "startFailure": None}
+                patch = {"status": status}
+                await self._client.patch(VMS, name, patch, namespace, subresource="status", dry_run=dry_run)
             if plan.remove_pod and vmi is not None:
+                # KubeVirt does this in a dry run, too.
                 await self._remove_pod(vmi)
-        except ApiError as error:
-            if error.code == 404:
-                raise
-            # virt-api wraps whatever its own patch is answered, webhook denials too.
-            raise ApiError(500, "InternalError", f"Internal error occurred: {error.message}") from error
 
     async def _remove_pod(self, vmi: Obj) -> None:
+        """A second is the shortest grace that virt-api gives."""
         labels = f"{CREATED_BY}={vmi['metadata']['uid']}"
         for pod in await self._client.list(PODS, vmi["metadata"]["namespace"], labels=labels):
-            await self._client.delete(PODS, pod["metadata"]["name"], pod["metadata"]["namespace"])
+            await self._client.delete(PODS, pod["metadata"]["name"], pod["metadata"]["namespace"], grace=1)
 
     async def _find(self, gvr: Any, request: Aggregated) -> Obj | None:
         try:
@@ -107,28 +104,28 @@ def _details(name: str) -> Obj:
     return {"name": name, "group": "kubevirt.io", "kind": "virtualmachine"}
 
 
-def _body(raw: bytes) -> dict[str, Any]:
-    if not raw.strip():
-        return {}
+def _plan(subresource: str, vm: Obj, vmi: Obj | None, grace: int | None) -> Plan:
+    if subresource == "start":
+        return start(vm, vmi)
+    return stop(vm, vmi, grace) if subresource == "stop" else restart(vm, vmi, grace)
+
+
+@contextmanager
+def _refusing(name: str) -> Iterator[None]:
+    """What the plan refuses, as an answer."""
     try:
-        body = json.loads(raw)
-    except ValueError as error:
-        raise ApiError(400, "BadRequest", f"Can not unmarshal Request body to struct, error: {error}") from error
-    if not isinstance(body, dict):
-        text = "Can not unmarshal Request body to struct, error: json: cannot unmarshal into Go value of type struct"
-        raise ApiError(400, "BadRequest", text)
-    return body
+        yield
+    except Refusal as refusal:
+        text = f'Operation cannot be fulfilled on virtualmachine.kubevirt.io "{name}": {refusal}'
+        raise ApiError(409, "Conflict", text, _details(name)) from refusal
+    except Underway as underway:
+        raise ApiError(500, "InternalError", f"Internal error occurred: {underway}") from underway
 
 
-def _grace(subresource: str, body: dict[str, Any]) -> int | None:
-    """The grace period asked for. Raises ApiError 400."""
-    field = "gracePeriodSeconds" if subresource == "restart" else "gracePeriod"
-    grace = body.get(field)
-    if grace is None:
-        return None
-    if not isinstance(grace, int) or isinstance(grace, bool):
-        text = f"json: cannot unmarshal {type(grace).__name__} into Go struct field .{field} of type int64"
-        raise ApiError(400, "BadRequest", f"Can not unmarshal Request body to struct, error: {text}")
-    if subresource == "restart" and grace != 0:
-        raise ApiError(400, "BadRequest", "For force restart, only gracePeriod=0 is supported for now")
-    return grace
+@contextmanager
+def _wrapping() -> Iterator[None]:
+    """virt-api wraps whatever its own patches are answered, webhook denials too."""
+    try:
+        yield
+    except ApiError as error:
+        raise ApiError(500, "InternalError", f"Internal error occurred: {error.message}") from error

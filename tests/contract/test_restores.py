@@ -259,8 +259,10 @@ async def test_while_a_restore_is_at_it_the_vm_cannot_be_started(golden: Lab) ->
     with pytest.raises(Failed) as denial:
         await golden.api.merge(vm, {"spec": {"runStrategy": "Always"}})
     assert (denial.value.code, denial.value.message) == (422, text)
-    code, answer = await golden.api.call("PUT", f"{POWER}/namespaces/{golden.namespace}/virtualmachines/cp/start")
-    assert (code, answer["message"]) == (500, f"Internal error occurred: {text}")
+    for body in (None, {"dryRun": ["All"]}):
+        start = f"{POWER}/namespaces/{golden.namespace}/virtualmachines/cp/start"
+        code, answer = await golden.api.call("PUT", start, body)
+        assert (code, answer["message"]) == (500, f"Internal error occurred: {text}")
     await golden.api.delete(path)
     await golden.api.gone(path)
     await golden.launch()

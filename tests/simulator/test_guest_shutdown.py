@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.simulator.lab import Lab, core
+from tests.simulator.lab import Lab, core, kubevirt
 
 RECOVERY = "recovering journal: the last shutdown was not clean"
 
@@ -20,7 +20,7 @@ async def booted(lab: Lab) -> None:
         await guest.answers()
 
 
-@pytest.mark.parametrize(("grace", "recovers"), [(None, False), (0, True)])
+@pytest.mark.parametrize(("grace", "recovers"), [(None, False), (1, True), (0, True)])
 async def test_a_golden_disk_remembers_how_its_vm_was_stopped(lab: Lab, grace: int | None, recovers: bool) -> None:
     await lab.create()
     await booted(lab)
@@ -40,5 +40,16 @@ async def test_a_snapshot_of_a_running_vm_is_of_a_disk_in_use(lab: Lab) -> None:
     await lab.stop()
     await lab.restore("one", "cp")
     await lab.start()
+    await booted(lab)
+    assert RECOVERY in await boots(lab)
+
+
+async def test_a_forced_restart_is_a_power_cut(lab: Lab) -> None:
+    await lab.create()
+    await booted(lab)
+    path = kubevirt(lab.namespace, "virtualmachineinstances", "cp")
+    old = await lab.api.get(path)
+    await lab.power("cp", "restart", {"gracePeriodSeconds": 0})
+    await lab.api.until(path, lambda vmi: vmi and vmi["metadata"]["uid"] != old["metadata"]["uid"])
     await booted(lab)
     assert RECOVERY in await boots(lab)

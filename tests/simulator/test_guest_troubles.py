@@ -15,7 +15,7 @@ from simulator.controllers.run_strategy import final
 from simulator.delays import Delays
 from simulator.troubles import Part, Trouble, TroubleKind
 from tests.simulator.http_api import Obj
-from tests.simulator.lab import CORE, Guest, Lab, core, kubevirt, node_ready
+from tests.simulator.lab import CORE, POWER, Guest, Lab, core, kubevirt, node_ready
 
 VMIS = "virtualmachineinstances"
 
@@ -176,3 +176,24 @@ async def test_a_stuck_vm_stays_though_it_was_told_to_stop_until_it_is_mended(
     simulator.troubles.remove(trouble)
     await lab.api.until(instance, lambda vmi: vmi is None)
     assert await lab.api.items(core(lab.namespace, "pods")) == []
+
+
+async def test_a_stop_gives_the_instance_its_grace_even_if_it_is_refused(lab: Lab, simulator: Simulator) -> None:
+    trouble = simulator.troubles.add(Trouble(TroubleKind.STUCK_STOP))
+    await lab.api.create(core(lab.namespace, "secrets"), {"metadata": {"name": "cp-cloudinit"}})
+    await lab.api.create(kubevirt(lab.namespace), lab.vm("cp"))
+    await running(lab, "cp")
+    await lab.power("cp", "stop")
+    path, instance = f"{POWER}/namespaces/lab/virtualmachines/cp/stop", kubevirt(lab.namespace, VMIS, "cp")
+    code, answer = await lab.api.call("PUT", path, {"gracePeriod": 300})
+    assert (code, answer["message"].split(": ")[1]) == (
+        409,
+        "Halted only supports manual stop requests with a shorter graceperiod",
+    )
+    assert (await lab.api.get(instance))["spec"]["terminationGracePeriodSeconds"] == 300
+    assert await lab.api.call("PUT", path, {"gracePeriod": 0}) == (202, "")
+    assert (await lab.api.get(instance))["spec"]["terminationGracePeriodSeconds"] == 0
+    simulator.troubles.remove(trouble)
+    await lab.api.until(instance, lambda vmi: vmi is None)
+    vm = kubevirt(lab.namespace, name="cp")
+    await lab.api.until(vm, lambda vm: vm and "stateChangeRequests" not in vm["status"])
