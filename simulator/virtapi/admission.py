@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable, Iterator
 
 from simulator import accounts
 from simulator.api.admission import AdmissionRequest
@@ -14,7 +15,7 @@ from simulator.controllers.meta import annotation, controller_of
 from simulator.controllers.resources import PVCS, VM_RESTORES, VM_SNAPSHOTS
 from simulator.virtapi.denials import denied, denied_by_cdi, refused
 from simulator.virtapi.restore_patches import patch_faults
-from simulator.virtapi.vm_rules import change_faults, spec_faults
+from simulator.virtapi.vm_rules import namespace_faults, restore_faults, snapshot_faults, spec_faults, warnings
 
 VM_VALIDATOR = "virtualmachine-validator.kubevirt.io"
 SNAPSHOT_VALIDATOR = "virtualmachinesnapshot-validator.snapshot.kubevirt.io"
@@ -52,11 +53,12 @@ class Webhooks:
             return
         if request.operation == "CREATE" and (vm.get("spec") or {}).get("template"):
             default_vm(vm)
-        causes = list(spec_faults(vm))
-        if request.operation == "UPDATE" and request.old_object is not None:
-            causes += change_faults(request.old_object, vm)
-        if causes:
-            raise denied(VM_VALIDATOR, causes)
+        old = request.old_object if request.operation == "UPDATE" else None
+        for faults in vm_faults(vm, old):
+            causes = list(faults)
+            if causes:
+                raise denied(VM_VALIDATOR, causes)
+        request.warnings.extend(warnings(vm))
 
     def _instance(self, request: AdmissionRequest) -> None:
         """Instances have no status subresource; what others than KubeVirt write there is dropped without a word."""
@@ -132,14 +134,23 @@ class Webhooks:
         raise denied_by_cdi(DATA_VOLUME_VALIDATOR, [Cause("DataVolume.Name", text, "FieldValueDuplicate")])
 
 
+def vm_faults(vm: Obj, old: Obj | None) -> Iterator[Iterable[Cause]]:
+    """One look after another, as KubeVirt takes them: what the first one finds is all that a client is told."""
+    yield spec_faults(vm)
+    yield namespace_faults(vm, old)
+    if old is not None:
+        yield snapshot_faults(old, vm)
+        yield restore_faults(old, vm)
+
+
 def default_vm(vm: Obj) -> None:
     """What the mutator fills in on creation, in place: a random firmware identity, architecture, machine type."""
     template = vm["spec"]["template"]
     inside = template.setdefault("spec", {})
     domain = inside.setdefault("domain", {})
     firmware = domain.setdefault("firmware", {})
-    firmware.setdefault("uuid", str(uuid.uuid4()))
-    firmware.setdefault("serial", str(uuid.uuid4()))
+    for name in ("uuid", "serial"):
+        firmware[name] = firmware.get(name) or str(uuid.uuid4())
     inside.setdefault("architecture", "amd64")
     domain.setdefault("machine", {}).setdefault("type", "q35")
     meta = template.get("metadata") or {}

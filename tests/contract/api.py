@@ -82,6 +82,14 @@ class Api(http_api.Api):
             raise Failed(response.status, answer)
         return dict(answer)
 
+    async def warned(self, method: str, path: str, body: Any, content_type: str = "application/json") -> list[str]:
+        """What the server warns of when it answers a request that it carries out. Raises Failed."""
+        response = await self._open(method, path, {}, body, content_type=content_type, timeout=self.patience)
+        answer = json.loads(await response.read())
+        if response.status >= 400:
+            raise Failed(response.status, answer)
+        return response.headers.getall("Warning", [])
+
     async def names(self, path: str, **query: str) -> list[str]:
         """Names of what a collection selects, sorted."""
         return sorted(one["metadata"]["name"] for one in (await self.page(path, **query))["items"])

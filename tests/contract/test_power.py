@@ -9,7 +9,7 @@ import pytest
 
 from tests.contract.api import Api
 from tests.contract.lab import Lab, claims, core, kubevirt, reasons, volumes
-from tests.simulator.http_api import Failed, Obj
+from tests.simulator.http_api import Failed
 from tests.simulator.lab import POWER
 
 pytestmark = pytest.mark.needs_controllers
@@ -290,24 +290,6 @@ async def test_a_namespace_with_a_running_vm_can_be_removed(lab: Lab) -> None:
     await lab.launch()
     await lab.api.delete(f"/api/v1/namespaces/{lab.namespace}")
     await lab.api.gone(f"/api/v1/namespaces/{lab.namespace}")
-
-
-@pytest.mark.parametrize(
-    ("change", "text"),
-    [
-        ({"running": True}, "Running and RunStrategy are mutually exclusive. Note that Running is deprecated, please "),
-        ({"runStrategy": None}, "RunStrategy must be specified"),
-        ({"runStrategy": "Never"}, "Invalid RunStrategy (Never)"),
-    ],
-)
-async def test_a_vm_that_cannot_be_is_denied(lab: Lab, change: Obj, text: str) -> None:
-    vm = lab.vm("cp")
-    vm["spec"] = {key: value for key, value in (vm["spec"] | change).items() if value is not None}
-    with pytest.raises(Failed) as denial:
-        await lab.api.create(kubevirt(lab.namespace), vm)
-    assert (denial.value.code, denial.value.body["reason"]) == (422, "Invalid")
-    webhook = 'admission webhook "virtualmachine-validator.kubevirt.io" denied the request: '
-    assert denial.value.message.startswith(webhook + text)
 
 
 async def test_a_cloned_disk_carries_the_templates_labels(lab: Lab) -> None:
