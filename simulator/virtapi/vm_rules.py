@@ -91,12 +91,12 @@ def source_fault(field: str, inside: Obj, claim: Obj) -> Cause | None:
     if not outside and not own:
         text = "Data volume should have either Source, SourceRef, or be externally populated"
         return Cause(f"{field}.source.sourceRef", text)
-    sources = (
-        None if inside.get("source") is None else len([one for one in inside["source"].values() if one is not None])
-    )
-    if sources == 0:
-        return Cause(f"{field}.source", "Missing dataVolume valid source")
-    return Cause(f"{field}.source", "Multiple dataVolume sources") if sources is not None and sources > 1 else None
+    if inside.get("source") is None:
+        return None
+    sources = [one for one in inside["source"].values() if one is not None]
+    if len(sources) == 1:
+        return None
+    return Cause(f"{field}.source", "Multiple dataVolume sources" if sources else "Missing dataVolume valid source")
 
 
 def namespace_faults(vm: Obj, old: Obj | None) -> Iterator[Cause]:
