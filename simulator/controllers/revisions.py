@@ -10,7 +10,6 @@ import copy
 from simulator.client import Obj
 from simulator.controllers.meta import now, owned_by, owner, with_condition, without_condition
 from simulator.controllers.resources import CONTROLLER_REVISIONS
-from simulator.controllers.run_strategy import final
 from simulator.controllers.runtime import Context
 
 RESTART_REQUIRED = "RestartRequired"
@@ -61,19 +60,31 @@ def _take(to: Obj, source: Obj | None, key: str) -> None:
 
 
 def with_restart_required(context: Context, vm: Obj, vmi: Obj | None) -> Obj:
-    """The VM with the condition while what runs has another template than it, without it else."""
+    """The VM with the condition while its instance has another template than it, without it else. Without an instance
+    it stays as it was, until the next start."""
+    if vmi is None:
+        return vm
     conditions = (vm.get("status") or {}).get("conditions")
-    if vmi is None or final(vmi) or started_with(context, vm, vmi)["template"] == vm["spec"]["template"]:
+    ran, present = started_with(context, vm, vmi)["template"], vm["spec"]["template"]
+    if _fixed(ran) == _fixed(present):
         new = without_condition(conditions, RESTART_REQUIRED)
     else:
-        new = with_condition(
-            conditions,
-            {
-                "type": RESTART_REQUIRED,
-                "status": "True",
-                "reason": RESTART_REQUIRED,
-                "message": CHANGED,
-                "lastTransitionTime": now(),
-            },
-        )
+        stamp = {"status": "True", "message": CHANGED, "lastTransitionTime": now()}
+        new = with_condition(conditions, {"type": RESTART_REQUIRED, **stamp})
     return vm if new == (conditions or []) else {**vm, "status": {**(vm.get("status") or {}), "conditions": new}}
+
+
+def _fixed(template: Obj) -> Obj:
+    """What of a template's spec cannot be changed while it runs: all but disks that are plugged in. (More only by the
+    rollout strategy LiveUpdate, which is not KubeVirt's default. Labels and annotations are not of the spec.)"""
+    spec = copy.deepcopy(template.get("spec") or {})
+    plugged = {one["name"] for one in spec.get("volumes") or [] if _hotpluggable(one)}
+    devices = (spec.get("domain") or {}).get("devices") or {}
+    for holder, key in ((spec, "volumes"), (devices, "disks")):
+        if key in holder:
+            holder[key] = [one for one in holder[key] if one["name"] not in plugged]
+    return spec
+
+
+def _hotpluggable(volume: Obj) -> bool:
+    return any((volume.get(kind) or {}).get("hotpluggable") for kind in ("dataVolume", "persistentVolumeClaim"))

@@ -17,6 +17,10 @@ class RunStrategy(StrEnum):
     WAIT_AS_RECEIVER = "WaitAsReceiver"
 
 
+ON_REQUEST = (RunStrategy.MANUAL, RunStrategy.RERUN_ON_FAILURE)
+"""Those that can be asked to start."""
+
+
 class Wanted(StrEnum):
     """What to do with the instance now."""
 
@@ -45,27 +49,50 @@ def phase_of(vmi: Obj) -> str:
 
 def wanted(vm: Obj, vmi: Obj | None) -> Wanted:
     """Start, stop or leave the instance. Stopping a final instance means removing its object."""
-    strategy = strategy_of(vm)
-    action = requested(vm, vmi)
-    if strategy is RunStrategy.HALTED:
-        return Wanted.STOP if vmi is not None else Wanted.NOTHING
-    if action is Wanted.STOP:
-        return Wanted.STOP
+    strategy, action = strategy_of(vm), requested(vm, vmi)
     if vmi is None:
-        return Wanted.START if starts_by_itself(vm, strategy) or action is Wanted.START else Wanted.NOTHING
-    if not final(vmi):
-        return Wanted.NOTHING
-    restart = strategy is RunStrategy.ALWAYS or (strategy is RunStrategy.RERUN_ON_FAILURE and phase_of(vmi) == "Failed")
-    return Wanted.STOP if restart or action is Wanted.START else Wanted.NOTHING
+        return Wanted.START if _starts(vm, strategy, action) else Wanted.NOTHING
+    return Wanted.STOP if _stops(strategy, action, ended=final(vmi)) else Wanted.NOTHING
 
 
-def starts_by_itself(vm: Obj, strategy: RunStrategy) -> bool:
-    """Whether a VM without an instance is started without a request. Once: only if it was never started."""
+def _starts(vm: Obj, strategy: RunStrategy, action: Wanted) -> bool:
+    """Whether a VM without an instance gets one. RerunOnFailure starts by itself only when it is new."""
+    if strategy in (RunStrategy.ALWAYS, RunStrategy.ONCE):
+        return True
+    if strategy is RunStrategy.RERUN_ON_FAILURE and (vm.get("status") or {}).get("runStrategy") != strategy:
+        return True
+    return strategy in ON_REQUEST and action is Wanted.START
+
+
+def _stops(strategy: RunStrategy, action: Wanted, *, ended: bool) -> bool:
+    """Whether the instance is to go. What ended of itself stays with Manual and Once."""
+    if strategy is RunStrategy.HALTED:
+        return True
+    if action is Wanted.STOP and strategy is not RunStrategy.ONCE:
+        return True
+    return ended and strategy in (RunStrategy.ALWAYS, RunStrategy.RERUN_ON_FAILURE)
+
+
+def reruns(vm: Obj, vmi: Obj) -> bool:
+    """Whether a failed instance is followed by another one for which the VM has to be asked yet."""
+    asked = any(request["action"] == "Start" for request in (vm.get("status") or {}).get("stateChangeRequests") or [])
+    failed = phase_of(vmi) == "Failed" and not deleting(vmi)
+    return strategy_of(vm) is RunStrategy.RERUN_ON_FAILURE and failed and not asked
+
+
+def set_to_start(vm: Obj, vmi: Obj | None) -> bool:
+    """Whether the VM is meant to run, whatever it does now."""
+    strategy = strategy_of(vm)
+    if strategy is RunStrategy.ALWAYS:
+        return True
     if strategy is RunStrategy.ONCE:
-        return not vm.get("status", {}).get("observedGeneration")
+        return vmi is None
     if strategy is RunStrategy.RERUN_ON_FAILURE:
-        return not vm.get("status", {}).get("stopped")
-    return strategy is RunStrategy.ALWAYS
+        return vmi is None or phase_of(vmi) != "Succeeded"
+    if strategy is RunStrategy.MANUAL:
+        action = requested(vm, vmi)
+        return action is Wanted.START if vmi is None else action is not Wanted.STOP
+    return False
 
 
 def requested(vm: Obj, vmi: Obj | None) -> Wanted:

@@ -22,11 +22,11 @@ from simulator.controllers.meta import (
 )
 from simulator.controllers.resources import CONTROLLER_REVISIONS, DATA_VOLUMES, PVCS, VMIS, VMS
 from simulator.controllers.revisions import record, revision_name, started_with, with_restart_required
-from simulator.controllers.run_strategy import Wanted, final, wanted
+from simulator.controllers.run_strategy import Wanted, final, reruns, wanted
 from simulator.controllers.runtime import Context, Controller, key_of
 from simulator.controllers.start_failure import left, with_start_failure
 from simulator.controllers.vm_status import POPULATED, VM_GENERATION, vm_status
-from simulator.controllers.vm_volumes import IMMEDIATE, NotAuthorized, ensure_data_volumes, template_names
+from simulator.controllers.vm_volumes import IMMEDIATE, NotAuthorized, disk_names, ensure_data_volumes, template_names
 from simulator.controllers.workqueue import Key
 
 FINALIZER = "kubevirt.io/virtualMachineControllerFinalize"
@@ -75,7 +75,7 @@ class VirtualMachines(Controller):
             self.queue.add((namespace, reference["name"]))
             return
         for vm in self.context.cache(VMS).inside(namespace):
-            if volume["metadata"]["name"] in template_names(vm):
+            if volume["metadata"]["name"] in (*template_names(vm), *disk_names(vm)):
                 self.queue.add((namespace, vm["metadata"]["name"]))
 
     async def reconcile(self, key: Key) -> float | None:
@@ -92,8 +92,9 @@ class VirtualMachines(Controller):
             return await self._terminate(vm, vmi)
         if not has_finalizer(vm, FINALIZER):
             vm = await self.context.update(VMS, with_finalizer(vm, FINALIZER))
-        failure, volumes, again = await self._sync(vm, vmi)
-        return await self._report(vm, volumes, failure, again)
+        failure, again = await self._sync(vm, vmi)
+        await self._report(vm, failure)
+        return again
 
     async def _orphan(self, key: Key) -> None:
         """An instance whose VM is gone must not be held by the VM's finalizer."""
@@ -104,7 +105,7 @@ class VirtualMachines(Controller):
     async def _terminate(self, vm: Obj, vmi: Obj | None) -> float | None:
         if vmi is not None:
             await self._stop(vm, vmi)
-            await self._report(vm, self._volumes(vm), None, None)
+            await self._report(vm, None)
             return None
         if has_finalizer(vm, FINALIZER):
             status = vm_status(vm, None, self._volumes(vm), None)
@@ -113,7 +114,7 @@ class VirtualMachines(Controller):
         return None
 
     def _volumes(self, vm: Obj) -> list[Obj]:
-        found = (self.context.cache(DATA_VOLUMES).get(vm["metadata"]["namespace"], name) for name in template_names(vm))
+        found = (self.context.cache(DATA_VOLUMES).get(vm["metadata"]["namespace"], name) for name in disk_names(vm))
         return [volume for volume in found if volume is not None]
 
     def _unbound(self, vm: Obj) -> bool:
@@ -122,34 +123,39 @@ class VirtualMachines(Controller):
         found = [claims.get(vm["metadata"]["namespace"], name) for name in claims_of(vm["spec"]["template"])]
         return any(claim is not None and not bound(claim) for claim in found)
 
-    async def _sync(self, vm: Obj, vmi: Obj | None) -> tuple[Failure | None, list[Obj], float | None]:
-        """Bring volumes and instance nearer to the spec: failure if any, the DataVolumes, seconds to another pass."""
+    async def _sync(self, vm: Obj, vmi: Obj | None) -> tuple[Failure | None, float | None]:
+        """Bring volumes and instance nearer to the spec: failure if any, seconds to another pass."""
         want = wanted(vm, vmi)
         if vmi is not None:
             await self._keep_generation(vm, vmi)
             if want is Wanted.STOP or deleting(vmi):
+                if reruns(vm, vmi):
+                    await self._ask_to_start(vm)
                 await self._stop(vm, vmi)
-            return None, self._volumes(vm), None
+            return None, None
         if annotation(vm, IMMEDIATE) == "false" and want is not Wanted.START:
-            return None, self._volumes(vm), None
+            return None, None
         try:
             volumes = await ensure_data_volumes(self.context, vm)
-        except NotAuthorized as error:
-            text = f"Error encountered while creating DataVolumes: {error}"
-            return ("FailedCreate", text), self._volumes(vm), self.delays.retry
-        except ApiError as error:
-            if error.code == 409:
+        except (NotAuthorized, ApiError) as error:
+            if isinstance(error, ApiError) and error.code == 409:
                 raise
             text = f"Error encountered while creating DataVolumes: {error}"
-            return ("FailedCreate", text), self._volumes(vm), self.delays.retry
-        ready = all(volume.get("status", {}).get("phase") in POPULATED[:-1] for volume in volumes)
+            return ("FailedCreate", text), self.delays.retry
+        ready = all(volume.get("status", {}).get("phase") in POPULATED for volume in volumes)
         if want is not Wanted.START or not ready:
-            return None, volumes, None
+            return None, None
         wait = left(vm, self.context.clock.now())
         if wait > 0:
-            return None, volumes, wait
+            return None, wait
         await self._start(vm)
-        return None, volumes, None
+        return None, None
+
+    async def _ask_to_start(self, vm: Obj) -> None:
+        """Note on the VM that it is to be started once nothing is left of its failed instance."""
+        status = vm["status"]
+        requests = [*(status.get("stateChangeRequests") or []), {"action": "Start"}]
+        await self.context.set_status(VMS, vm, {**status, "stateChangeRequests": requests})
 
     async def _keep_generation(self, vm: Obj, vmi: Obj) -> None:
         """A change that needs no restart (run strategy) is noted on the instance; others need a restart."""
@@ -166,26 +172,26 @@ class VirtualMachines(Controller):
         self.context.events.record(vm, "Normal", "SuccessfulCreate", text, component=COMPONENT)
 
     async def _stop(self, vm: Obj, vmi: Obj) -> None:
-        """Delete the instance; once it has ended, let go of it."""
+        """Delete the instance."""
         if not deleting(vmi):
             current = self.context.cache(VMIS).get(vm["metadata"]["namespace"], vm["metadata"]["name"])
             await self.context.delete(VMIS, current or vmi)
             text = f"Stopped the virtual machine by deleting the virtual machine instance {vmi['metadata']['uid']}"
             self.context.events.record(vm, "Normal", "SuccessfulDelete", text, component=COMPONENT)
-        elif final(vmi) and has_finalizer(vmi, FINALIZER):
-            await self.context.update(VMIS, without_finalizer(vmi, FINALIZER))
 
-    async def _report(self, vm: Obj, volumes: list[Obj], failure: Failure | None, again: float | None) -> float | None:
+    async def _report(self, vm: Obj, failure: Failure | None) -> None:
+        """Write the VM's status; then an instance that has ended, deleted or not, is let go of."""
         current = self.context.cache(VMS).get(vm["metadata"]["namespace"], vm["metadata"]["name"]) or vm
         vmi = self.context.cache(VMIS).get(vm["metadata"]["namespace"], vm["metadata"]["name"])
         if vmi is not None and not owned_by(vmi, vm):
             vmi = None
         current = with_start_failure(current, vmi, self.context.clock.now(), self.delays.speed)
         current = with_restart_required(self.context, current, vmi)
-        status = vm_status(current, vmi, volumes, failure, unbound=self._unbound(current))
+        status = vm_status(current, vmi, self._volumes(current), failure, unbound=self._unbound(current))
         if status != vm.get("status"):
             await self.context.update(VMS, {**current, "status": status}, subresource="status")
-        return again
+        if vmi is not None and final(vmi) and has_finalizer(vmi, FINALIZER):
+            await self.context.update(VMIS, without_finalizer(vmi, FINALIZER))
 
 
 def instance_of(vm: Obj) -> Obj:

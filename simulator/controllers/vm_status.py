@@ -15,14 +15,21 @@ from simulator.controllers.meta import (
     with_condition,
     without_condition,
 )
-from simulator.controllers.run_strategy import Wanted, final, phase_of, remaining_requests, strategy_of, wanted
+from simulator.controllers.run_strategy import (
+    RunStrategy,
+    final,
+    phase_of,
+    remaining_requests,
+    set_to_start,
+    strategy_of,
+)
 from simulator.controllers.start_failure import COUNTED
 
 VM_GENERATION = "kubevirt.io/vm-generation"
 OWN_CONDITIONS = ("Failure", "RestartRequired", "ManualRecoveryRequired")
 """Conditions of the VM itself; all others are copied from the instance."""
-POPULATED = ("Succeeded", "WaitForFirstConsumer", "PendingPopulation", "Failed")
-WAITING_FOR_CONSUMER = ("WaitForFirstConsumer", "PendingPopulation")
+POPULATED = ("Succeeded", "WaitForFirstConsumer", "PendingPopulation")
+"""Phases of DataVolumes with which a VM can be started."""
 
 
 class PrintableStatus(StrEnum):
@@ -46,37 +53,51 @@ class PrintableStatus(StrEnum):
 
 
 def printable_status(vm: Obj, vmi: Obj | None, volumes: Iterable[Obj], unbound: bool = False) -> PrintableStatus:
-    """The first that matches, in KubeVirt's order. `volumes`: the VM's DataVolumes that exist; `unbound`: one of its
-    claims is not bound. A restored DataVolume reads Succeeded before its late-binding claim is, so both are asked."""
+    """The first that matches, in KubeVirt's order. `volumes`: the DataVolumes of the VM's disks that exist; `unbound`:
+    a claim of one of its disks exists and is not bound."""
     volumes = list(volumes)
-    phases = [volume.get("status", {}).get("phase", "") for volume in volumes]
+    phase = phase_of(vmi) if vmi is not None else None
     ended = vmi is None or final(vmi)
-    starting = vmi is not None and phase_of(vmi) in ("", "Pending", "Scheduling", "Scheduled")
-    failing = bool(vm.get("status", {}).get("startFailure"))
+    failing = bool((vm.get("status") or {}).get("startFailure")) and strategy_of(vm) in COUNTED
+    receiver = phase == "WaitingForSync" and strategy_of(vm) is RunStrategy.WAIT_AS_RECEIVER
     rules: list[tuple[bool, PrintableStatus]] = [
         (deleting(vm), PrintableStatus.TERMINATING),
-        (vmi is not None and not final(vmi) and deleting(vmi), PrintableStatus.STOPPING),
-        (vmi is not None and is_true(_conditions(vmi), "Paused"), PrintableStatus.PAUSED),
-        (vmi is not None and phase_of(vmi) == "Running", PrintableStatus.RUNNING),
+        (not ended and deleting(vmi or vm), PrintableStatus.STOPPING),
+        (_migrating(vmi), PrintableStatus.MIGRATING),
+        (phase == "Running" and is_true(_conditions(vmi), "Paused"), PrintableStatus.PAUSED),
+        (phase == "Running", PrintableStatus.RUNNING),
         (_reason(vmi, "Synchronized") == "FailedPvcNotFound", PrintableStatus.ERROR_PVC_NOT_FOUND),
-        ("Failed" in phases or any(map(_stopped_filling, volumes)), PrintableStatus.DATA_VOLUME_ERROR),
+        (any(_failed(volume) for volume in volumes), PrintableStatus.DATA_VOLUME_ERROR),
         (_reason(vmi, "PodScheduled") == "Unschedulable", PrintableStatus.ERROR_UNSCHEDULABLE),
-        (any(phase not in POPULATED for phase in phases), PrintableStatus.PROVISIONING),
-        (
-            (unbound or any(phase in WAITING_FOR_CONSUMER for phase in phases)) and (starting or _to_start(vm, vmi)),
-            PrintableStatus.WAITING_FOR_VOLUME_BINDING,
-        ),
+        (any(_provisioning(volume) for volume in volumes), PrintableStatus.PROVISIONING),
+        (unbound and set_to_start(vm, vmi), PrintableStatus.WAITING_FOR_VOLUME_BINDING),
         (_reason(vmi, "Synchronized") == "ErrImagePull", PrintableStatus.ERR_IMAGE_PULL),
         (_reason(vmi, "Synchronized") == "ImagePullBackOff", PrintableStatus.IMAGE_PULL_BACK_OFF),
-        (starting, PrintableStatus.STARTING),
-        (ended and failing and strategy_of(vm) in COUNTED, PrintableStatus.CRASH_LOOP_BACK_OFF),
+        (phase in ("", "Pending", "Scheduling", "Scheduled"), PrintableStatus.STARTING),
+        (ended and failing, PrintableStatus.CRASH_LOOP_BACK_OFF),
         (ended, PrintableStatus.STOPPED),
+        (receiver, PrintableStatus.WAITING_FOR_RECEIVER),
     ]
     return next((status for holds, status in rules if holds), PrintableStatus.UNKNOWN)
 
 
-def _to_start(vm: Obj, vmi: Obj | None) -> bool:
-    return wanted(vm, vmi) is Wanted.START
+def _migrating(vmi: Obj | None) -> bool:
+    state = ((vmi or {}).get("status") or {}).get("migrationState") or {}
+    return bool(state.get("startTimestamp")) and not state.get("endTimestamp")
+
+
+def _failed(volume: Obj) -> bool:
+    """Whether what fills a disk has failed, or stopped over an error."""
+    broken = _reason(volume, "Running") in ("Error", "ImagePullFailed")
+    return broken or (volume.get("status") or {}).get("phase") == "Failed"
+
+
+def _provisioning(volume: Obj) -> bool:
+    """Whether a disk is being filled; one that waits for its consumer is not."""
+    phase = (volume.get("status") or {}).get("phase", "")
+    if phase == "WaitForFirstConsumer":
+        return is_true(_conditions(volume), "Bound")
+    return phase not in ("Succeeded", "PendingPopulation")
 
 
 def _conditions(obj: Obj | None) -> list[Obj]:
@@ -84,13 +105,8 @@ def _conditions(obj: Obj | None) -> list[Obj]:
     return conditions
 
 
-def _stopped_filling(volume: Obj) -> bool:
-    """Whether what fills a DataVolume has stopped for an error; it is tried again, and then reads well for a while."""
-    return _reason(volume, "Running") in ("Error", "ImagePullFailed")
-
-
 def _reason(obj: Obj | None, type_: str) -> str:
-    """Why that condition of an object is False."""
+    """Why a condition does not hold."""
     found = condition(_conditions(obj), type_)
     return found.get("reason", "") if found is not None and found["status"] == "False" else ""
 

@@ -21,6 +21,12 @@ def template_names(vm: Obj) -> list[str]:
     return [template["metadata"]["name"] for template in vm["spec"].get("dataVolumeTemplates") or []]
 
 
+def disk_names(vm: Obj) -> list[str]:
+    """DataVolumes that are disks of the VM, of its own templates or not."""
+    volumes = (vm["spec"]["template"].get("spec") or {}).get("volumes") or []
+    return [volume["dataVolume"]["name"] for volume in volumes if "dataVolume" in volume]
+
+
 def data_volume(vm: Obj, template: Obj) -> Obj:
     """The DataVolume for one template."""
     meta = template["metadata"]

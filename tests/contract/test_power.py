@@ -9,7 +9,7 @@ import pytest
 
 from tests.contract.api import Api
 from tests.contract.lab import Lab, claims, core, kubevirt, reasons, volumes
-from tests.simulator.http_api import Failed
+from tests.simulator.http_api import Obj
 from tests.simulator.lab import POWER
 
 pytestmark = pytest.mark.needs_controllers
@@ -203,6 +203,85 @@ async def test_with_grace_the_last_phase_tells_whether_the_guest_shut_down(
 ) -> None:
     await lab.halted("cp")
     assert (await life(lab, grace))[-1] == phase
+
+
+async def launched(lab: Lab, strategy: str) -> Obj:
+    """An instance of a VM of that strategy, running."""
+    await lab.secrets("cp")
+    await lab.api.create(kubevirt(lab.namespace), lab.vm("cp", strategy=strategy))
+    if strategy == "Manual":
+        await lab.power("cp", "start")
+    await lab.running()
+    return await lab.api.get(kubevirt(lab.namespace, VMI, "cp"))
+
+
+async def shut_down(lab: Lab, grace: int) -> None:
+    """Have the guest shut down behind the VM's back: its pod is taken away."""
+    [pod] = await lab.api.items(core(lab.namespace, "pods"))
+    await lab.api.delete(core(lab.namespace, "pods", f"{pod['metadata']['name']}?gracePeriodSeconds={grace}"))
+
+
+@pytest.mark.needs_guests
+@pytest.mark.parametrize("strategy", ["Manual", "Once"])
+async def test_an_instance_that_ended_of_itself_stays_where_nobody_starts_it_again(lab: Lab, strategy: str) -> None:
+    before = await launched(lab, strategy)
+    await shut_down(lab, 120)
+    path, instance = kubevirt(lab.namespace, name="cp"), kubevirt(lab.namespace, VMI, "cp")
+    stopped = await lab.api.until(path, lambda vm: vm if vm["status"]["printableStatus"] == "Stopped" else None)
+    assert stopped["status"]["created"] is True
+    ended = await lab.api.get(instance)
+    assert (ended["metadata"]["uid"], ended["status"]["phase"]) == (before["metadata"]["uid"], "Succeeded")
+    if strategy == "Manual":
+        assert (await power(lab, "cp", "stop"))[1]["message"] == CONFLICT.format("cp", "VM is not running")
+        assert await power(lab, "cp", "start") == (202, "")
+        await lab.api.until(instance, lambda vmi: vmi and vmi["metadata"]["uid"] != ended["metadata"]["uid"])
+        await lab.running()
+
+
+@pytest.mark.needs_guests
+async def test_rerun_on_failure_starts_again_after_a_failure_and_not_after_a_clean_end(lab: Lab) -> None:
+    before = await launched(lab, "RerunOnFailure")
+    await shut_down(lab, 1)
+    instance = kubevirt(lab.namespace, VMI, "cp")
+    again = await lab.api.until(instance, lambda vmi: vmi if vmi and vmi["metadata"]["uid"] != uid(before) else None)
+    await lab.running()
+    await shut_down(lab, 120)
+    await lab.api.gone(instance)
+    path = kubevirt(lab.namespace, name="cp")
+    await lab.api.until(path, lambda vm: vm["status"]["printableStatus"] == "Stopped")
+    assert await power(lab, "cp", "start") == (202, "")
+    await lab.api.until(instance, lambda vmi: vmi and vmi["metadata"]["uid"] != uid(again))
+    await lab.running()
+    # Stopped on request it stays so, too.
+    assert await power(lab, "cp", "stop", {"gracePeriod": 0}) == (202, "")
+    await lab.api.gone(instance)
+    vm = await lab.api.until(path, lambda vm: vm if "stateChangeRequests" not in vm["status"] else None)
+    assert (vm["status"]["printableStatus"], vm["spec"]["runStrategy"]) == ("Stopped", "RerunOnFailure")
+
+
+def uid(obj: Obj) -> str:
+    return str(obj["metadata"]["uid"])
+
+
+async def test_vm_and_instance_have_finalizers_and_events_tell_of_starts_and_stops(lab: Lab) -> None:
+    vmi = await launched(lab, "Always")
+    vm = await lab.get_vm()
+    assert "kubevirt.io/virtualMachineControllerFinalize" in vm["metadata"]["finalizers"]
+    assert {"kubevirt.io/virtualMachineControllerFinalize", "kubevirt.io/foregroundDeleteVirtualMachine"} <= set(
+        vmi["metadata"]["finalizers"]
+    )
+    steps = [step["phase"] for step in vmi["status"]["phaseTransitionTimestamps"]]
+    assert steps == ["Pending", "Scheduling", "Scheduled", "Running"]
+    await lab.halt()
+    start = "Started the virtual machine by creating the new virtual machine instance cp"
+    stop = f"Stopped the virtual machine by deleting the virtual machine instance {uid(vmi)}"
+    awaited = {("Normal", "SuccessfulCreate", start), ("Normal", "SuccessfulDelete", stop)}
+    async with asyncio.timeout(lab.api.patience):
+        async for _, event in lab.api.events(core(lab.namespace, "events")):
+            if event["involvedObject"]["uid"] == uid(vm):
+                awaited.discard((event["type"], event["reason"], event["message"]))
+            if not awaited:
+                break
 
 
 async def test_every_start_has_a_new_pod_that_services_find_by_the_templates_labels(lab: Lab) -> None:

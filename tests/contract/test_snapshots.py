@@ -203,7 +203,9 @@ async def test_a_snapshot_of_a_running_vm_keeps_the_spec_that_runs_not_the_one_i
     change = {"spec": {"template": {"spec": {"terminationGracePeriodSeconds": before + 7}}}}
     await lab.api.merge(path, change)
     changed = await lab.api.until(path, lambda vm: vm if "RestartRequired" in reasons(vm) else None)
-    assert reasons(changed)["RestartRequired"] == ("True", "RestartRequired")
+    assert reasons(changed)["RestartRequired"] == ("True", "")
+    [condition] = [one for one in changed["status"]["conditions"] if one["type"] == "RestartRequired"]
+    assert condition["message"] == "a non-live-updatable field was changed in the template spec"
     await lab.snapshot("cp")
     [content] = await lab.api.items(snapshots(lab.namespace, "virtualmachinesnapshotcontents"))
     kept = content["spec"]["source"]["virtualMachine"]["spec"]["template"]["spec"]
@@ -223,3 +225,16 @@ async def test_a_changed_run_strategy_needs_no_restart(lab: Lab) -> None:
         path, lambda vm: vm if vm and vm["status"].get("observedGeneration") == generation else None
     )
     assert "RestartRequired" not in reasons(seen)
+
+
+async def test_changed_labels_of_the_template_need_no_restart_but_wait_for_one(lab: Lab) -> None:
+    await lab.halted("cp")
+    before = await lab.launch()
+    path = kubevirt(lab.namespace, name="cp")
+    changed = await lab.api.merge(path, {"spec": {"template": {"metadata": {"labels": {"new": "label"}}}}})
+    generation = changed["metadata"]["generation"]
+    seen = await lab.api.until(
+        path, lambda vm: vm if vm and vm["status"].get("desiredGeneration") == generation else None
+    )
+    assert "RestartRequired" not in reasons(seen)
+    assert seen["status"]["observedGeneration"] == before["status"]["observedGeneration"] < generation
