@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from simulator.client import Obj
 from simulator.controllers.launcher import grace_of
 from simulator.controllers.meta import deleting, is_true, now, without_condition
+from simulator.controllers.migratable import live_migratable
 from simulator.controllers.quiescing import agent_of, connected
 from simulator.controllers.resources import PODS, PVCS, PVS, SECRETS, SERVICES, VMIS
 from simulator.controllers.run_strategy import final, phase_of
@@ -178,6 +179,7 @@ class VirtHandler(Controller):
         volumes = [{"name": name, "target": f"vd{chr(ord('a') + index)}"} for index, name in enumerate(devices)]
         ready = {"type": "Ready", "status": "True", "lastProbeTime": None, "lastTransitionTime": now()}
         conditions = without_condition(vmi["status"].get("conditions"), "Ready")
+        conditions.append(live_migratable(vmi, self._claims(vmi)))
         return in_phase(
             vmi,
             "Running",

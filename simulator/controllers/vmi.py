@@ -6,11 +6,11 @@ from simulator.client import Obj
 from simulator.controllers.launcher import CREATED_BY, claims_of, launcher_pod
 from simulator.controllers.meta import annotation, controller_of, deleting, has_finalizer, with_annotations
 from simulator.controllers.meta import without_finalizer as without
-from simulator.controllers.resources import PODS, PVCS, VMIS
+from simulator.controllers.resources import DATA_VOLUMES, PODS, PVCS, VMIS
 from simulator.controllers.run_strategy import final
 from simulator.controllers.runtime import Controller
 from simulator.controllers.vm import FOREGROUND, OBSERVED
-from simulator.controllers.vmi_status import claim_missing, followed, not_ready
+from simulator.controllers.vmi_status import claim_missing, followed, not_ready, with_data_volumes
 from simulator.controllers.workqueue import Key
 
 
@@ -20,7 +20,8 @@ class VirtualMachineInstances(Controller):
     def watch(self) -> None:
         self.follow(VMIS)
         self.context.cache(PODS).subscribe(self._pod_changed)
-        self.context.cache(PVCS).subscribe(self._claim_changed)
+        for gvr in (PVCS, DATA_VOLUMES):
+            self.context.cache(gvr).subscribe(self._claim_changed)
 
     def _pod_changed(self, pod: Obj) -> None:
         reference = controller_of(pod)
@@ -45,10 +46,16 @@ class VirtualMachineInstances(Controller):
         if pod is None and vmi.get("status", {}).get("phase", "Pending") == "Pending":
             await self._launch(vmi)
             return None
-        await self._save(vmi, followed(vmi, pod))
+        await self._save(vmi, with_data_volumes(followed(vmi, pod), self._volumes(vmi)))
         if pod is not None:
             await self._label(pod)
         return None
+
+    def _volumes(self, vmi: Obj) -> list[Obj]:
+        """The instance's DataVolumes that exist."""
+        names = [one["dataVolume"]["name"] for one in vmi["spec"].get("volumes") or [] if "dataVolume" in one]
+        found = [self.context.cache(DATA_VOLUMES).get(vmi["metadata"]["namespace"], name) for name in names]
+        return [volume for volume in found if volume is not None]
 
     async def _launch(self, vmi: Obj) -> None:
         for claim in claims_of(vmi):

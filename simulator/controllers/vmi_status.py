@@ -10,14 +10,6 @@ from simulator.controllers.pulling import unpulled
 from simulator.controllers.run_strategy import phase_of
 from simulator.controllers.vm_status import ready_condition
 
-DATA_VOLUMES_READY = {
-    "type": "DataVolumesReady",
-    "status": "True",
-    "reason": "AllDVsReady",
-    "message": "All of the VMI's DVs are bound and ready",
-    "lastProbeTime": None,
-    "lastTransitionTime": None,
-}
 GUEST_NOT_RUNNING = ("GuestNotRunning", "Guest VM is not reported as running")
 POD_TERMINATING = ("PodTerminating", "virt-launcher pod is terminating")
 
@@ -66,6 +58,19 @@ def not_synchronized(vmi: Obj, reason: str, message: str) -> Obj:
     )
 
 
+def with_data_volumes(vmi: Obj, volumes: list[Obj]) -> Obj:
+    """The instance with what its DataVolumes are like; without any, or before it has a pod, it says nothing of them."""
+    if not volumes or phase_of(vmi) in ("", "Pending", "Succeeded", "Failed"):
+        return vmi
+    found = [condition((volume.get("status") or {}).get("conditions"), "Ready") for volume in volumes]
+    statuses = [one["status"] if one is not None else "Unknown" for one in found]
+    worst = next((status for status in ("False", "Unknown") if status in statuses), "True")
+    ready = ("AllDVsReady", "All of the VMI's DVs are bound and ready")
+    reason, message = ready if worst == "True" else ("NotAllDVsReady", "Not all of the VMI's DVs are ready")
+    told = {"type": "DataVolumesReady", "status": worst, "reason": reason, "message": message}
+    return with_vmi_condition(vmi, {**told, "lastProbeTime": None, "lastTransitionTime": None})
+
+
 def followed(vmi: Obj, pod: Obj | None) -> Obj:
     """The instance after a look at its pod: the next phase and conditions, or itself when nothing is new."""
     phase = phase_of(vmi)
@@ -78,8 +83,7 @@ def followed(vmi: Obj, pod: Obj | None) -> Obj:
     if deleting(pod):
         return not_ready(vmi, *POD_TERMINATING)
     if phase == "Pending":
-        vmi = with_vmi_condition(not_ready(vmi, *GUEST_NOT_RUNNING), DATA_VOLUMES_READY)
-        return in_phase(without_vmi_condition(vmi, "Synchronized"), "Scheduling")
+        return in_phase(without_vmi_condition(not_ready(vmi, *GUEST_NOT_RUNNING), "Synchronized"), "Scheduling")
     if phase == "Scheduling":
         return _scheduling(vmi, pod)
     return vmi

@@ -322,6 +322,21 @@ async def test_a_vm_is_created_until_its_instance_is_gone(lab: Lab) -> None:
     assert reasons(stopped)["Ready"] == ("False", "VMINotExists")
 
 
+async def test_a_stopped_vm_keeps_saying_what_its_instance_said_last(lab: Lab) -> None:
+    await lab.secrets("cp")
+    vm = lab.vm("cp")
+    vm["spec"]["dataVolumeTemplates"][0]["spec"]["storage"]["accessModes"] = ["ReadWriteOnce"]
+    await lab.api.create(kubevirt(lab.namespace), vm)
+    said = reasons(await lab.running())
+    assert said["LiveMigratable"] == ("False", "DisksNotLiveMigratable")
+    assert said["DataVolumesReady"] == ("True", "AllDVsReady")
+    await lab.halt()
+    path = kubevirt(lab.namespace, name="cp")
+    stopped = await lab.api.until(path, lambda vm: vm if vm and not vm["status"].get("created") else None)
+    for type_ in ("LiveMigratable", "DataVolumesReady"):
+        assert reasons(stopped)[type_] == said[type_]
+
+
 async def test_what_a_client_writes_into_an_instances_status_is_dropped_without_a_word(lab: Lab) -> None:
     await lab.halted("cp")
     await lab.launch()
