@@ -13,6 +13,9 @@ DEFAULT_GRACE = 30
 POD_EXTRA_GRACE = 30
 """Seconds that the pod's grace period is longer than the guest's. (KubeVirt)"""
 
+CLOUD_INIT_SECRETS = {"secretRef": "udata", "userDataSecretRef": "udata", "networkDataSecretRef": "ndata"}
+"""References to Secrets, and what ends the names of their volumes in the pod."""
+
 
 def grace_of(vmi: Obj) -> int:
     """The guest's shutdown grace period in seconds."""
@@ -61,7 +64,8 @@ def launcher_pod(vmi: Obj) -> Obj:
             "volumes": [
                 {"name": f"disk-{index}", "persistentVolumeClaim": {"claimName": claim}}
                 for index, claim in enumerate(claims_of(vmi))
-            ],
+            ]
+            + [{"name": name, "secret": {"secretName": secret}} for name, secret in _cloud_init_secrets(vmi)],
         },
     }
 
@@ -70,6 +74,17 @@ def _container_disks(vmi: Obj) -> list[tuple[str, str]]:
     """Name and image of the volumes that come as images; each is a container of the pod."""
     volumes = vmi["spec"].get("volumes") or []
     return [(one["name"], one["containerDisk"].get("image", "")) for one in volumes if "containerDisk" in one]
+
+
+def _cloud_init_secrets(vmi: Obj) -> list[tuple[str, str]]:
+    """Volumes of the pod that come of cloud-init's Secrets: their names, and those of the Secrets."""
+    found = []
+    for volume in vmi["spec"].get("volumes") or []:
+        source = volume.get("cloudInitNoCloud") or volume.get("cloudInitConfigDrive") or {}
+        for reference, suffix in CLOUD_INIT_SECRETS.items():
+            if reference in source:
+                found.append((f"{volume['name']}-{suffix}", source[reference]["name"]))
+    return found
 
 
 def _resources(vmi: Obj) -> Obj:

@@ -11,9 +11,9 @@ from simulator.api.errors import ApiError
 from simulator.client import Obj
 from simulator.controllers.claims import SELECTED_NODE, bound, claims_of_pod, class_of, waits_for_consumer
 from simulator.controllers.meta import annotation, controller_of, deleting, now, with_annotations, with_condition
-from simulator.controllers.pod_status import crashed, running
-from simulator.controllers.pulling import ERR_IMAGE_PULL, Tries, pullable, tried, waiting
-from simulator.controllers.resources import NODES, PODS, PVCS, STORAGE_CLASSES, VMIS
+from simulator.controllers.pod_status import crashed, running, waiting
+from simulator.controllers.pulling import ERR_IMAGE_PULL, Tries, pullable, said, tried
+from simulator.controllers.resources import NODES, PODS, PVCS, SECRETS, STORAGE_CLASSES, VMIS
 from simulator.controllers.run_strategy import final, phase_of
 from simulator.controllers.runtime import Context, Controller, key_of
 from simulator.controllers.workqueue import Key
@@ -155,6 +155,12 @@ class Pods(Controller):
         claims = [self.context.cache(PVCS).get(namespace, name) for name in claims_of_pod(pod)]
         if not all(claim is not None and bound(claim) for claim in claims):
             return self.delays.retry
+        missing = await self._missing_secret(pod)
+        if missing is not None:
+            text = 'MountVolume.SetUp failed for volume "{}" : secret "{}" not found'.format(*missing)
+            self.context.events.record(pod, "Warning", "FailedMount", text, component="kubelet")
+            await self.context.set_status(PODS, pod, waiting(pod, "ContainerCreating"))
+            return self.delays.retry
         wait = self._wait(pod, "start", self.delays.pod_start)
         if wait > 0:
             return wait
@@ -166,13 +172,27 @@ class Pods(Controller):
         await self.context.set_status(PODS, pod, status)
         return None
 
+    async def _missing_secret(self, pod: Obj) -> tuple[str, str] | None:
+        """Names of the first volume and Secret that cannot be mounted."""
+        for volume in pod["spec"].get("volumes") or []:
+            source = volume.get("secret") or {}
+            if not source or source.get("optional"):
+                continue
+            try:
+                await self.client.get(SECRETS, source["secretName"], pod["metadata"]["namespace"])
+            except ApiError as error:
+                if error.code != 404:
+                    raise
+                return volume["name"], source["secretName"]
+        return None
+
     async def _pull_in_vain(self, pod: Obj, message: str) -> float:
         """One look at a pod whose images cannot be pulled: seconds to the next."""
         uid = pod["metadata"]["uid"]
         before, time = self._pulls.get(uid), asyncio.get_running_loop().time()
         tries, reason, again = tried(before, time, self.delays.speed)
         self._pulls[uid] = tries
-        pod = await self.context.set_status(PODS, pod, waiting(pod, reason, message))
+        pod = await self.context.set_status(PODS, pod, waiting(pod, reason, lambda image: said(image, reason, message)))
         if reason == ERR_IMAGE_PULL and tries != before:
             for container in pod["status"]["containerStatuses"]:
                 text = f'Failed to pull image "{container["image"]}": {container["state"]["waiting"]["message"]}'

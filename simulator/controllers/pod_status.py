@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from simulator.client import Obj
 from simulator.controllers.meta import now, with_condition
 
@@ -33,6 +35,18 @@ def running(pod: Obj, address: str) -> Obj:
             for container in pod["spec"].get("containers") or []
         ],
     }
+
+
+def waiting(pod: Obj, reason: str, said: Callable[[str], str] | None = None) -> Obj:
+    """The status of a pod whose containers wait for `reason`; `said`: what each says of its image."""
+    status = pod.get("status") or {}
+    states = []
+    for container in pod["spec"].get("containers") or []:
+        image = container.get("image", "")
+        held = {"reason": reason, **({"message": said(image)} if said else {})}
+        state = {"name": container["name"], "image": image, "imageID": "", "state": {"waiting": held}}
+        states.append({**state, "ready": False, "started": False, "restartCount": 0})
+    return {**status, "phase": "Pending", "hostIP": "127.0.0.1", "containerStatuses": states}
 
 
 def crashed(pod: Obj) -> Obj:

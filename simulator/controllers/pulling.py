@@ -48,26 +48,10 @@ def pullable(pod: Obj) -> bool:
     return not any(NOWHERE.match(container.get("image", "")) for container in pod["spec"].get("containers") or [])
 
 
-def waiting(pod: Obj, reason: str, message: str) -> Obj:
-    """The status of a pod whose images cannot be pulled; `message`: what the registry says."""
-    status = pod.get("status") or {}
-    states = [_state(container, reason, message) for container in pod["spec"].get("containers") or []]
-    return {**status, "phase": "Pending", "hostIP": "127.0.0.1", "containerStatuses": states}
-
-
-def _state(container: Obj, reason: str, message: str) -> Obj:
-    image = container.get("image", "")
-    said = message or f'failed to pull and unpack image "{image}": not found'
-    text = said if reason == ERR_IMAGE_PULL else f'Back-off pulling image "{image}": {ERR_IMAGE_PULL}: {said}'
-    return {
-        "name": container["name"],
-        "image": image,
-        "imageID": "",
-        "ready": False,
-        "started": False,
-        "restartCount": 0,
-        "state": {"waiting": {"reason": reason, "message": text}},
-    }
+def said(image: str, reason: str, message: str) -> str:
+    """What a container says that waits for its image; `message`: what the registry says, empty for its own."""
+    found = message or f'failed to pull and unpack image "{image}": not found'
+    return found if reason == ERR_IMAGE_PULL else f'Back-off pulling image "{image}": {ERR_IMAGE_PULL}: {found}'
 
 
 def unpulled(pod: Obj) -> tuple[str, str] | None:

@@ -18,7 +18,7 @@ from simulator.controllers.vmi import launcher_of
 from simulator.controllers.vmi_status import in_phase
 from simulator.controllers.workqueue import Key
 from simulator.guests.disk import Disk, Disks, image
-from simulator.guests.hardware import Hardware
+from simulator.guests.hardware import MASQUERADE_CIDR, Hardware
 from simulator.guests.machine import Console, Machine
 from simulator.guests.neighbours import Neighbours
 from simulator.troubles import TroubleKind, victim
@@ -130,13 +130,14 @@ class VirtHandler(Controller):
             userdata=await self._cloud_init(vmi, "userData", "userdata", ("secretRef", "userDataSecretRef")),
             networkdata=await self._cloud_init(vmi, "networkData", "networkdata", ("networkDataSecretRef",)),
             mac_address=str(interfaces[0].get("macAddress") or ""),
-            masquerade="masquerade" in interfaces[0],
+            network_cidr=_masqueraded(spec) if "masquerade" in interfaces[0] else "",
+            config_drive=any("cloudInitConfigDrive" in volume for volume in spec.get("volumes") or []),
         )
 
     async def _cloud_init(self, vmi: Obj, field: str, key: str, references: tuple[str, ...]) -> str:
-        """NoCloud data, in place or from its Secret. Raises ApiError when that is missing."""
+        """cloud-init's data, in place or from its Secret. Raises ApiError when that is missing."""
         for volume in vmi["spec"].get("volumes") or []:
-            source = volume.get("cloudInitNoCloud") or {}
+            source = volume.get("cloudInitNoCloud") or volume.get("cloudInitConfigDrive") or {}
             name = next((source[one]["name"] for one in references if one in source), None)
             if name is not None:
                 secret = await self.client.get(SECRETS, name, vmi["metadata"]["namespace"])
@@ -247,3 +248,9 @@ def grace_left(vmi: Obj, pod: Obj | None) -> int:
     """Seconds that a guest has to shut down: its instance's, or those of its pod when that is killed sooner."""
     pods: int | None = (pod or {}).get("metadata", {}).get("deletionGracePeriodSeconds")
     return grace_of(vmi) if pods is None else min(grace_of(vmi), pods)
+
+
+def _masqueraded(spec: Obj) -> str:
+    """The network behind the NAT of the instance's pod network."""
+    pods = [one["pod"] or {} for one in spec.get("networks") or [] if "pod" in one]
+    return next((pod["vmNetworkCIDR"] for pod in pods if pod.get("vmNetworkCIDR")), MASQUERADE_CIDR)

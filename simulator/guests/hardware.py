@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_network
 
-from simulator.guests.network import MASQUERADE_ADDRESS
+MASQUERADE_CIDR = "10.0.2.0/24"
+"""KubeVirt's default for `vmNetworkCIDR`."""
 
 
 @dataclass(frozen=True)
@@ -13,7 +15,8 @@ class Hardware:
     """A virtual machine instance as its guest meets it.
 
     `address` is the pod's; `labels` are the pod's, by which Services find it; `mac_address` is empty when each
-    start makes one up.
+    start makes one up; `network_cidr` is that behind the NAT of a masquerade interface, empty without one;
+    `config_drive`: cloud-init's data is on a ConfigDrive instead of NoCloud.
     """
 
     namespace: str
@@ -25,9 +28,15 @@ class Hardware:
     userdata: str
     networkdata: str
     mac_address: str
-    masquerade: bool
+    network_cidr: str
+    config_drive: bool = False
 
     @property
     def own_address(self) -> str:
-        """The address of the first interface as the guest sees it."""
-        return MASQUERADE_ADDRESS if self.masquerade else self.address
+        """The address of the first interface as the guest sees it: behind a NAT that of the network's second host."""
+        return str(ip_network(self.network_cidr, strict=False)[2]) if self.network_cidr else self.address
+
+    @property
+    def instance_id(self) -> str:
+        """By which cloud-init tells a first boot. (KubeVirt: pkg/cloud-init.)"""
+        return f"{self.name}.{self.namespace}" if self.config_drive else self.firmware_uuid

@@ -135,13 +135,13 @@ class Machine:
         await (self._serve_again() if role == "control-plane" else self._work_again())
 
     def _first_boot(self) -> Script | None:
-        """cloud-init's first boot happens once for an instance-id, which is the firmware UUID; units that it enabled
-        run at each boot. The kubeadm run that this boot leads to."""
+        """cloud-init's first boot happens once for an instance-id; units that it enabled run at each boot. The kubeadm
+        run that this boot leads to."""
         fault = cloudinit.unmatched_interface(self.hardware.networkdata, self.hardware.mac_address)
         if fault is not None:
             raise Refused(f"cloud-init: {fault}")
         commands = first_boot.unit_commands(self.disk.machine.get("units", "").split(), self.disk.files)
-        instance, known = self.hardware.firmware_uuid, self.disk.machine.get("instance-id")
+        instance, known = self.hardware.instance_id, self.disk.machine.get("instance-id")
         if known != instance:
             try:
                 config = cloudinit.parse(self.hardware.userdata)

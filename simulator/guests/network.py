@@ -12,8 +12,6 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 UNITS = "/etc/systemd/network/"
-MASQUERADE_ADDRESS = "10.0.2.2"
-"""Address of a guest on a masquerade interface: the second host of the default 10.0.2.0/24. (KubeVirt)"""
 
 Section = tuple[str, dict[str, list[str]]]
 

@@ -348,6 +348,20 @@ async def test_what_a_client_writes_into_an_instances_status_is_dropped_without_
     assert written["status"]["phase"] == "Running"
 
 
+async def test_an_instance_waits_for_the_secret_of_its_cloud_init(lab: Lab) -> None:
+    await lab.api.create(kubevirt(lab.namespace), lab.vm("cp"))
+    instance = kubevirt(lab.namespace, VMI, "cp")
+    await lab.api.until(instance, lambda vmi: vmi and vmi["status"].get("phase") == "Scheduling")
+    async with asyncio.timeout(lab.api.patience):
+        async for _, event in lab.api.events(core(lab.namespace, "events")):
+            if event["reason"] == "FailedMount" and 'secret "cp-cloudinit" not found' in event["message"]:
+                break
+    assert (await lab.api.get(instance))["status"]["phase"] == "Scheduling"
+    assert (await lab.get_vm())["status"]["printableStatus"] == "Starting"
+    await lab.secrets("cp")
+    await lab.running()
+
+
 async def test_an_image_that_cannot_be_pulled_is_what_the_status_reads(lab: Lab) -> None:
     await lab.secrets("cp")
     vm = lab.vm("cp")

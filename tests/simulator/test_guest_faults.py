@@ -132,6 +132,34 @@ async def test_a_changed_firmware_uuid_runs_first_boot_again(lab: Lab) -> None:
         await guest.ready()
 
 
+async def test_on_a_config_drive_a_changed_firmware_uuid_does_not_matter(lab: Lab) -> None:
+    vm = lab.vm("wk")
+    volume = vm["spec"]["template"]["spec"]["volumes"][1]
+    volume["cloudInitConfigDrive"] = volume.pop("cloudInitNoCloud")
+    secret = {"metadata": {"name": "wk-cloudinit"}, "stringData": {"userdata": "#cloud-config\n"}}
+    await lab.api.create(core(lab.namespace, "secrets"), secret)
+    await lab.api.create(kubevirt(lab.namespace), vm)
+    first = await told(lab, "wk", "cloud-init: first boot: wk.lab")
+    path = kubevirt(lab.namespace, "virtualmachineinstances", "wk")
+    await lab.power("wk", "stop", {"gracePeriod": 0})
+    await lab.api.until(path, lambda vmi: vmi is None)
+    firmware = {"uuid": "11111111-1111-4111-8111-111111111111"}
+    change = {"spec": {"template": {"spec": {"domain": {"firmware": firmware}}}}}
+    await lab.api.merge(kubevirt(lab.namespace, "virtualmachines", "wk"), change)
+    await lab.power("wk", "start")
+    # What the second boot prints first and last.
+    messages: list[str] = []
+    async with asyncio.timeout(10):
+        async for _, event in lab.api.events(core(lab.namespace, "events")):
+            about = event["involvedObject"]
+            if about["kind"] == "VirtualMachineInstance" and about["uid"] != first["involvedObject"]["uid"]:
+                messages.append(event["message"])
+            if any("this is a bare machine" in message for message in messages):
+                break
+    assert any("recovering journal" in message for message in messages)
+    assert not any("cloud-init" in message for message in messages)
+
+
 async def test_a_blank_disk_does_not_boot(lab: Lab) -> None:
     vm = lab.vm("cp")
     template = vm["spec"]["dataVolumeTemplates"][0]

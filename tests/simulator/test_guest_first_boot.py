@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from simulator.guests.cloudinit import parse, unmatched_interface
 from simulator.guests.first_boot import enabled_units, find, read, unit_commands
+from simulator.guests.hardware import MASQUERADE_CIDR, Hardware
 
 GUARDED = """#!/bin/bash
 readonly finished=/etc/done
@@ -67,3 +70,30 @@ def test_network_data_for_another_mac_address_leaves_the_interface_down() -> Non
     data = "version: 2\nethernets:\n  pod: {match: {macaddress: '02:00:00:00:00:01'}, dhcp4: true}\n"
     assert unmatched_interface(data, "02:00:00:00:00:01") is None
     assert unmatched_interface(data, "02:00:00:00:00:02") is not None
+
+
+def hardware(**given: Any) -> Hardware:
+    known: dict[str, Any] = {
+        "namespace": "lab",
+        "name": "cp",
+        "uid": "u",
+        "address": "127.97.0.1",
+        "labels": {},
+        "firmware_uuid": "f",
+        "userdata": "",
+        "networkdata": "",
+        "mac_address": "",
+        "network_cidr": MASQUERADE_CIDR,
+    }
+    return Hardware(**(known | given))
+
+
+def test_a_masqueraded_guest_is_the_second_host_of_its_network_and_a_bridged_one_has_its_pods_address() -> None:
+    assert hardware().own_address == "10.0.2.2"
+    assert hardware(network_cidr="10.11.12.0/28").own_address == "10.11.12.2"
+    assert hardware(network_cidr="").own_address == "127.97.0.1"
+
+
+def test_cloud_init_knows_an_instance_by_its_firmware_or_on_a_config_drive_by_its_name() -> None:
+    assert hardware().instance_id == "f"
+    assert hardware(config_drive=True).instance_id == "cp.lab"
