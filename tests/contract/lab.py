@@ -16,7 +16,20 @@ RBAC = "/apis/rbac.authorization.k8s.io/v1"
 STORAGE = "/apis/snapshot.storage.k8s.io/v1"
 CLONER = "contract-cloner"
 
-__all__ = ["CORE", "STORAGE", "Ca", "Lab", "claims", "core", "kubevirt", "reasons", "snapshots", "unique", "volumes"]
+__all__ = [
+    "CORE",
+    "RBAC",
+    "STORAGE",
+    "Ca",
+    "Lab",
+    "claims",
+    "core",
+    "kubevirt",
+    "reasons",
+    "snapshots",
+    "unique",
+    "volumes",
+]
 
 
 def unique(prefix: str) -> str:

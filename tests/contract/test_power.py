@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.contract.api import Api
-from tests.contract.lab import Lab, claims, core, kubevirt, reasons, volumes
-from tests.simulator.http_api import Obj
+from tests.contract.lab import RBAC, Lab, claims, core, kubevirt, reasons, volumes
+from tests.simulator.http_api import Failed, Obj
 from tests.simulator.lab import POWER
 
 pytestmark = pytest.mark.needs_controllers
@@ -29,6 +29,32 @@ async def test_start_and_stop_answer_202_with_nothing(lab: Lab) -> None:
     await lab.running()
     assert await power(lab, "cp", "stop", {"gracePeriod": 0}) == (202, "")
     assert (await lab.get_vm())["spec"]["runStrategy"] == "Halted"
+
+
+async def test_the_older_version_of_the_subresources_does_the_same(lab: Lab) -> None:
+    await lab.halted("cp")
+    path = POWER.replace("/v1", "/v1alpha3")
+    start = f"{path}/namespaces/{lab.namespace}/virtualmachines/cp/start"
+    assert await lab.api.call("PUT", start) == (202, "")
+    await lab.running()
+
+
+async def test_starting_needs_the_right_to_update_that_subresource(lab: Lab) -> None:
+    await lab.halted("cp")
+    joe = f"system:serviceaccount:{lab.namespace}:joe"
+    start = f"{POWER}/namespaces/{lab.namespace}/virtualmachines/cp/start"
+    code, answer = await lab.api.impersonating(joe).call("PUT", start)
+    assert (code, answer["reason"]) == (403, "Forbidden")
+    rule = {"apiGroups": ["subresources.kubevirt.io"], "resources": ["virtualmachines/start"], "verbs": ["update"]}
+    await lab.api.create(f"{RBAC}/namespaces/{lab.namespace}/roles", {"metadata": {"name": "starter"}, "rules": [rule]})
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "starter"}
+    subject = {"kind": "ServiceAccount", "name": "joe", "namespace": lab.namespace}
+    bound = {"metadata": {"name": "starter"}, "roleRef": reference, "subjects": [subject]}
+    await lab.api.create(f"{RBAC}/namespaces/{lab.namespace}/rolebindings", bound)
+    assert await lab.api.impersonating(joe).call("PUT", start) == (202, "")
+    assert (await lab.get_vm())["spec"]["runStrategy"] == "Always"
+    stop = start.replace("/start", "/stop")
+    assert (await lab.api.impersonating(joe).call("PUT", stop))[0] == 403
 
 
 async def test_an_always_vm_is_halted_also_when_nothing_runs_of_it(lab: Lab) -> None:
@@ -296,9 +322,60 @@ async def test_every_start_has_a_new_pod_that_services_find_by_the_templates_lab
         vmi = await lab.api.get(kubevirt(lab.namespace, VMI, "cp"))
         assert vmi["status"]["interfaces"][0]["ipAddress"] == pod["status"]["podIP"]
         assert pod["metadata"]["ownerReferences"][0]["uid"] == vmi["metadata"]["uid"]
+        # Longer than the guest's, so that the guest is cut off by KubeVirt and not by the kubelet.
+        assert pod["spec"]["terminationGracePeriodSeconds"] > vmi["spec"]["terminationGracePeriodSeconds"]
         assert vmi["metadata"]["ownerReferences"][0]["kind"] == "VirtualMachine"
         await lab.halt()
     assert len({uid for uid, _ in seen}) == len({name for _, name in seen}) == 2
+
+
+async def shown(lab: Lab, opened: asyncio.Event, last: str) -> list[str]:
+    """What the VM `cp` reads until it reads `last` or is gone, repeated ones once."""
+    read: list[str] = []
+    async for type_, vm in lab.api.events(kubevirt(lab.namespace), opened):
+        status = (vm.get("status") or {}).get("printableStatus", "")
+        if not read or read[-1] != status:
+            read.append(status)
+        if type_ == "DELETED" or status == last:
+            return read
+    raise AssertionError("the watch ended")
+
+
+def within(wanted: list[str], read: list[str]) -> bool:
+    """Whether all that is wanted was read, in that order."""
+    rest = iter(read)
+    return all(status in rest for status in wanted)
+
+
+async def test_a_vms_status_goes_through_its_life_in_order(lab: Lab) -> None:
+    await lab.secrets("cp")
+    path = kubevirt(lab.namespace, name="cp")
+    steps = (
+        (["Provisioning", "Starting", "Running"], lambda: lab.api.create(kubevirt(lab.namespace), lab.vm("cp"))),
+        (["Running", "Stopping", "Stopped"], lambda: lab.power("cp", "stop", {"gracePeriod": 0})),
+        (["Stopped", "Starting", "Running"], lambda: lab.power("cp", "start")),
+        (["Running", "Terminating"], lambda: lab.api.remove(path, propagationPolicy="Foreground")),
+    )
+    for wanted, act in steps:
+        opened = asyncio.Event()
+        watch = asyncio.create_task(shown(lab, opened, wanted[-1]))
+        async with asyncio.timeout(lab.api.patience):
+            await opened.wait()
+            await act()
+            read = await watch
+        assert within(wanted, read), read
+    await lab.api.gone(path)
+
+
+async def test_a_halted_vm_gets_its_disks_at_once_unless_it_is_told_not_to(lab: Lab) -> None:
+    await lab.secrets("wk")
+    vm = lab.vm("wk", strategy="Halted")
+    vm["metadata"]["annotations"] = {"kubevirt.io/immediate-data-volume-creation": "false"}
+    await lab.api.create(kubevirt(lab.namespace), vm)
+    # As long as the other one takes for its whole disk.
+    await lab.halted("cp")
+    assert await lab.api.find(volumes(lab.namespace, "wk-rootdisk")) is None
+    await lab.launch("wk")
 
 
 async def test_a_new_vm_reads_stopped_before_anything_happened(api: Api, lab: Lab) -> None:
