@@ -33,6 +33,8 @@ class TroubleKind(StrEnum):
     """The VM's domain runs and its guest does not boot: no API, no kubelet, no agent. Taken away, the boot goes on."""
     UNHEALTHY_GUEST = "unhealthy-guest"
     """The guest boots and never gets healthy; `part` says what is wrong."""
+    POWER_OFF = "power-off"
+    """The guest shuts itself down as soon as it runs, or at once; what follows is the VM's run strategy's affair."""
     STUCK_STOP = "stuck-stop"
     """The VM does not stop, gracefully or by force: its instance and its launcher pod stay. Taken away, it stops."""
     FAIL_IMPORT = "fail-import"

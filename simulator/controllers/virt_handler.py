@@ -207,6 +207,9 @@ class VirtHandler(Controller):
             await self._end(vmi, "Failed")
             return None
         if pod is not None and not deleting(vmi) and not deleting(pod):
+            if self.context.troubles.of(TroubleKind.POWER_OFF, domain.machine.as_victim) is not None:
+                await self._end(vmi, "Succeeded", clean=True)
+                return None
             await self._hear(vmi)
             return None
         if self.context.troubles.of(TroubleKind.STUCK_STOP, victim(vmi)) is not None:

@@ -16,6 +16,7 @@ from simulator.delays import Delays
 from simulator.troubles import Part, Trouble, TroubleKind
 from tests.simulator.http_api import Obj
 from tests.simulator.lab import CORE, POWER, Guest, Lab, core, kubevirt, node_ready
+from tests.simulator.test_vm_start_troubles import final_instance
 
 VMIS = "virtualmachineinstances"
 
@@ -197,3 +198,41 @@ async def test_a_stop_gives_the_instance_its_grace_even_if_it_is_refused(lab: La
     await lab.api.until(instance, lambda vmi: vmi is None)
     vm = kubevirt(lab.namespace, name="cp")
     await lab.api.until(vm, lambda vm: vm and "stateChangeRequests" not in vm["status"])
+
+
+@pytest.mark.parametrize("strategy", ["Always", "Manual"])
+async def test_a_guest_that_powers_itself_off_ends_clean_and_runs_again_if_the_strategy_says_so(
+    lab: Lab, simulator: Simulator, strategy: str
+) -> None:
+    await lab.create(strategy=strategy)
+    if strategy == "Manual":
+        await lab.start()
+    async with lab.guest() as guest:
+        await guest.ready()
+        instance = kubevirt(lab.namespace, VMIS, "cp")
+        before = await lab.api.get(instance)
+        opened = asyncio.Event()
+        ended = asyncio.create_task(final_instance(lab, opened))
+        await opened.wait()
+        trouble = simulator.troubles.add(Trouble(TroubleKind.POWER_OFF, name="cp", count=1))
+        last = await ended
+        assert (last["metadata"]["uid"], last["status"]["phase"]) == (before["metadata"]["uid"], "Succeeded")
+        assert len(trouble.struck) == 1
+        if strategy == "Always":
+            await guest.ready("cp")
+            again = await running(lab, "cp")
+            assert again["metadata"]["uid"] != before["metadata"]["uid"]
+            events = await lab.api.items(core(lab.namespace, "events"))
+            assert not any("recovering journal" in one["message"] for one in events)
+        else:
+            await unreachable(guest)
+            kept = await lab.api.get(instance)
+            assert kept["metadata"]["uid"] == before["metadata"]["uid"]
+            pod = next(
+                one
+                for one in await lab.api.items(core(lab.namespace, "pods"))
+                if one["metadata"]["labels"]["vm.kubevirt.io/name"] == "cp"
+            )
+            await lab.api.until(
+                core(lab.namespace, "pods", pod["metadata"]["name"]), lambda one: one["status"]["phase"] == "Succeeded"
+            )

@@ -116,6 +116,7 @@ GIVEN: list[dict[str, Any]] = [
     {"kind": "unhealthy-guest", "part": "apiserver"},
     {"kind": "fail-pull", "message": "401 Unauthorized"},
     {"kind": "fail-start"},
+    {"kind": "power-off"},
     {"kind": "stuck-stop"},
     {"kind": "pending-pvc"},
     {"kind": "fail-snapshot", "message": "no space"},
