@@ -94,6 +94,12 @@ class Api(http_api.Api):
         """Names of what a collection selects, sorted."""
         return sorted(one["metadata"]["name"] for one in (await self.page(path, **query))["items"])
 
+    async def warnings(self, path: str) -> list[str]:
+        """The Warning headers of an answer to GET."""
+        response = await self._open("GET", path, {}, timeout=self.patience)
+        await response.read()
+        return response.headers.getall("Warning", [])
+
     async def replace(self, path: str, obj: Obj) -> Obj:
         """PUT. Raises Failed."""
         return await self._json("PUT", path, obj)

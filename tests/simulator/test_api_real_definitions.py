@@ -10,6 +10,7 @@ import yaml
 
 from simulator.api import crds, defaulting
 from simulator.api.validation import validate
+from simulator.manifests import definitions
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "kubevirt" / "crds"
 FILES = sorted(SHARED.glob("*.yaml"))
@@ -26,6 +27,32 @@ def test_real_definition_is_accepted(path: Path) -> None:
     crds.prepare(crd, None)
     assert crds.faults(crd, None) == []
     assert crds.kind_of(crd).plural == crd["spec"]["names"]["plural"]
+
+
+def shown(crd: Any) -> Any:
+    """What a client sees of a definition: names, and of each served version its columns, status and warning."""
+    names = {key: crd["spec"]["names"].get(key) or [] for key in ("kind", "shortNames", "categories")}
+    versions = {
+        version["name"]: (
+            version["storage"],
+            "status" in (version.get("subresources") or {}),
+            version.get("deprecationWarning"),
+            [
+                (one["name"], one["type"], one["jsonPath"], one.get("priority", 0))
+                for one in version["additionalPrinterColumns"]
+            ],
+        )
+        for version in crd["spec"]["versions"]
+        if version["served"]
+    }
+    return crd["spec"]["scope"], names, versions
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_the_simulators_kinds_are_named_and_shown_as_the_real_ones(path: Path) -> None:
+    real = definition(path)
+    [own] = [one for one in definitions() if one["metadata"]["name"] == real["metadata"]["name"]]
+    assert shown(own) == shown(real)
 
 
 @pytest.mark.skipif(not (SHARED / "virtualmachines.kubevirt.io.yaml").exists(), reason="no VirtualMachine definition")

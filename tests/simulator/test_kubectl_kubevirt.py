@@ -90,3 +90,33 @@ async def test_a_vm_is_applied_snapshotted_restored_and_deleted(simulator: Simul
     await kubectl("delete", "vm", "vm")
     await kubectl("delete", "namespace", "lab")
     assert "lab" not in (await kubectl("get", "namespaces", "-o", "name")).replace("/", " ").split()
+
+
+async def test_kinds_have_their_short_names_columns_and_categories(simulator: Simulator) -> None:
+    async def kubectl(*arguments: str) -> tuple[str, str]:
+        command = ["kubectl", "--kubeconfig", str(simulator.kubeconfig_path), *arguments]
+        result = await asyncio.to_thread(
+            subprocess.run, command, capture_output=True, text=True, check=True, timeout=40
+        )
+        return result.stdout, result.stderr
+
+    headers = {"dv": "NAME PHASE PROGRESS RESTARTS AGE", "vm": "NAME AGE STATUS READY"}
+    await asyncio.to_thread(
+        subprocess.run,
+        ["kubectl", "--kubeconfig", str(simulator.kubeconfig_path), "apply", "-f", "-"],
+        input=VM.replace("namespace: lab", "namespace: default"),
+        check=True,
+        text=True,
+        capture_output=True,
+        timeout=40,
+    )
+    await kubectl("wait", "dv/vm-rootdisk", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=20s")
+    for short, header in headers.items():
+        out, said = await kubectl("get", short)
+        assert (out.splitlines()[0].split(), said) == (header.split(), "")
+    row = (await kubectl("get", "dvs", "--no-headers"))[0].split()
+    assert row[:4] == ["vm-rootdisk", "Succeeded", "100.0%", "0"]
+    everything, _ = await kubectl("get", "all", "-o", "name")
+    assert {"datavolume.cdi.kubevirt.io/vm-rootdisk", "virtualmachine.kubevirt.io/vm"} <= set(everything.split())
+    _, said = await kubectl("get", "virtualmachines.v1alpha3.kubevirt.io")
+    assert said == "Warning: kubevirt.io/v1alpha3 is now deprecated and will be removed in a future release.\n"
