@@ -115,6 +115,20 @@ def accepted(crd: Obj) -> Obj:
     return {"conditions": conditions, "acceptedNames": crd["spec"]["names"], "storedVersions": stored}
 
 
+def terminating(crd: Obj) -> Obj:
+    """The status of a definition whose objects are being removed."""
+    status = crd.get("status") or {}
+    kept = [one for one in status.get("conditions") or [] if one["type"] != "Terminating"]
+    said = {"reason": "InstanceDeletionInProgress", "message": "CustomResource deletion is in progress"}
+    condition = {"type": "Terminating", "status": "True", "lastTransitionTime": now(), **said}
+    return {**status, "conditions": [*kept, condition]}
+
+
+def is_terminating(crd: Obj) -> bool:
+    conditions = (crd.get("status") or {}).get("conditions") or []
+    return any(one["type"] == "Terminating" and one["status"] == "True" for one in conditions)
+
+
 def kind_of(crd: Obj) -> Kind:
     """The kind that a definition describes."""
     spec = crd["spec"]

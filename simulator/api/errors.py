@@ -121,6 +121,11 @@ def too_large(asked: int, present: int) -> ApiError:
     return ApiError(504, "Timeout", message, {"causes": [cause], "retryAfterSeconds": 1}, retry_after=1)
 
 
+def not_supported(group: str, plural: str, why: str) -> ApiError:
+    """A verb that a custom resource does not have, or not now."""
+    return ApiError(405, "MethodNotAllowed", why, _details("", group, plural))
+
+
 def method_not_allowed() -> ApiError:
     return ApiError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource", {})
 

@@ -74,6 +74,11 @@ def misfit(obj: Obj, group: str, kind: str) -> Misfit | None:
     return next(_struct(obj, source, _short(name), ""), None) if source is not None else None
 
 
+def misfit_metadata(meta: Obj) -> Misfit | None:
+    """The first value that metadata of a custom resource cannot hold; it is read by itself there."""
+    return next(_struct(meta, components()["V1ObjectMeta"], "ObjectMeta", ""), None)
+
+
 def _short(name: str) -> str:
     return _PREFIX.sub("", name)
 

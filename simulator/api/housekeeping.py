@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from simulator.api.crds import CLEANUP, CRDS
+from simulator.api.crds import CLEANUP, CRDS, is_terminating, terminating
 from simulator.api.deletion import Options, delete
 from simulator.api.expiry import Expiry
 from simulator.api.garbage import Garbage, Item, finish
@@ -90,6 +90,8 @@ class Housekeeping:
         stored = self._store.get(*item)
         if stored is None or not stored.obj["metadata"].get("deletionTimestamp"):
             return
+        if not is_terminating(stored.obj):
+            finish(self._store, item, {**stored.obj, "status": terminating(stored.obj)}, stored)
         spec = stored.obj["spec"]
         kind = self._registry.get((spec["group"], spec["names"]["plural"]))
         if kind is not None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from simulator.api import bodies, defaulting, gotypes, objects, validation
+from simulator.api import bodies, crds, defaulting, gotypes, objects, validation
 from simulator.api.apply import untyped
 from simulator.api.calls import Call
-from simulator.api.errors import ApiError, Cause, bad_request, forbidden, invalid, not_found
+from simulator.api.errors import ApiError, Cause, bad_request, forbidden, invalid, not_found, not_supported
+from simulator.api.schemas import structure
 from simulator.api.store import Store
 from simulator.api.values import shown
 
@@ -18,15 +19,21 @@ NAMESPACES = ("", "namespaces")
 def decode(call: Call, obj: Obj) -> None:
     """Default, then drop what the schema does not know, as strictly as the caller wants it.
 
-    Raises ApiError 400, for a patch of a built-in kind 422 or 500, when a value does not fit its field's type.
+    Raises ApiError 400, for a patch 422 or 500, when a value does not fit its field's type.
     """
     schema = call.version.schema
     if schema is None:
         return
-    wrong = gotypes.misfit(obj, call.kind.group, call.kind.kind) if call.kind.builtin else None
+    if call.kind.builtin:
+        wrong = gotypes.misfit(obj, call.kind.group, call.kind.kind)
+    else:
+        wrong = gotypes.misfit_metadata(obj["metadata"])
     if wrong is not None:
         raise _misfit(call, obj, wrong)
     unknown: list[str] = []
+    metadata = structure("V1ObjectMeta")
+    if metadata is not None and not call.kind.builtin:
+        defaulting.prune(obj["metadata"], metadata, path="metadata", removed=unknown)
     defaulting.prune(obj, schema, root=True, removed=unknown)
     defaulting.default(obj, schema)
     wanted = call.request.query.get("fieldValidation") or "Warn"
@@ -68,6 +75,14 @@ def check_namespace(store: Store, call: Call, obj: Obj) -> None:
         cause = {"reason": "NamespaceTerminating", "message": f"namespace {name} is being terminated"}
         error.details = {**(error.details or {}), "causes": [{**cause, "field": "metadata.namespace"}]}
         raise error
+
+
+def check_definition(store: Store, call: Call) -> None:
+    """Raises ApiError 405 when the kind's definition is being deleted."""
+    definition = None if call.kind.builtin else store.get(crds.CRDS, ("", f"{call.kind.plural}.{call.kind.group}"))
+    if definition is not None and crds.is_terminating(definition.obj):
+        why = f"{call.target.verb} not allowed while custom resource definition is terminating"
+        raise not_supported(call.kind.group, call.kind.plural, why)
 
 
 def judge(call: Call, obj: Obj, old: Obj | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from simulator.api.calls import Call
@@ -22,6 +23,19 @@ def check(call: Call, present: int) -> None:
         raise bad_request(f'Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax')
     if text and int(text) > present:
         raise too_large(int(text), present)
+
+
+def number(text: str) -> int:
+    """An option that is a number; 0 unless given. Raises ApiError 400."""
+    if not re.fullmatch(r"[+-]?[0-9]*", text):
+        raise bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax')
+    return int(text or 0)
+
+
+def exact(call: Call) -> int:
+    """The version that a list in chunks, or an exact one, is of; 0 for the present one."""
+    query = call.request.query
+    return int(query.get("resourceVersion") or 0) if query.get("resourceVersionMatch", EXACT) == EXACT else 0
 
 
 def _list(call: Call) -> Iterator[Cause]:

@@ -85,8 +85,10 @@ def page(store: Store, call: Call) -> Page:
     matches = matcher(call)
     namespace = call.target.namespace if call.kind.namespaced else ""
     query = call.request.query
-    limit, token = _number(query.get("limit", "")), query.get("continue", "")
-    if not limit and not token and query.get("resourceVersionMatch") != "Exact":
+    # A list of any version comes from a cache, which has no chunks.
+    limit = listoptions.number(query.get("limit", "")) if query.get("resourceVersion") != "0" else 0
+    token = query.get("continue", "")
+    if limit <= 0 and not token and query.get("resourceVersionMatch") != "Exact":
         items = store.list(call.kind.collection, namespace)
         return Page([one for one in items if matches(one.obj)] if matches else items, store.version)
     return _chunk(store, call, namespace, matches, limit, token)
@@ -94,14 +96,15 @@ def page(store: Store, call: Call) -> Page:
 
 def _chunk(store: Store, call: Call, namespace: str, matches: selectors.Matches | None, limit: int, token: str) -> Page:
     version, start = _opened(token) if token else (store.version, ("", ""))
-    version = store.version if version == INCONSISTENT else version
-    if call.request.query.get("resourceVersionMatch") == "Exact":
-        version = _number(call.request.query.get("resourceVersion", ""))
+    if version == INCONSISTENT:
+        version = store.version
+    elif not token and (exact := listoptions.exact(call)):
+        version = exact
     found = store.list_at(call.kind.collection, namespace, version)
     if found is None:
         raise _expired(token, start)
     items = [(key, one) for key, one in found if key > start and (matches is None or matches(one.obj))]
-    if not limit or len(items) <= limit:
+    if limit <= 0 or len(items) <= limit:
         return Page([one for _, one in items], version)
     last = items[limit - 1][0]
     # The real server cannot count what a selector leaves out, so it says nothing then.
@@ -110,17 +113,10 @@ def _chunk(store: Store, call: Call, namespace: str, matches: selectors.Matches 
 
 
 def _expired(token: str, start: Key) -> ApiError:
-    error = ApiError(410, "Expired", _TOO_OLD)
+    error = ApiError(410, "Expired", _TOO_OLD if token else "The resourceVersion for the provided list is too old.")
     if token:
         error.resume = _token(INCONSISTENT, start)
     return error
-
-
-def _number(text: str) -> int:
-    try:
-        return int(text or 0)
-    except ValueError:
-        raise bad_request(f'strconv.ParseUint: parsing "{text}": invalid syntax') from None
 
 
 def _token(version: int, last: Key) -> str:

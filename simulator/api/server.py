@@ -17,7 +17,7 @@ from simulator.api.auth import Authenticator
 from simulator.api.calls import Call
 from simulator.api.definitions import Definitions
 from simulator.api.documents import Documents
-from simulator.api.errors import ApiError, method_not_allowed, no_such_path
+from simulator.api.errors import ApiError, method_not_allowed, no_such_path, not_found
 from simulator.api.escalation import Escalation
 from simulator.api.expiry import EVENT_TTL, Expiry
 from simulator.api.housekeeping import Housekeeping
@@ -43,6 +43,8 @@ Middleware = Callable[[Request, Target, Next], Awaitable[Response]]
 log = logging.getLogger("simulator.api")
 NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 WARNED = "299 - "
+_OF_NAMES = {"create": False, "update": True, "patch": True}
+"""Verbs that are of named objects alone, or never of those."""
 
 
 class ApiServer:
@@ -175,9 +177,9 @@ class ApiServer:
         if subresource == "binding" and subresource in call.kind.subresources:
             return await self._bind(call)
         if subresource and subresource != "finalize" and not (subresource == "status" and call.version.status):
-            raise no_such_path()
+            raise no_such_path() if call.kind.builtin else _missing(call)
         verb = call.target.verb
-        if verb not in call.kind.verbs:
+        if verb not in call.kind.verbs or (verb in _OF_NAMES and bool(call.target.name) is not _OF_NAMES[verb]):
             raise method_not_allowed()
         form = wanted(call.request.headers.get("accept", ""))
         if verb == "get":
@@ -250,6 +252,10 @@ class ApiServer:
 
 def answer_bytes(body: bytes, form: Wanted) -> Response:
     return Response(body=body, content_type=form.content_type)
+
+
+def _missing(call: Call) -> ApiError:
+    return not_found(call.kind.group, call.kind.plural, call.target.name)
 
 
 def _wrapped(middleware: Middleware, request: Request, where: Target, inner: Next) -> Next:

@@ -45,7 +45,7 @@ def options(call: Call, present: int) -> Options:
     query = call.request.query
     text = query.get("resourceVersion", "")
     asked = call.request.flag("sendInitialEvents") if "sendInitialEvents" in query else None
-    timeout = float(query.get("timeoutSeconds") or 0) or random.uniform(1800, 3600)
+    timeout = listoptions.number(query.get("timeoutSeconds", "")) or random.uniform(1800, 3600)
     version = int(text) if text not in ("", "0") else None
     if asked is False and version is None:
         version = present

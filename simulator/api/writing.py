@@ -19,7 +19,7 @@ from simulator.api.errors import (
     unsupported_media_type,
 )
 from simulator.api.garbage import finish
-from simulator.api.judging import NAMESPACES, check_namespace, decode, judge
+from simulator.api.judging import NAMESPACES, check_definition, check_namespace, decode, judge
 from simulator.api.kinds import Kind, Scale
 from simulator.api.patching import json_patch, merge
 from simulator.api.store import Conflict, Key, Store, Stored
@@ -47,6 +47,7 @@ class Writer:
 
     async def _create(self, call: Call, obj: Obj, book: managed.Booking) -> Obj:
         kind = call.kind
+        check_definition(self._store, call)
         decode(call, obj)
         check_namespace(self._store, call, obj)
         objects.begin(obj, kind, call.version)

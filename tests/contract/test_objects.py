@@ -278,3 +278,12 @@ async def test_a_patch_to_a_value_that_does_not_fit_is_invalid(api: Api, namespa
         await api.merge(f"{core(namespace, 'configmaps')}/x", {"data": {"key": 1}})
     assert (refusal.value.code, refusal.value.body["reason"]) == (422, "Invalid")
     assert "json: cannot unmarshal number into Go struct field ConfigMap.data of type string" in refusal.value.message
+
+
+@pytest.mark.parametrize(("method", "named"), [("PUT", False), ("PATCH", False), ("POST", True)])
+async def test_a_method_is_of_one_object_or_of_all(api: Api, namespace: str, method: str, named: bool) -> None:
+    path = core(namespace, "configmaps", *(["x"] if named else []))
+    content_type = "application/merge-patch+json" if method == "PATCH" else "application/json"
+    code, answer = await api.call(method, path, config("x"), content_type=content_type)
+    assert (code, answer["reason"]) == (405, "MethodNotAllowed")
+    assert answer["message"] == "the server does not allow this method on the requested resource"

@@ -177,3 +177,32 @@ async def test_unknown_fields_are_dropped_and_named_when_asked_to_be_strict(api:
     code, answer = await api.call("POST", f"{clusters(pool)}?fieldValidation=Strict", cluster("d", colour="red"))
     assert (code, answer["reason"]) == (400, "BadRequest")
     assert 'unknown field "spec.colour"' in answer["message"]
+
+
+@pytest.mark.parametrize(
+    ("meta", "told"),
+    [
+        ({"labels": {"a": 1}}, "number into Go struct field ObjectMeta.labels of type string"),
+        ({"finalizers": "x"}, "string into Go struct field ObjectMeta.finalizers of type []string"),
+    ],
+)
+async def test_metadata_of_the_wrong_type_is_a_bad_request(api: Api, pool: str, meta: Obj, told: str) -> None:
+    code, answer = await api.call("POST", clusters(pool), {**cluster(), "metadata": {"name": "c", **meta}})
+    assert (code, answer["reason"]) == (400, "BadRequest")
+    assert f"json: cannot unmarshal {told}" in answer["message"]
+
+
+async def test_unknown_metadata_is_dropped_and_named_when_asked_to_be_strict(api: Api, pool: str) -> None:
+    body = {**cluster(), "metadata": {"name": "c", "extra": 1}}
+    code, answer = await api.call("POST", f"{clusters(pool)}?fieldValidation=Strict", body)
+    assert (code, answer["reason"]) == (400, "BadRequest")
+    assert 'strict decoding error: unknown field "metadata.extra"' in answer["message"]
+    made = await api.create(clusters(pool), body)
+    assert "extra" not in made["metadata"]
+
+
+async def test_a_subresource_that_the_definition_has_not_is_not_found(api: Api, pool: str) -> None:
+    made = await api.create(clusters(pool), cluster())
+    code, answer = await api.call("PUT", clusters(pool, "c", "scale"), made)
+    assert (code, answer["reason"]) == (404, "NotFound")
+    assert answer["message"] == 'pooledclusters.cks.io "c" not found'

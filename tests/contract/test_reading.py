@@ -299,3 +299,34 @@ async def test_a_list_of_a_forgotten_version_is_refused(api: Api, namespace: str
     if code == 200:
         pytest.skip("the server still has its whole history")
     assert (code, answer["reason"]) == (410, "Expired")
+
+
+@pytest.mark.parametrize("option", ["limit", "timeoutSeconds"])
+async def test_options_that_are_no_numbers_are_refused(api: Api, namespace: str, option: str) -> None:
+    watch = "&watch=1" if option == "timeoutSeconds" else ""
+    code, answer = await api.call("GET", f"{core(namespace, 'configmaps')}?{option}=abc{watch}")
+    assert (code, answer["reason"]) == (400, "BadRequest")
+    assert 'strconv.ParseInt: parsing "abc": invalid syntax' in answer["message"]
+
+
+async def test_a_limit_below_one_is_none(api: Api, namespace: str) -> None:
+    for name in ("a", "b"):
+        await make(api, namespace, name)
+    for limit in ("-1", "0"):
+        listed = await api.get(f"{core(namespace, 'configmaps')}?labelSelector=contract%3Dyes&limit={limit}")
+        assert ([one["metadata"]["name"] for one in listed["items"]], "continue" in listed["metadata"]) == (
+            ["a", "b"],
+            False,
+        )
+
+
+async def test_chunks_are_of_the_version_asked_for_but_any_version_has_none(api: Api, namespace: str) -> None:
+    made = await make(api, namespace, "a")
+    await make(api, namespace, "b")
+    path = f"{core(namespace, 'configmaps')}?labelSelector=contract%3Dyes&limit=1"
+    then = await api.get(f"{path}&resourceVersion={made['metadata']['resourceVersion']}")
+    assert [one["metadata"]["name"] for one in then["items"]] == ["a"]
+    assert "continue" not in then["metadata"]
+    cached = await api.get(f"{path}&resourceVersion=0")
+    assert "continue" not in cached["metadata"]
+    assert [one["metadata"]["name"] for one in cached["items"]] == ["a", "b"]

@@ -227,6 +227,23 @@ async def test_definition_goes_with_all_its_objects(things: Api) -> None:
     assert (await things.call("GET", THINGS))[0] == 404
 
 
+async def test_definition_that_goes_says_so_and_takes_nothing_new(things: Api) -> None:
+    await things.create(THINGS, {**thing("x", mode="a"), "metadata": {"name": "x", "finalizers": ["x.io/held"]}})
+    await things.delete(f"{CRDS}/things.x.io")
+
+    def ending(crd: Obj | None) -> list[Obj]:
+        conditions = ((crd or {}).get("status") or {}).get("conditions") or []
+        return [one for one in conditions if one["type"] == "Terminating"]
+
+    (condition,) = await things.until(f"{CRDS}/things.x.io", ending)
+    assert (condition["status"], condition["reason"]) == ("True", "InstanceDeletionInProgress")
+    code, answer = await things.call("POST", THINGS, thing("y", mode="a"))
+    assert (code, answer["reason"]) == (405, "MethodNotAllowed")
+    assert answer["message"] == "create not allowed while custom resource definition is terminating"
+    await things.merge(f"{THINGS}/x", {"metadata": {"finalizers": None}})
+    await things.until(f"{CRDS}/things.x.io", lambda crd: crd is None)
+
+
 async def test_openapi_describes_the_kind(things: Api) -> None:
     index = await things.get("/openapi/v3")
     document = await things.get(index["paths"]["apis/x.io/v1"]["serverRelativeURL"])
