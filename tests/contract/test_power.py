@@ -9,7 +9,7 @@ import pytest
 
 from tests.contract.api import Api
 from tests.contract.lab import RBAC, Lab, claims, core, kubevirt, reasons, volumes
-from tests.simulator.http_api import Failed, Obj
+from tests.simulator.http_api import Obj
 from tests.simulator.lab import POWER
 
 pytestmark = pytest.mark.needs_controllers

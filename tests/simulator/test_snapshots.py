@@ -15,11 +15,12 @@ from simulator.api.local import LocalClient
 from simulator.api.requests import User
 from simulator.app import Simulator
 from simulator.controllers.quiescing import ANNOTATION, Agent
-from simulator.controllers.resources import STORAGE_PROFILES, VMIS
+from simulator.controllers.resources import VMIS
 from simulator.troubles import Trouble, TroubleKind
 from tests.simulator.http_api import Obj
 from tests.simulator.lab import Lab, core, kubevirt, snapshots
 
+PROFILE = "/apis/cdi.kubevirt.io/v1beta1/storageprofiles/standard"
 CONTENTS = "virtualmachinesnapshotcontents"
 SOURCE_PROTECTION = "snapshot.kubevirt.io/snapshot-source-protection"
 
@@ -244,20 +245,14 @@ async def test_a_snapshot_deleted_under_way_frees_its_vm_after_its_content_is_go
     await lab.api.until(snapshots(lab.namespace, name="cp-snap"), lambda one: one is None)
 
 
-async def test_a_snapshot_class_that_the_profile_names_and_that_is_not_there_is_none(
-    lab: Lab, simulator: Simulator
-) -> None:
+async def test_a_snapshot_class_that_the_profile_names_and_that_is_not_there_is_none(lab: Lab) -> None:
     await halted(lab)
-    named = {"status": {"snapshotClass": "missing"}}
-    await simulator.client.patch(STORAGE_PROFILES, "standard", named, subresource="status")
-    await lab.snapshot("cp")
-    taken = await lab.api.get(snapshots(lab.namespace, name="cp-snap"))
-    assert taken["status"]["snapshotVolumes"] == {"excludedVolumes": ["rootdisk", "cloudinit"]}
-    named = {"status": {"snapshotClass": "standard"}}
-    await simulator.client.patch(STORAGE_PROFILES, "standard", named, subresource="status")
-    await lab.snapshot("wk")
-    taken = await lab.api.get(snapshots(lab.namespace, name="wk-snap"))
-    assert taken["status"]["snapshotVolumes"]["includedVolumes"] == ["rootdisk"]
+    for vm, named, included in (("cp", "missing", None), ("wk", "standard", ["rootdisk"])):
+        await lab.api.merge(PROFILE, {"spec": {"snapshotClass": named}})
+        await lab.api.until(PROFILE, lambda one, named=named: one["status"].get("snapshotClass") == named)
+        await lab.snapshot(vm)
+        taken = await lab.api.get(snapshots(lab.namespace, name=f"{vm}-snap"))
+        assert taken["status"]["snapshotVolumes"].get("includedVolumes") == included
 
 
 async def test_a_volume_snapshot_that_fills_a_claim_is_held_until_that_is_bound(lab: Lab) -> None:
