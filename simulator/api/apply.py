@@ -50,9 +50,6 @@ def apply(current: Obj | None, body: Any, call: Call) -> tuple[Obj, managed.Book
 def _config(body: Any, call: Call) -> Obj:
     if not isinstance(body, dict):
         raise bad_request("error decoding YAML: the body of an apply is no object")
-    if not call.request.query.get("fieldManager"):
-        said = 'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch'
-        raise ApiError(422, "Invalid", said)
     if (body.get("metadata") or {}).get("managedFields"):
         raise bad_request("metadata.managedFields must be nil")
     given = body.get("metadata") or {}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from simulator.api.errors import bad_request
 from simulator.api.kinds import Kind, Version
 from simulator.api.requests import Request, Target, User
 from simulator.api.store import Key
@@ -27,10 +26,7 @@ class Call:
 
     @property
     def dry_run(self) -> bool:
-        wanted = self.request.query.get("dryRun", "")
-        if wanted not in ("", "All"):
-            raise bad_request(f'Invalid value: "{wanted}": supported values: "All"')
-        return bool(wanted)
+        return bool(self.request.query.get("dryRun"))
 
     @property
     def manager(self) -> str:

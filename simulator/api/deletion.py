@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from simulator.api import writeoptions
 from simulator.api.errors import bad_request, conflict
 from simulator.api.kinds import Kind
 from simulator.api.requests import Request
@@ -32,43 +33,56 @@ class Options:
 
 
 def options(request: Request) -> Options:
-    """From the body, where kubectl puts them, or the query. Raises ApiError 400."""
+    """From the body, where kubectl puts them, or the query. Raises ApiError 400, 422."""
     try:
         body = orjson.loads(request.body) if request.body.strip() else {}
     except orjson.JSONDecodeError as error:
         raise bad_request(f"couldn't get version/kind; json parse error: {error}") from error
+    if not isinstance(body, dict):
+        raise bad_request("json: cannot unmarshal array into Go value of type v1.DeleteOptions")
     preconditions = body.get("preconditions") or {}
     query = request.query
-    propagation = body.get("propagationPolicy") or query.get("propagationPolicy")
-    if body.get("orphanDependents") or query.get("orphanDependents") == "true":
-        propagation = "Orphan"
-    if propagation not in (None, "Background", "Foreground", "Orphan"):
-        raise bad_request(f'invalid propagationPolicy "{propagation}"')
-    grace = body.get("gracePeriodSeconds", query.get("gracePeriodSeconds"))
+    given = {
+        "propagationPolicy": body.get("propagationPolicy") or query.get("propagationPolicy"),
+        "orphanDependents": body.get("orphanDependents", query.get("orphanDependents")),
+    }
+    dry_run = ",".join(body.get("dryRun") or ()) or query.get("dryRun") or ""
+    writeoptions.check_deletion(given, dry_run)
+    propagation = given["propagationPolicy"]
+    if given["orphanDependents"] is not None:
+        propagation = "Orphan" if given["orphanDependents"] in (True, "true") else "Background"
     return Options(
         propagation,
-        None if grace is None else int(grace),
+        _seconds(body.get("gracePeriodSeconds", query.get("gracePeriodSeconds"))),
         preconditions.get("uid") or "",
         preconditions.get("resourceVersion") or "",
-        bool(body.get("dryRun") or query.get("dryRun")),
+        bool(dry_run),
     )
 
 
+def _seconds(grace: Any) -> int | None:
+    try:
+        return None if grace is None else int(grace)
+    except (ValueError, TypeError):
+        said = "json: cannot unmarshal string into Go struct field DeleteOptions.gracePeriodSeconds of type int64"
+        raise bad_request(said) from None
+
+
 def check(kind: Kind, obj: Obj, wanted: Options) -> None:
-    """Raises ApiError 409 when a precondition does not hold."""
+    """Raises ApiError 409 when a precondition does not hold; the server names the kind there, not the resource."""
     meta = obj["metadata"]
     if wanted.uid and wanted.uid != meta["uid"]:
         why = (
             f"the UID in the precondition ({wanted.uid}) does not match the UID in record ({meta['uid']})."
             " The object might have been deleted and then recreated"
         )
-        raise conflict(kind.group, kind.plural, meta["name"], why)
+        raise conflict(kind.group, kind.kind, meta["name"], why)
     if wanted.version and wanted.version != meta["resourceVersion"]:
         why = (
             f"the ResourceVersion in the precondition ({wanted.version}) does not match the ResourceVersion in record"
             f" ({meta['resourceVersion']}). The object might have been modified"
         )
-        raise conflict(kind.group, kind.plural, meta["name"], why)
+        raise conflict(kind.group, kind.kind, meta["name"], why)
 
 
 def delete(store: Store, kind: Kind, stored: Stored, wanted: Options) -> tuple[Stored, bool]:

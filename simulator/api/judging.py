@@ -37,9 +37,6 @@ def decode(call: Call, obj: Obj) -> None:
     defaulting.prune(obj, schema, root=True, removed=unknown)
     defaulting.default(obj, schema)
     wanted = call.request.query.get("fieldValidation") or "Warn"
-    if wanted not in ("Ignore", "Warn", "Strict"):
-        choice = '"Ignore", "Strict", "Warn"'
-        raise bad_request(f'fieldValidation: Unsupported value: "{wanted}": supported values: {choice}')
     said = [f'unknown field "{path}"' for path in unknown]
     if said and wanted == "Strict":
         kind, version = call.kind.kind, call.target.version
@@ -96,3 +93,4 @@ def judge(call: Call, obj: Obj, old: Obj | None) -> None:
         causes += kind.validate(obj, old)
     if causes:
         raise objects.invalid_object(kind, obj["metadata"]["name"], causes)
+    call.warnings += objects.finalizer_warnings(obj, old, kind)

@@ -86,6 +86,9 @@ def key_causes(key: str, path: str) -> Iterator[Cause]:
 
 def metadata_causes(meta: Obj, rule: str) -> Iterator[Cause]:
     """What is wrong with an object's metadata."""
+    if prefix := meta.get("generateName"):
+        # What follows the prefix makes a hyphen at its end harmless.
+        yield from name_causes(f"{prefix}a" if prefix.endswith("-") else prefix, rule, "metadata.generateName")
     yield from name_causes(meta["name"], rule)
     for key, value in (meta.get("labels") or {}).items():
         yield from key_causes(key, "metadata.labels")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,6 +11,7 @@ from simulator.api.errors import ApiError, Cause, bad_request, conflict, invalid
 from simulator.api.kinds import Kind, Version
 from simulator.api.names import generated, metadata_causes
 from simulator.api.requests import Target
+from simulator.api.values import shown
 
 Obj = dict[str, Any]
 _SYSTEM = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "namespace")
@@ -122,8 +124,24 @@ def _spec_changed(obj: Obj, old: Obj, version: Version) -> bool:
     return any(obj.get(key) != old.get(key) for key in keys)
 
 
-def check_version(obj: Obj, old: Obj, kind: Kind) -> None:
-    """Raises ApiError 409 for a stale resourceVersion or another object's uid, 422 for a missing resourceVersion."""
+_PREFIXES = {
+    "nodes": "minions",
+    "services": "services/specs",
+    "endpoints": "services/endpoints",
+    "ingresses": "ingress",
+    "customresourcedefinitions": "apiextensions.k8s.io/customresourcedefinitions",
+}
+"""Where kube-apiserver keeps built-in kinds in etcd, as far as that is not their own name."""
+
+
+def _stored_at(kind: Kind, meta: Obj) -> str:
+    """The key of an object in etcd."""
+    prefix = _PREFIXES.get(kind.plural, kind.plural) if kind.builtin else f"{kind.group}/{kind.plural}"
+    return "/".join(part for part in ("/registry", prefix, meta.get("namespace"), meta["name"]) if part)
+
+
+def check_version(obj: Obj, old: Obj, kind: Kind, *, patched: bool = False) -> None:
+    """Raises ApiError 409 for a stale resourceVersion, 422 for a missing one, either for another object's uid."""
     meta, before = obj["metadata"], old["metadata"]
     name = before["name"]
     given, given_uid = meta.get("resourceVersion"), meta.get("uid")
@@ -131,8 +149,13 @@ def check_version(obj: Obj, old: Obj, kind: Kind) -> None:
         cause = Cause("metadata.resourceVersion", "Invalid value: 0x0: must be specified for an update")
         raise invalid_object(kind, name, [cause])
     if given_uid and given_uid != before["uid"]:
-        why = f"Precondition failed: UID in precondition: {given_uid}, UID in object meta: {before['uid']}"
-        raise conflict(kind.group, kind.plural, name, why)
+        if patched:
+            raise invalid_object(
+                kind, name, [Cause("metadata.uid", f"Invalid value: {shown(given_uid)}: field is immutable")]
+            )
+        met = f"Precondition failed: UID in precondition: {given_uid}, UID in object meta: {before['uid']}"
+        where = f"Key: {_stored_at(kind, before)}, ResourceVersion: 0, AdditionalErrorMsg: {met}"
+        raise conflict(kind.group, kind.plural, name, f"StorageError: invalid object, Code: 4, {where}")
     if given and given != before["resourceVersion"]:
         raise conflict(kind.group, kind.plural, name)
 
@@ -148,12 +171,12 @@ def metadata_faults(obj: Obj, old: Obj | None, kind: Kind) -> list[Cause]:
     if not meta["name"]:
         return [Cause("metadata.name", "Required value: name or generateName is required", "FieldValueRequired")]
     if old is None:
-        return list(metadata_causes(meta, kind.name_rule))
+        return [*metadata_causes(meta, kind.name_rule), *_finalizer_causes(meta, kind)]
     before = old["metadata"]
     watched = ("labels", "annotations", "finalizers", "ownerReferences")
     if all(meta.get(field) == before.get(field) for field in watched):
         return []
-    causes = list(metadata_causes(meta, kind.name_rule))
+    causes = [*metadata_causes(meta, kind.name_rule), *_finalizer_causes(meta, kind)]
     if before.get("deletionTimestamp"):
         added = [one for one in meta.get("finalizers") or [] if one not in (before.get("finalizers") or [])]
         if added:
@@ -161,3 +184,25 @@ def metadata_faults(obj: Obj, old: Obj | None, kind: Kind) -> list[Cause]:
             said = "Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers"
             causes.append(Cause("metadata.finalizers", f"{said} []string{{{listed}}}", "FieldValueForbidden"))
     return causes
+
+
+STANDARD_FINALIZERS = ("kubernetes", "orphan", "foregroundDeletion")
+
+
+def _finalizer_causes(meta: Obj, kind: Kind) -> Iterator[Cause]:
+    """Built-in kinds want finalizers of a domain; definitions do not, and custom resources are only warned."""
+    wants = kind.builtin and kind.group != "apiextensions.k8s.io"
+    for index, finalizer in enumerate(meta.get("finalizers") or () if wants else ()):
+        if "/" not in finalizer and finalizer not in STANDARD_FINALIZERS:
+            said = "name is neither a standard finalizer name nor is it fully qualified"
+            yield Cause(f"metadata.finalizers[{index}]", f"Invalid value: {shown(finalizer)}: {said}")
+
+
+def finalizer_warnings(obj: Obj, old: Obj | None, kind: Kind) -> Iterator[str]:
+    """What the server tells writers of new finalizers without a domain on custom resources."""
+    before = ((old or {}).get("metadata") or {}).get("finalizers") or ()
+    for finalizer in () if kind.builtin else obj["metadata"].get("finalizers") or ():
+        if "/" not in finalizer and finalizer not in (*before, *STANDARD_FINALIZERS):
+            wish = "prefer a domain-qualified finalizer name including a path (/)"
+            why = "to avoid accidental conflicts with other finalizer writers"
+            yield f'metadata.finalizers: "{finalizer}": {wish} {why}'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from simulator.api import bodies, deletion, managed, objects, scaling, strategic
+from simulator.api import bodies, deletion, managed, objects, scaling, strategic, writeoptions
 from simulator.api.admission import AdmissionRequest, Hook, admit
 from simulator.api.apply import apply
 from simulator.api.binding import bound
@@ -41,6 +41,7 @@ class Writer:
 
     async def create(self, call: Call) -> Obj:
         """Raises ApiError 400, 403, 404 (namespace), 409, 422."""
+        writeoptions.check(call)
         body = bodies.read_object(call.request.body, call.request.headers.get("content-type", ""))
         obj = objects.check_identity(body, call.kind, call.target)
         return await self._create(call, obj, managed.update)
@@ -68,6 +69,7 @@ class Writer:
 
     async def update(self, call: Call) -> tuple[Obj, bool]:
         """The object, and whether it is new. Raises ApiError 400, 403, 404, 409, 422."""
+        writeoptions.check(call)
         body = bodies.read_object(call.request.body, call.request.headers.get("content-type", ""))
         obj = objects.check_identity(body, call.kind, call.target)
         stored = self._store.get(call.kind.collection, call.key)
@@ -88,6 +90,7 @@ class Writer:
             accepted.insert(2, bodies.STRATEGIC)
         if given not in accepted:
             raise unsupported_media_type(accepted)
+        writeoptions.check(call)
         read = bodies.read_yaml if given == bodies.APPLY else bodies.read_json
         body = read(call.request.body)
         for _ in range(PATCH_TRIES):
@@ -127,7 +130,7 @@ class Writer:
             meta["resourceVersion"] = stored.obj["metadata"]["resourceVersion"]
         elif pinned:
             raise conflict(kind.group, kind.plural, call.target.name)
-        objects.check_version(obj, stored.obj, kind)
+        objects.check_version(obj, stored.obj, kind, patched=True)
         return await self._replace(call, obj, stored, book, retry=not _pins(body))
 
     async def _apply_new(self, call: Call, body: Any) -> Obj:
