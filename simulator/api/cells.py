@@ -75,6 +75,27 @@ def selector(path: str) -> Callable[[Obj], str]:
     return cell
 
 
+def containers(field: str) -> Callable[[Obj], str]:
+    """A field of every container of a workload's template."""
+
+    def cell(obj: Obj) -> str:
+        found = at(".spec.template.spec.containers")(obj) or []
+        return ",".join(str(one.get(field, "")) for one in found)
+
+    return cell
+
+
+def label_selector(obj: Obj) -> str:
+    """A workload's selector as one line."""
+    found = at(".spec.selector")(obj) or {}
+    pairs = [f"{key}={value}" for key, value in sorted((found.get("matchLabels") or {}).items())]
+    for one in found.get("matchExpressions") or []:
+        values = ",".join(one.get("values") or [])
+        forms = {"Exists": one["key"], "DoesNotExist": f"!{one['key']}"}
+        pairs.append(forms.get(one["operator"], f"{one['key']} {one['operator'].lower()} ({values})"))
+    return ",".join(pairs) or NONE
+
+
 def endpoints(obj: Obj) -> str:
     pairs = [
         f"{address['ip']}:{port['port']}"

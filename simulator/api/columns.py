@@ -26,6 +26,11 @@ _BINDING = (
     _text("ServiceAccounts", cells.subjects("ServiceAccount"), wide=True),
 )
 _CREATED = Column("Created At", "string", lambda obj: obj["metadata"].get("creationTimestamp", ""))
+_TEMPLATE = (
+    _text("Containers", cells.containers("name"), wide=True),
+    _text("Images", cells.containers("image"), wide=True),
+)
+_SELECTED = _text("Selector", cells.label_selector, wide=True)
 _RBAC = "rbac.authorization.k8s.io"
 _EVENT_TIME = ".lastTimestamp"
 
@@ -140,13 +145,17 @@ COLUMNS: dict[tuple[str, str], tuple[Column, ...]] = {
         _text("Up-to-date", cells.number(".status.updatedReplicas"), type_="integer"),
         _text("Available", cells.number(".status.availableReplicas"), type_="integer"),
         AGE,
+        *_TEMPLATE,
+        _SELECTED,
     ),
-    ("apps", "StatefulSet"): (_text("Ready", cells.replicas), AGE),
+    ("apps", "StatefulSet"): (_text("Ready", cells.replicas), AGE, *_TEMPLATE),
     ("batch", "Job"): (
         _text("Status", cells.job_status),
         _text("Completions", cells.job_completions),
         _text("Duration", lambda obj: ""),
         AGE,
+        *_TEMPLATE,
+        _SELECTED,
     ),
     ("batch", "CronJob"): (
         _text("Schedule", ".spec.schedule"),
@@ -173,13 +182,20 @@ COLUMNS: dict[tuple[str, str], tuple[Column, ...]] = {
         _text("Desired", cells.number(".status.desiredNumberScheduled"), type_="integer"),
         _text("Current", cells.number(".status.currentNumberScheduled"), type_="integer"),
         _text("Ready", cells.number(".status.numberReady"), type_="integer"),
+        _text("Up-to-date", cells.number(".status.updatedNumberScheduled"), type_="integer"),
+        _text("Available", cells.number(".status.numberAvailable"), type_="integer"),
+        _text("Node Selector", cells.selector(".spec.template.spec.nodeSelector")),
         AGE,
+        *_TEMPLATE,
+        _SELECTED,
     ),
     ("apps", "ReplicaSet"): (
         _text("Desired", cells.number(".spec.replicas"), type_="integer"),
         _text("Current", cells.number(".status.replicas"), type_="integer"),
         _text("Ready", cells.number(".status.readyReplicas"), type_="integer"),
         AGE,
+        *_TEMPLATE,
+        _SELECTED,
     ),
     ("apiextensions.k8s.io", "CustomResourceDefinition"): (_CREATED,),
 }

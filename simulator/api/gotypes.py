@@ -61,8 +61,12 @@ class Misfit:
     field: str
     wanted: str
     value: Any
+    corrupt: int | None = None
+    """Where a text is no base64."""
 
     def __str__(self) -> str:
+        if self.corrupt is not None:
+            return f"illegal base64 data at input byte {self.corrupt}"
         into = f"struct field {self.struct}.{self.field}" if self.struct else "value"
         return f"json: cannot unmarshal {self.seen} into Go {into} of type {self.wanted}"
 
@@ -120,6 +124,9 @@ def _plain(value: Any, source: Obj, struct: str, path: str) -> Iterator[Misfit]:
     if source.get("x-kubernetes-int-or-string"):
         if not isinstance(value, str) and not (number and isinstance(value, int)):
             yield Misfit(_seen(value), "", "", "int32", value)
+    elif type_ == "string" and source.get("format") == "byte" and isinstance(value, str):
+        if (corrupt := _corrupt(value)) is not None:
+            yield Misfit("string", struct, path, "[]uint8", value, corrupt)
     elif type_ == "string" and (isinstance(value, str) or (number and name in QUANTITIES)):
         return
     elif type_ == "string" and source.get("format") == "date-time":
@@ -130,6 +137,26 @@ def _plain(value: Any, source: Obj, struct: str, path: str) -> Iterator[Misfit]:
             yield Misfit(f"number {value}", struct, path, _go(source, path), value)
     elif type_ in _JSON and not isinstance(value, _JSON[type_]):
         yield Misfit(_seen(value), struct, path, _go(source, path), value)
+
+
+_BASE64 = re.compile(r"[A-Za-z0-9+/]*")
+
+
+def _corrupt(text: str) -> int | None:
+    """The byte at which Go finds that a text is no base64; None if it is. Go ignores ends of lines."""
+    places = [index for index, char in enumerate(text) if char not in "\r\n"]
+    plain = "".join(text[index] for index in places)
+    found = _BASE64.match(plain)
+    size = found.end() if found else 0
+    rest, over = plain[size:], size % 4
+    if not rest:
+        return None if not over else len(text) - over
+    if rest[0] != "=" or over < 2:
+        return places[size]
+    padding = 4 - over
+    if rest[:padding] == "=" * padding:
+        return places[size + padding] if len(rest) > padding else None
+    return len(text) if len(rest) < padding else places[size + 1] - 1
 
 
 _JSON: dict[str, type | tuple[type, ...]] = {

@@ -82,6 +82,10 @@ def update(obj: Obj, old: Obj | None, manager: str, target: Target, kind: Kind) 
         return obj  # an explicit reset
     found = list(fieldsets.changes(obj, old or {}, schema_of(kind.versions.get(kind.storage))))
     changed = {path for what, path in found if what == "set"}
+    version = kind.versions.get(target.version)
+    if version is not None and version.status and target.subresource != "status":
+        # What the server itself puts there is not its writer's.
+        changed = {path for path in changed if path[0] != "f:status"}
     removed = {path for what, path in found if what == "removed"}
     known = ((old or {}).get("metadata") or {}).get("managedFields")
     if not changed and not removed:

@@ -57,7 +57,8 @@ def matcher(call: Call) -> selectors.Matches | None:
     if labels:
         tests.append(selectors.labels(labels))
     if fields:
-        tests.append(selectors.fields(fields, (*ALWAYS_SELECTABLE, *call.version.selectable)))
+        own = call.version.selectable
+        tests.append(selectors.fields(fields, (*ALWAYS_SELECTABLE, *own), plain=call.kind.builtin and not own))
     if call.target.name:
         name = call.target.name
         tests.append(lambda obj: obj["metadata"]["name"] == name)

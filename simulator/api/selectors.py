@@ -46,10 +46,11 @@ def _requirement(text: str) -> Callable[[dict[str, str]], bool]:
     raise ApiError(400, "BadRequest", f"unable to parse requirement: {text.strip()!r}")
 
 
-def fields(selector: str, selectable: Collection[str]) -> Matches:
+def fields(selector: str, selectable: Collection[str], *, plain: bool = False) -> Matches:
     """Whether an object's fields match `path=value,path!=value`.
 
-    Only `selectable` paths may be asked for, as Kubernetes allows few. Raises ApiError 400 for others.
+    Only `selectable` paths may be asked for, as Kubernetes allows few. Raises ApiError 400 for others, in the words of
+    kinds that have just those of every object if `plain`.
     """
     tests: list[tuple[list[str], bool, str]] = []
     for part in selector.split(","):
@@ -60,9 +61,16 @@ def fields(selector: str, selectable: Collection[str]) -> Matches:
             raise bad_request(f"invalid selector: {part!r}; can't understand {part!r}")
         path, operator, value = found.groups()
         if path not in selectable:
-            raise bad_request(f"field label not supported: {path}")
+            raise bad_request(_not_selectable(path, selectable, plain=plain))
         tests.append((path.split("."), operator != "!=", value))
     return lambda obj: all((_at(obj, path) == value) is equal for path, equal, value in tests)
+
+
+def _not_selectable(path: str, selectable: Collection[str], *, plain: bool) -> str:
+    if not plain:
+        return f"field label not supported: {path}"
+    known = ", ".join(f'"{one}"' for one in selectable)
+    return f'"{path}" is not a known field selector: only {known}'
 
 
 def _at(obj: Any, path: list[str]) -> str:

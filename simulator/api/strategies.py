@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Callable
 from typing import Any
 
-from simulator.api import crds, workloads
+from simulator.api import contents, crds, workloads
 from simulator.api.errors import Cause
 from simulator.api.store import Collection
 from simulator.api.values import shown
@@ -119,13 +118,7 @@ PREPARE: dict[Collection, Callable[[Obj, Obj | None], None]] = {
 
 
 def _secret_faults(obj: Obj, old: Obj | None) -> list[Cause]:
-    causes = []
-    for key, value in (obj.get("data") or {}).items():
-        try:
-            base64.b64decode(value, validate=True)
-        except (binascii.Error, TypeError, ValueError):
-            causes.append(Cause(f"data[{key}]", f"Invalid value: {shown(value)}: must be base64"))
-    return [*causes, *_immutable(obj, old, "type")]
+    return [*_immutable(obj, old, "type"), *contents.secret(obj, old)]
 
 
 def _immutable(obj: Obj, old: Obj | None, *path: str) -> list[Cause]:
@@ -184,6 +177,7 @@ def _fixed(spec: Obj) -> Obj:
 
 
 VALIDATE: dict[Collection, Callable[[Obj, Obj | None], list[Cause]]] = {
+    ("", "configmaps"): contents.config_map,
     ("", "secrets"): _secret_faults,
     ("", "services"): _service_faults,
     ("", "pods"): _pod_faults,

@@ -287,3 +287,43 @@ async def test_a_method_is_of_one_object_or_of_all(api: Api, namespace: str, met
     code, answer = await api.call(method, path, config("x"), content_type=content_type)
     assert (code, answer["reason"]) == (405, "MethodNotAllowed")
     assert answer["message"] == "the server does not allow this method on the requested resource"
+
+
+async def test_a_secret_that_is_no_base64_is_a_bad_request(api: Api, namespace: str) -> None:
+    code, answer = await api.call("POST", core(namespace, "secrets"), {"metadata": {"name": "x"}, "data": {"k": "%"}})
+    assert (code, answer["reason"]) == (400, "BadRequest")
+    told = 'Secret in version "v1" cannot be handled as a Secret: illegal base64 data at input byte 0'
+    assert answer["message"] == told
+
+
+@pytest.mark.parametrize("plural", ["configmaps", "secrets"])
+async def test_keys_are_names_of_files(api: Api, namespace: str, plural: str) -> None:
+    async def told(**data: str) -> str:
+        code, answer = await api.call("POST", core(namespace, plural), {"metadata": {"name": "x"}, "data": data})
+        assert (code, answer["reason"]) == (422, "Invalid")
+        return str(answer["message"])
+
+    key = "a valid config key must consist of alphanumeric characters, '-', '_' or '.'"
+    assert f'data[a b]: Invalid value: "a b": {key}' in await told(**{"a b": ""})
+    assert "data[..]: Invalid value: \"..\": must not be '..'" in await told(**{"..": ""})
+
+
+@pytest.mark.parametrize("plural", ["configmaps", "secrets"])
+async def test_what_is_immutable_stays_as_it_is_and_can_be_deleted(api: Api, namespace: str, plural: str) -> None:
+    body = {"metadata": {"name": "x"}, "data": {"k": "YWJj"}, "immutable": True}
+    await api.create(core(namespace, plural), body)
+    path = f"{core(namespace, plural)}/x"
+    for field, value in (("data", {"k": "YWJk"}), ("immutable", None)):
+        with pytest.raises(Failed) as refusal:
+            await api.merge(path, {field: value})
+        assert refusal.value.code == 422
+        assert f"{field}: Forbidden: field is immutable when `immutable` is set" in refusal.value.message
+    await api.merge(path, {"metadata": {"labels": {"a": "b"}}})
+    await api.remove(path)
+
+
+async def test_the_status_that_the_server_begins_with_is_nobodys(api: Api, namespace: str) -> None:
+    container = {"name": "c", "image": "i"}
+    made = await api.create(core(namespace, "pods"), {"metadata": {"name": "x"}, "spec": {"containers": [container]}})
+    assert made["status"]["phase"] == "Pending"
+    assert not [one for one in made["metadata"]["managedFields"] if "f:status" in one["fieldsV1"]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import io
 import json
 import ssl
 from collections.abc import AsyncIterator, Callable
@@ -47,7 +48,8 @@ class Api:
         self, method: str, path: str, body: Any = None, *, accept: str = "*/*", content_type: str = "application/json"
     ) -> tuple[int, Any]:
         """Status and body (JSON if it is, else text), whatever the status."""
-        data = None if body is None else json.dumps(body)
+        # As a file: aiohttp warns of large bodies that are sent whole.
+        data = None if body is None else io.BytesIO(json.dumps(body).encode())
         headers = {"Accept": accept, "Content-Type": content_type}
         async with self._session.request(method, self._url + path, data=data, headers=headers) as response:
             text = await response.text()

@@ -68,3 +68,27 @@ def test_what_go_reads(kind: str, obj: Obj) -> None:
 )
 def test_what_go_cannot_read_is_named(kind: str, obj: Obj, told: str) -> None:
     assert str(misfit(obj, "", kind)) == f"json: cannot unmarshal {told}"
+
+
+@pytest.mark.parametrize(
+    ("text", "byte"),
+    [
+        ("", None),
+        ("YWJj", None),
+        ("YWI=", None),
+        ("YQ==", None),
+        ("YW\nJj\n", None),
+        ("%%", 0),
+        ("YWJj!", 4),
+        ("YWJ", 0),
+        ("YWJjY", 4),
+        ("Y===", 1),
+        ("YQ=", 3),
+        ("YQ=x", 2),
+        ("YWI=YWI=", 4),
+        ("YQ==\nYQ==", 5),
+    ],
+)
+def test_where_a_text_is_no_base64(text: str, byte: int | None) -> None:
+    wrong = misfit({"data": {"k": text}}, "", "Secret")
+    assert str(wrong) == ("None" if byte is None else f"illegal base64 data at input byte {byte}")

@@ -230,7 +230,8 @@ async def test_selectors_choose_from_lists(bare: Api) -> None:
         await bare.create(MAPS, {"metadata": {"name": name, "labels": {"n": label}}})
     assert [one["metadata"]["name"] for one in await bare.items(f"{MAPS}?labelSelector=n%3D2")] == ["b"]
     assert [one["metadata"]["name"] for one in await bare.items(f"{MAPS}?fieldSelector=metadata.name%3Da")] == ["a"]
-    assert (await refused(bare, "GET", f"{MAPS}?fieldSelector=data.a%3D1"))[2] == "field label not supported: data.a"
+    pods = MAPS.replace("configmaps", "pods")
+    assert (await refused(bare, "GET", f"{pods}?fieldSelector=data.a%3D1"))[2] == "field label not supported: data.a"
 
 
 async def test_secret_strings_are_stored_encoded(bare: Api) -> None:
@@ -290,3 +291,14 @@ async def test_quota_refuses_what_goes_over_it_and_counts(bare: Api) -> None:
     )
     used = {"persistentvolumeclaims": "1", "requests.storage": "2Gi"}
     await bare.until(f"{quotas}/q", lambda obj: obj and (obj.get("status") or {}).get("used") == used)
+
+
+@pytest.mark.parametrize(("plural", "field"), [("configmaps", "[]"), ("secrets", "data")])
+async def test_values_have_a_mebibyte_of_room(bare: Api, plural: str, field: str) -> None:
+    path = MAPS.replace("configmaps", plural)
+    size = 1024 * 1024
+    fits = "a" * size if plural == "configmaps" else "YWJj" * (size // 3)
+    await bare.create(path, {"metadata": {"name": "x"}, "data": {"k": fits}})
+    body = {"metadata": {"name": "y"}, "data": {"k": f"{fits}YWJj"}}
+    said = f"{field}: Too long: may not be more than 1048576 bytes"
+    assert said in (await refused(bare, "POST", path, body))[2]

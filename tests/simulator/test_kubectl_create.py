@@ -193,3 +193,10 @@ async def test_a_budget_is_a_number_or_a_share(kubectl: Kubectl) -> None:
 )
 async def test_what_cannot_be_is_refused(kubectl: Kubectl, manifest: str, said: str) -> None:
     assert said in await kubectl("create", "-f", "-", given=f"---\n{manifest}", fails=True)
+
+
+async def test_wide_tables_show_what_workloads_run(kubectl: Kubectl) -> None:
+    await kubectl("create", "deployment", "d", "--image=example.com/x")
+    head, row = (await kubectl("get", "deployments", "-o", "wide")).splitlines()
+    assert head.split()[-3:] == ["CONTAINERS", "IMAGES", "SELECTOR"]
+    assert row.split()[-3:] == ["x", "example.com/x", "app=d"]
