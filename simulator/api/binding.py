@@ -5,14 +5,17 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from simulator.api.errors import ApiError, Cause, conflict, invalid
+from simulator.api.errors import ApiError, Cause, bad_request, conflict, invalid
 
 Obj = dict[str, Any]
 
 
 def bound(pod: Obj, binding: Obj) -> Obj:
-    """The pod on the binding's target. Raises ApiError 409 (it has a node, or is going away), 422 (no target)."""
+    """The pod on the binding's target. Raises ApiError 400 (another pod's), 409 (it has a node, or is going away), 422
+    (no target)."""
     name, target = pod["metadata"]["name"], binding.get("target") or {}
+    if (binding.get("metadata") or {}).get("name") != name:
+        raise bad_request("name in URL does not match name in Binding object")
     if target.get("kind", "Node") not in ("", "Node"):
         said = f'Unsupported value: "{target["kind"]}": supported values: "Node", "<empty>"'
         raise _invalid(name, Cause("target.kind", said, "FieldValueNotSupported"))

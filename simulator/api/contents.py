@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from simulator.api.errors import Cause
+from simulator.api.errors import Cause, required
 from simulator.api.values import shown
 
 Obj = dict[str, Any]
@@ -18,6 +18,12 @@ _KEY_TEXT = (
     "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or"
     " 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"
 )
+_NEEDED = {
+    "kubernetes.io/tls": ("tls.crt", "tls.key"),
+    "kubernetes.io/ssh-auth": ("ssh-privatekey",),
+    "kubernetes.io/dockerconfigjson": (".dockerconfigjson",),
+}
+"""Keys that a Secret of a type has."""
 _IMMUTABLE = "Forbidden: field is immutable when `immutable` is set"
 _LONGEST_KEY = 253
 
@@ -25,6 +31,9 @@ _LONGEST_KEY = 253
 def config_map(obj: Obj, old: Obj | None) -> list[Cause]:
     """What is wrong with a ConfigMap."""
     causes = [*_changed(obj, old, "data", "binaryData"), *_keys(obj, "data"), *_keys(obj, "binaryData")]
+    both = sorted((obj.get("data") or {}).keys() & (obj.get("binaryData") or {}).keys())
+    said = "duplicate of key present in binaryData"
+    causes += [Cause(f"data[{key}]", f"Invalid value: {shown(key)}: {said}") for key in both]
     size = sum(len((value or "").encode()) for value in (obj.get("data") or {}).values())
     size += sum(_decoded(value) for value in (obj.get("binaryData") or {}).values())
     return [*causes, *_too_long("[]", size)]
@@ -33,6 +42,8 @@ def config_map(obj: Obj, old: Obj | None) -> list[Cause]:
 def secret(obj: Obj, old: Obj | None) -> list[Cause]:
     """What is wrong with a Secret."""
     causes = [*_changed(obj, old, "data"), *_keys(obj, "data")]
+    needed = _NEEDED.get(obj.get("type") or "", ())
+    causes += [required(f"data[{key}]") for key in needed if key not in (obj.get("data") or {})]
     return [*causes, *_too_long("data", sum(_decoded(value) for value in (obj.get("data") or {}).values()))]
 
 

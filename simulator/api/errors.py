@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,17 @@ class Cause:
     field: str
     message: str
     reason: str = "FieldValueInvalid"
+
+
+def unsupported(path: str, value: object, choice: Sequence[str]) -> Cause:
+    """A value that is none of the `choice`."""
+    said = ", ".join(f'"{one}"' for one in choice)
+    return Cause(path, f"Unsupported value: {json.dumps(value)}: supported values: {said}", "FieldValueNotSupported")
+
+
+def required(path: str, why: str = "") -> Cause:
+    """A field that is missing or empty."""
+    return Cause(path, f"Required value: {why}" if why else "Required value", "FieldValueRequired")
 
 
 class ApiError(Exception):

@@ -46,9 +46,8 @@ class Escalation:
             self._binding(request)
 
     def _role(self, request: AdmissionRequest) -> None:
-        role, old = request.object, request.old_object or {}
-        fields = ("rules", "aggregationRule")
-        if request.operation == "UPDATE" and all(role.get(field) == old.get(field) for field in fields):
+        role = request.object
+        if _frees_only(role, request.old_object):
             return
         name = request.name if request.operation == "UPDATE" else ""
         if self._may(request, "escalate", request.gvr.plural, name):
@@ -59,9 +58,9 @@ class Escalation:
             raise forbidden(GROUP, request.gvr.plural, request.name, why)
 
     def _binding(self, request: AdmissionRequest) -> None:
-        binding, old = request.object, request.old_object or {}
+        binding = request.object
         reference = binding.get("roleRef") or {}
-        if request.operation == "UPDATE" and all(binding.get(one) == old.get(one) for one in ("roleRef", "subjects")):
+        if _frees_only(binding, request.old_object):
             return
         plural = "clusterroles" if reference.get("kind") == "ClusterRole" else "roles"
         if self._may(request, "bind", plural, reference.get("name", "")):
@@ -91,6 +90,16 @@ class Escalation:
             for part in _broken_down(rule):
                 if not any(covers(one, part) for one in owned):
                     yield part
+
+
+def _frees_only(obj: Obj, old: Obj | None) -> bool:
+    """Whether an update changes but what the garbage collector must change to remove it."""
+    return old is not None and _lasting(obj) == _lasting(old)
+
+
+def _lasting(obj: Obj) -> Obj:
+    passing = ("ownerReferences", "finalizers", "managedFields", "resourceVersion", "generation")
+    return {**obj, "metadata": {key: value for key, value in obj["metadata"].items() if key not in passing}}
 
 
 def _broken_down(rule: Obj) -> Iterator[Obj]:

@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from simulator.api.quantities import quantity
 from simulator.api.schemas import REFERENCE, components, name_of, reference_of
+from simulator.api.values import shown
 
 Obj = dict[str, Any]
 _PREFIX = re.compile(r"^[A-Za-z]*?V1(?=[A-Z])")
@@ -35,6 +37,9 @@ QUANTITIES = frozenset(
     ]
 )
 """Fields of resource.Quantity, which takes numbers as well as strings."""
+_MICRO_TIMES = frozenset(["renewTime", "acquireTime", "eventTime", "lastObservedTime"])
+"""Fields of metav1.MicroTime; other times are metav1.Time."""
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 _LONG = frozenset(
     [
         "generation",
@@ -63,10 +68,14 @@ class Misfit:
     value: Any
     corrupt: int | None = None
     """Where a text is no base64."""
+    said: str = ""
+    """What the type itself says of a text it cannot read."""
 
     def __str__(self) -> str:
         if self.corrupt is not None:
             return f"illegal base64 data at input byte {self.corrupt}"
+        if self.said:
+            return self.said
         into = f"struct field {self.struct}.{self.field}" if self.struct else "value"
         return f"json: cannot unmarshal {self.seen} into Go {into} of type {self.wanted}"
 
@@ -128,7 +137,9 @@ def _plain(value: Any, source: Obj, struct: str, path: str) -> Iterator[Misfit]:
         if (corrupt := _corrupt(value)) is not None:
             yield Misfit("string", struct, path, "[]uint8", value, corrupt)
     elif type_ == "string" and (isinstance(value, str) or (number and name in QUANTITIES)):
-        return
+        said = _unread(value, source, name, path)
+        if said:
+            yield Misfit(_seen(value), struct, path, "string", value, said=said)
     elif type_ == "string" and source.get("format") == "date-time":
         yield Misfit(_seen(value), "", "", "string", value)
     elif type_ == "integer" and number:
@@ -137,6 +148,19 @@ def _plain(value: Any, source: Obj, struct: str, path: str) -> Iterator[Misfit]:
             yield Misfit(f"number {value}", struct, path, _go(source, path), value)
     elif type_ in _JSON and not isinstance(value, _JSON[type_]):
         yield Misfit(_seen(value), struct, path, _go(source, path), value)
+
+
+def _unread(value: Any, source: Obj, name: str, path: str) -> str:
+    """Why a text is no quantity or no time; empty if it is, or need not be."""
+    if name in QUANTITIES or path.rpartition(".")[0].endswith(".capacity"):
+        try:
+            quantity(value)
+        except ValueError as error:
+            return str(error)
+    if source.get("format") == "date-time" and value and not _TIME.fullmatch(value):
+        layout = "2006-01-02T15:04:05.000000Z07:00" if name in _MICRO_TIMES else "2006-01-02T15:04:05Z07:00"
+        return f'parsing time {shown(value)} as "{layout}": cannot parse {shown(value)} as "2006"'
+    return ""
 
 
 _BASE64 = re.compile(r"[A-Za-z0-9+/]*")

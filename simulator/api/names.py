@@ -84,18 +84,23 @@ def key_causes(key: str, path: str) -> Iterator[Cause]:
         yield Cause(path, f"Invalid value: {shown(key)}: {KEY_TEXT}")
 
 
+def label_causes(labels: dict[str, str], path: str) -> Iterator[Cause]:
+    """What is wrong with labels, or with what they are matched with."""
+    for key, value in labels.items():
+        yield from key_causes(key, path)
+        if len(value) > 63:
+            yield Cause(path, f"Invalid value: {shown(value)}: must be no more than 63 bytes")
+        if not _VALUE.fullmatch(value):
+            yield Cause(path, f"Invalid value: {shown(value)}: {VALUE_TEXT}")
+
+
 def metadata_causes(meta: Obj, rule: str) -> Iterator[Cause]:
     """What is wrong with an object's metadata."""
     if prefix := meta.get("generateName"):
         # What follows the prefix makes a hyphen at its end harmless.
         yield from name_causes(f"{prefix}a" if prefix.endswith("-") else prefix, rule, "metadata.generateName")
     yield from name_causes(meta["name"], rule)
-    for key, value in (meta.get("labels") or {}).items():
-        yield from key_causes(key, "metadata.labels")
-        if len(value) > 63:
-            yield Cause("metadata.labels", f"Invalid value: {shown(value)}: must be no more than 63 bytes")
-        if not _VALUE.fullmatch(value):
-            yield Cause("metadata.labels", f"Invalid value: {shown(value)}: {VALUE_TEXT}")
+    yield from label_causes(meta.get("labels") or {}, "metadata.labels")
     annotations = meta.get("annotations") or {}
     for key in annotations:
         yield from key_causes(key.lower(), "metadata.annotations")

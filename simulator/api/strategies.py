@@ -6,7 +6,7 @@ import base64
 from collections.abc import Callable
 from typing import Any
 
-from simulator.api import contents, crds, workloads
+from simulator.api import access_rules, contents, crds, pod_rules, record_rules, service_rules, storage_rules, workloads
 from simulator.api.errors import Cause
 from simulator.api.store import Collection
 from simulator.api.values import shown
@@ -136,58 +136,26 @@ def _at(obj: Any, path: tuple[str, ...]) -> Any:
     return obj
 
 
-def _service_faults(obj: Obj, old: Obj | None) -> list[Cause]:
-    spec = obj["spec"]
-    if not spec.get("ports") and spec.get("clusterIP") != "None" and spec["type"] != "ExternalName":
-        return [Cause("spec.ports", "Required value", "FieldValueRequired")]
-    if old is not None and spec["type"] == old["spec"].get("type"):
-        return _immutable(obj, old, "spec", "clusterIP")
-    return []
-
-
-def _role_ref_faults(obj: Obj, old: Obj | None) -> list[Cause]:
-    if old is not None and obj.get("roleRef") != old.get("roleRef"):
-        said = f"Invalid value: {shown(obj.get('roleRef'))}: cannot change roleRef"
-        return [Cause("roleRef", said)]
-    return []
-
-
-_POD_CHANGES = (
-    "Forbidden: pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
-    "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
-    "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"
-)
-
-
-def _pod_faults(obj: Obj, old: Obj | None) -> list[Cause]:
-    if not obj["spec"].get("containers"):
-        return [Cause("spec.containers", "Required value", "FieldValueRequired")]
-    if old is not None and _fixed(obj["spec"]) != _fixed(old["spec"]):
-        return [Cause("spec", _POD_CHANGES, "FieldValueForbidden")]
-    return []
-
-
-def _fixed(spec: Obj) -> Obj:
-    """What of a pod's spec never changes; its node is changed by binding only."""
-    free = ("activeDeadlineSeconds", "tolerations", "terminationGracePeriodSeconds", "schedulingGates")
-    kept = {key: value for key, value in spec.items() if key not in free}
-    for field in ("containers", "initContainers"):
-        kept[field] = [{**one, "image": ""} for one in spec.get(field) or []]
-    return kept
-
-
 VALIDATE: dict[Collection, Callable[[Obj, Obj | None], list[Cause]]] = {
     ("", "configmaps"): contents.config_map,
     ("", "secrets"): _secret_faults,
-    ("", "services"): _service_faults,
-    ("", "pods"): _pod_faults,
+    ("", "services"): service_rules.service,
+    ("", "pods"): pod_rules.pod,
+    ("", "persistentvolumeclaims"): storage_rules.claim,
+    ("", "resourcequotas"): record_rules.quota,
+    ("", "events"): record_rules.event,
+    ("coordination.k8s.io", "leases"): record_rules.lease,
+    ("storage.k8s.io", "storageclasses"): storage_rules.storage_class,
+    ("networking.k8s.io", "networkpolicies"): service_rules.network_policy,
     ("apps", "deployments"): workloads.selected_faults,
     ("apps", "statefulsets"): workloads.selected_faults,
     ("batch", "jobs"): workloads.job_faults,
     ("batch", "cronjobs"): workloads.cron_job_faults,
     ("networking.k8s.io", "ingresses"): workloads.ingress_faults,
     ("policy", "poddisruptionbudgets"): workloads.budget_faults,
-    ("rbac.authorization.k8s.io", "rolebindings"): _role_ref_faults,
-    ("rbac.authorization.k8s.io", "clusterrolebindings"): _role_ref_faults,
+    ("rbac.authorization.k8s.io", "roles"): access_rules.role,
+    ("rbac.authorization.k8s.io", "clusterroles"): access_rules.cluster_role,
+    ("rbac.authorization.k8s.io", "rolebindings"): access_rules.role_binding,
+    ("rbac.authorization.k8s.io", "clusterrolebindings"): access_rules.cluster_role_binding,
     crds.CRDS: crds.faults,
 }

@@ -7,7 +7,7 @@ from typing import Any
 
 from simulator.api import bodies
 from simulator.api.auth import ACCOUNTS, ISSUER, Authenticator
-from simulator.api.errors import bad_request, method_not_allowed, no_such_path, not_found
+from simulator.api.errors import Cause, bad_request, invalid, method_not_allowed, no_such_path, not_found
 from simulator.api.rbac import Authorizer
 from simulator.api.requests import Request, Response, Target, User, answer
 from simulator.api.store import Store
@@ -104,7 +104,8 @@ class Virtual:
         spec = body.get("spec") or {}
         audiences, seconds = spec.get("audiences") or [ISSUER], spec.get("expirationSeconds") or 3600
         if seconds < 600:
-            raise bad_request("may not specify a duration less than 10 minutes")
+            said = f"Invalid value: {seconds}: may not specify a duration less than 10 minutes"
+            raise invalid(AUTHENTICATION, "TokenRequest", "", [Cause("spec.expirationSeconds", said)])
         token, ends = self._authenticator.issue(stored.obj, audiences, seconds)
         stamp = datetime.fromtimestamp(ends, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         return {

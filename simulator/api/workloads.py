@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from simulator.api.errors import Cause
+from simulator.api.errors import Cause, required
 from simulator.api.values import shown
 
 Obj = dict[str, Any]
@@ -20,12 +20,20 @@ def pod_spec(spec: Obj) -> None:
     spec.setdefault("securityContext", {})
     spec.setdefault("terminationGracePeriodSeconds", 30)
     for container in [*(spec.get("initContainers") or []), *(spec.get("containers") or [])]:
-        container.setdefault("imagePullPolicy", "IfNotPresent")
+        container.setdefault("imagePullPolicy", _pull_policy(container.get("image") or ""))
         container.setdefault("resources", {})
         container.setdefault("terminationMessagePath", "/dev/termination-log")
         container.setdefault("terminationMessagePolicy", "File")
         for port in container.get("ports") or []:
             port.setdefault("protocol", "TCP")
+
+
+def _pull_policy(image: str) -> str:
+    """Always for the tag `latest`, which is meant when there is none; a digest is never pulled twice."""
+    if "@" in image:
+        return "IfNotPresent"
+    _, _, tag = image.rpartition("/")[2].partition(":")
+    return "Always" if tag in ("", "latest") else "IfNotPresent"
 
 
 def _template(spec: Obj) -> None:
@@ -100,6 +108,9 @@ def selected_faults(obj: Obj, old: Obj | None) -> list[Cause]:
     selector = spec.get("selector") or {}
     labels = ((spec.get("template") or {}).get("metadata") or {}).get("labels") or {}
     causes = _container_faults(spec, "spec")
+    if spec["replicas"] < 0:
+        text = f"Invalid value: {spec['replicas']}: must be greater than or equal to 0"
+        causes.append(Cause("spec.replicas", text))
     if not selector.get("matchLabels") and not selector.get("matchExpressions"):
         causes.append(Cause("spec.selector", "Required value", REQUIRED))
     elif any(labels.get(key) != value for key, value in (selector.get("matchLabels") or {}).items()):
@@ -118,8 +129,8 @@ def _job_faults(spec: Obj, path: str) -> list[Cause]:
     causes = _container_faults(spec, path)
     policy = ((spec.get("template") or {}).get("spec") or {}).get("restartPolicy")
     if policy not in ("Never", "OnFailure"):
-        text = f'Unsupported value: {shown(policy)}: supported values: "OnFailure", "Never"'
-        causes.append(Cause(f"{path}.template.spec.restartPolicy", text, "FieldValueNotSupported"))
+        text = 'valid values: "OnFailure", "Never"'
+        causes.append(required(f"{path}.template.spec.restartPolicy", text))
     return causes
 
 

@@ -83,10 +83,14 @@ async def test_a_role_of_more_rights_than_its_writers_is_refused_with_what_is_mi
     )
 
 
-async def test_a_role_cannot_grow_beyond_its_writers_rights_but_can_be_labelled(joe: Joe) -> None:
-    await joe.api.create(f"{joe.inside}/roles", role("r", rule("secrets", "get")))
+async def test_a_role_beyond_its_writers_rights_is_not_even_labelled_but_freed_for_its_removal(joe: Joe) -> None:
+    strong = role("r", rule("secrets", "get"))
+    strong["metadata"]["finalizers"] = ["contract.invalid/held"]
+    await joe.api.create(f"{joe.inside}/roles", strong)
     path = f"{joe.inside}/roles/r"
     code, _ = await joe.call("PATCH", path, {"metadata": {"labels": {"a": "b"}}}, MERGE)
+    assert code == 403
+    code, _ = await joe.call("PATCH", path, {"metadata": {"finalizers": None}}, MERGE)
     assert code == 200
     code, _ = await joe.call("PATCH", path, {"rules": [rule("secrets", "get list")]}, MERGE)
     assert code == 403

@@ -334,6 +334,15 @@ class Lab:
         }
         return await self.api.create(snapshots(self.namespace, "virtualmachinerestores"), body)
 
+    async def never_bind(self, storage_class: str) -> None:
+        """Let no claim of a class bind from now on. Classes do not change, so it is made anew."""
+        path = f"/apis/storage.k8s.io/v1/storageclasses/{storage_class}"
+        found = await self.api.get(path)
+        await self.api.delete(path)
+        meta = {key: found["metadata"][key] for key in ("name", "annotations")}
+        fields = {key: value for key, value in found.items() if key != "metadata"}
+        await self.api.create(path.rpartition("/")[0], {**fields, "metadata": meta, "parameters": {"binding": "never"}})
+
     @asynccontextmanager
     async def guest(self, user: str = "admin", *groups: str) -> AsyncIterator[Guest]:
         """The guest's API through the Service `cp`, with a client certificate of the cluster's CA."""

@@ -176,7 +176,7 @@ async def test_a_budget_is_a_number_or_a_share(kubectl: Kubectl) -> None:
         (
             "{apiVersion: batch/v1, kind: Job, metadata: {name: x}, spec: {template: {spec:"
             " {containers: [{name: a, image: a}]}}}}",
-            'supported values: "OnFailure", "Never"',
+            'valid values: "OnFailure", "Never"',
         ),
         (
             "{apiVersion: batch/v1, kind: CronJob, metadata: {name: x}, spec: {schedule: often, jobTemplate: {spec:"

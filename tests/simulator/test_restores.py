@@ -31,8 +31,7 @@ async def test_a_restore_of_a_snapshot_without_volumes_leaves_the_old_disk(lab: 
 async def test_a_claim_that_never_binds_is_waited_for_and_left_behind_when_aborted(lab: Lab) -> None:
     await halted(lab)
     await lab.snapshot("cp")
-    classes = "/apis/storage.k8s.io/v1/storageclasses/standard"
-    await lab.api.merge(classes, {"parameters": {"binding": "never"}})
+    await lab.never_bind("standard")
     restore = await lab.begin_restore("stuck", "cp")
     name = f"restore-{restore['metadata']['uid']}-rootdisk"
     await lab.api.until(core(lab.namespace, "persistentvolumeclaims", name), lambda one: one)

@@ -259,7 +259,7 @@ async def test_a_volume_snapshot_that_fills_a_claim_is_held_until_that_is_bound(
     await halted(lab)
     await lab.snapshot("cp")
     [volume] = await lab.api.items(volume_snapshots(lab))
-    await lab.api.merge("/apis/storage.k8s.io/v1/storageclasses/standard", {"parameters": {"binding": "never"}})
+    await lab.never_bind("standard")
     claims = core(lab.namespace, "persistentvolumeclaims")
     source = {"apiGroup": "snapshot.storage.k8s.io", "kind": "VolumeSnapshot", "name": volume["metadata"]["name"]}
     wanted = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "10Gi"}}, "dataSource": source}
