@@ -129,9 +129,10 @@ class VirtualMachineRestores(Controller):
             return
         restore = await self._disks.hand_over(restore, content, claims)
         spec = restored_spec(vm, content, restore)
-        if not await self._disks.ensure_data_volumes(restore, vm, spec):
-            return
-        await self._apply(restore, vm, content, spec)
+        restore, populated = await self._disks.ensure_data_volumes(restore, vm, spec)
+        if populated:
+            await self._apply(restore, vm, content, spec)
+        await self._told.updating(restore)
 
     async def _target_ready(self, restore: Obj, vm: Obj | None) -> bool:
         """Whether the target is powered off; if not, what the policy asks for is done."""

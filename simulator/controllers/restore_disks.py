@@ -112,12 +112,14 @@ class RestoredDisks:
                     await self._context.update(PVCS, freed)
                 one = {**one, "dataVolumeName": name}
             restores.append(one)
-        return await self._told.say(
-            restore, True, "Updating target spec", "Waiting for target update", restores=restores
-        )
+        if restores == (restore["status"].get("restores") or []):
+            # Saying it again would replace an error of a later step, and wake this controller for it.
+            return restore
+        return await self._told.updating(restore, restores=restores)
 
-    async def ensure_data_volumes(self, restore: Obj, vm: Obj | None, spec: Obj) -> bool:
-        """Create the DataVolumes of the restored spec's templates; whether all are populated. Raises RestoreError."""
+    async def ensure_data_volumes(self, restore: Obj, vm: Obj | None, spec: Obj) -> tuple[Obj, bool]:
+        """Create the DataVolumes of the restored spec's templates: the restore as it then is, and whether all of them
+        are populated. Raises RestoreError."""
         populated = True
         namespace = restore["metadata"]["namespace"]
         for template in spec.get("dataVolumeTemplates") or []:
@@ -127,9 +129,8 @@ class RestoredDisks:
             populated = populated and (volume.get("status") or {}).get("phase") in POPULATED
         replaced = replaced_data_volumes(vm, spec) if vm is not None else []
         if replaced != (restore["status"].get("deletedDataVolumes") or []):
-            reason = ("Updating target spec", "Waiting for target update")
-            await self._told.say(restore, True, *reason, deletedDataVolumes=replaced)
-        return populated
+            restore = await self._told.updating(restore, deletedDataVolumes=replaced)
+        return restore, populated
 
     async def _create_data_volume(self, restore: Obj, vm: Obj | None, template: Obj) -> Obj:
         namespace, name = restore["metadata"]["namespace"], template["metadata"]["name"]

@@ -23,6 +23,10 @@ class Told:
         conditions = conditioned(conditions, "Ready", False, ready)
         return await self._context.set_status(VM_RESTORES, restore, {**status, **fields, "conditions": conditions})
 
+    async def updating(self, restore: Obj, **fields: object) -> Obj:
+        """The claims are there; the target is next."""
+        return await self.say(restore, True, "Updating target spec", "Waiting for target update", **fields)
+
     async def error(self, restore: Obj, text: str) -> None:
         """Show what is wrong for now."""
         current = self._context.cache(VM_RESTORES).get(restore["metadata"]["namespace"], restore["metadata"]["name"])

@@ -12,25 +12,22 @@ from simulator.client import Client, Obj
 from simulator.controllers.claims import POPULATED_FOR
 from simulator.controllers.datavolume import ALLOW_ADOPTION, PRE_POPULATED
 from simulator.controllers.meta import annotation, controller_of
-from simulator.controllers.resources import PVCS, VM_RESTORES, VM_SNAPSHOTS
-from simulator.virtapi.denials import denied, denied_by_cdi, refused
-from simulator.virtapi.restore_patches import patch_faults
+from simulator.controllers.resources import PVCS
+from simulator.virtapi.denials import changed_spec, denied, denied_by_cdi, reference_faults
+from simulator.virtapi.restore_webhook import Restores, RestoreWebhook
 from simulator.virtapi.vm_rules import namespace_faults, restore_faults, snapshot_faults, spec_faults, warnings
 
 VM_VALIDATOR = "virtualmachine-validator.kubevirt.io"
 SNAPSHOT_VALIDATOR = "virtualmachinesnapshot-validator.snapshot.kubevirt.io"
-RESTORE_VALIDATOR = "virtualmachinerestore-validator.snapshot.kubevirt.io"
 DATA_VOLUME_VALIDATOR = "datavolume-validate.cdi.kubevirt.io"
-IMMUTABLE = "spec in immutable after creation"
-VOLUME_POLICIES = (None, "RandomizeNames", "InPlace", "PrefixTargetName")
-OWNERSHIP_POLICIES = (None, "Vm", "None")
 
 
 class Webhooks:
-    """All of them; `client` is what they look others up with."""
+    """All of them; `client` is what they look others up with, `restores` virt-api's cache of restores."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, restores: Restores | None = None) -> None:
         self._client = client
+        self._restores = RestoreWebhook(client, restores)
 
     async def __call__(self, request: AdmissionRequest) -> None:
         """Mutate or deny. Raises ApiError."""
@@ -44,7 +41,7 @@ class Webhooks:
         elif where == ("snapshot.kubevirt.io", "virtualmachinesnapshots"):
             self._snapshot(request, request.object)
         elif where == ("snapshot.kubevirt.io", "virtualmachinerestores"):
-            await self._restore(request, request.object)
+            await self._restores(request, request.object)
         elif where == ("cdi.kubevirt.io", "datavolumes"):
             await self._data_volume(request, request.object)
 
@@ -69,49 +66,11 @@ class Webhooks:
                 request.object["status"] = old["status"]
 
     def _snapshot(self, request: AdmissionRequest, snapshot: Obj) -> None:
-        causes = _reference_faults(snapshot["spec"].get("source") or {}, "spec.source")
+        causes = reference_faults(snapshot["spec"].get("source") or {}, "spec.source")
         if request.operation == "UPDATE":
-            causes = _immutable(request, snapshot)
+            causes = changed_spec(request, snapshot)
         if causes:
             raise denied(SNAPSHOT_VALIDATOR, causes)
-
-    async def _restore(self, request: AdmissionRequest, restore: Obj) -> None:
-        if request.operation == "UPDATE":
-            causes = _immutable(request, restore)
-        else:
-            causes = _reference_faults(restore["spec"].get("target") or {}, "spec.target")
-            causes += _policy_faults(restore["spec"])
-            causes += await self._running_restores(request, restore)
-            if await self._check_snapshot(request, restore):
-                causes += patch_faults(restore["spec"])
-        if causes:
-            raise denied(RESTORE_VALIDATOR, causes)
-
-    async def _running_restores(self, request: AdmissionRequest, restore: Obj) -> list[Cause]:
-        """Any restore of the target that is not complete is in the way, failed ones too."""
-        target = restore["spec"].get("target")
-        return [
-            Cause("spec.target", f'VirtualMachineRestore "{other["metadata"]["name"]}" in progress')
-            for other in await self._client.list(VM_RESTORES, request.namespace)
-            if other["spec"].get("target") == target and not (other.get("status") or {}).get("complete")
-        ]
-
-    async def _check_snapshot(self, request: AdmissionRequest, restore: Obj) -> bool:
-        """Whether there is one: a missing snapshot is admitted, whatever the patches; one without content is not."""
-        try:
-            snapshot = await self._client.get(
-                VM_SNAPSHOTS, restore["spec"]["virtualMachineSnapshotName"], request.namespace
-            )
-        except ApiError as error:
-            if error.code == 404:
-                return False
-            raise
-        if "status" not in snapshot:
-            text = f'Internal error occurred: failed calling webhook "{RESTORE_VALIDATOR}": failed to call webhook: EOF'
-            raise ApiError(500, "InternalError", text)
-        if snapshot["status"].get("readyToUse") and not snapshot["status"].get("virtualMachineSnapshotContentName"):
-            raise refused(RESTORE_VALIDATOR, "snapshot content name is nil in vmSnapshot status")
-        return True
 
     async def _data_volume(self, request: AdmissionRequest, volume: Obj) -> None:
         if request.operation == "UPDATE":
@@ -157,37 +116,3 @@ def default_vm(vm: Obj) -> None:
     annotations = meta.get("annotations") or {}
     annotations.setdefault("kubevirt.io/pci-topology-version", "v3")
     template["metadata"] = {**meta, "annotations": annotations}
-
-
-def _immutable(request: AdmissionRequest, obj: Obj) -> list[Cause]:
-    if request.old_object is not None and request.old_object["spec"] != obj["spec"]:
-        return [Cause("spec", IMMUTABLE)]
-    return []
-
-
-def _reference_faults(reference: Obj, field: str) -> list[Cause]:
-    group = reference.get("apiGroup")
-    if group is None:
-        return [Cause(f"{field}.apiGroup", "missing apiGroup", "FieldValueNotFound")]
-    if group != "kubevirt.io":
-        return [Cause(f"{field}.apiGroup", "invalid apiGroup")]
-    if reference.get("kind") != "VirtualMachine":
-        return [Cause(f"{field}.kind", "invalid kind")]
-    return []
-
-
-def _policy_faults(spec: Obj) -> list[Cause]:
-    causes = []
-    if spec.get("volumeRestorePolicy") not in VOLUME_POLICIES:
-        text = f'volume restore policy "{spec["volumeRestorePolicy"]}" doesn\'t exist'
-        causes.append(Cause("spec.volumeRestorePolicy", text))
-    if spec.get("volumeOwnershipPolicy") not in OWNERSHIP_POLICIES:
-        text = f'volume ownership policy "{spec["volumeOwnershipPolicy"]}" doesn\'t exist'
-        causes.append(Cause("spec.volumeOwnershipPolicy", text))
-    for index, override in enumerate(spec.get("volumeRestoreOverrides") or []):
-        field = f"spec.volumeRestoreOverrides[{index}]"
-        if not override.get("volumeName"):
-            causes.append(Cause(field, "must provide a volume name"))
-        if not any(override.get(key) for key in ("restoreName", "labels", "annotations")):
-            causes.append(Cause(field, "must provide at least one overriden field"))
-    return causes

@@ -5,9 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from simulator.api.admission import AdmissionRequest
 from simulator.api.errors import ApiError, Cause
+from simulator.client import Obj
 
 MOST_CAUSES = 10
+IMMUTABLE = "spec in immutable after creation"
+"""The typo is KubeVirt's."""
 
 
 def denied(webhook: str, causes: Sequence[Cause]) -> ApiError:
@@ -33,3 +37,22 @@ def refused(webhook: str, message: str) -> ApiError:
 def _details(causes: Sequence[Cause]) -> dict[str, object]:
     told = [{"reason": cause.reason, "message": cause.message, "field": cause.field} for cause in causes]
     return {"causes": told}
+
+
+def changed_spec(request: AdmissionRequest, obj: Obj) -> list[Cause]:
+    """The fault of an update that changes what is final."""
+    if request.old_object is not None and request.old_object["spec"] != obj["spec"]:
+        return [Cause("spec", IMMUTABLE)]
+    return []
+
+
+def reference_faults(reference: Obj, field: str) -> list[Cause]:
+    """What is wrong with a reference that must be to a VirtualMachine."""
+    group = reference.get("apiGroup")
+    if group is None:
+        return [Cause(f"{field}.apiGroup", "missing apiGroup", "FieldValueNotFound")]
+    if group != "kubevirt.io":
+        return [Cause(f"{field}.apiGroup", "invalid apiGroup")]
+    if reference.get("kind") != "VirtualMachine":
+        return [Cause(f"{field}.kind", "invalid kind")]
+    return []

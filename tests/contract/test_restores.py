@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.lab import CORE, STORAGE, Lab, claims, kubevirt, reasons, snapshots, unique, volumes
+from tests.contract.lab import CORE, STORAGE, Lab, claims, kubevirt, reasons, snapshots, volumes
 from tests.simulator.http_api import Failed, Obj
 from tests.simulator.lab import POWER
 
@@ -311,23 +311,6 @@ async def test_a_deleted_vm_takes_its_restores_along_and_leaves_its_snapshots(go
     assert await golden.api.find(snapshots(golden.namespace, name="cp-snap")) is not None
 
 
-@pytest.mark.parametrize(
-    ("spec", "text"),
-    [
-        ({"target": {"kind": "VirtualMachine", "name": "cp"}}, "missing apiGroup"),
-        ({"target": {"apiGroup": "apps", "kind": "VirtualMachine", "name": "cp"}}, "invalid apiGroup"),
-        ({"target": {"apiGroup": "kubevirt.io", "kind": "Pod", "name": "cp"}}, "invalid kind"),
-        ({"volumeRestorePolicy": "Never"}, 'volume restore policy "Never" doesn\'t exist'),
-        ({"volumeOwnershipPolicy": "Never"}, 'volume ownership policy "Never" doesn\'t exist'),
-    ],
-)
-async def test_a_restore_that_cannot_be_is_denied(lab: Lab, spec: dict[str, Any], text: str) -> None:
-    with pytest.raises(Failed) as denial:
-        await lab.begin_restore(unique("restore"), "cp", **spec)
-    assert denial.value.code == 422
-    assert text in denial.value.message
-
-
 async def test_a_target_that_is_not_there_is_made_halted_with_the_patches_applied(golden: Lab) -> None:
     patches = [
         '{"op": "replace", "path": "/metadata/labels/role", "value": "copy"}',
@@ -347,21 +330,3 @@ async def test_a_target_that_is_not_there_is_made_halted_with_the_patches_applie
     # The VM that was snapshotted is none of its business.
     assert (await golden.get_vm())["metadata"]["labels"]["role"] == "control-plane"
     assert "cp-rootdisk" in await golden.claim_uids()
-
-
-@pytest.mark.parametrize(
-    ("patch", "text"),
-    [
-        (
-            '{"op": "replace", "path": "/metadata/name", "value": "x"}',
-            "patching is valid only for elements under /spec/",
-        ),
-        ('{"op": "replace", "path"}', "patch format is not valid"),
-    ],
-)
-async def test_patches_outside_the_spec_are_denied(golden: Lab, patch: str, text: str) -> None:
-    target = {"apiGroup": "kubevirt.io", "kind": "VirtualMachine", "name": "copy"}
-    with pytest.raises(Failed) as denial:
-        await golden.begin_restore("copying", "cp", target=target, patches=[patch])
-    assert denial.value.code == 422
-    assert text in denial.value.message
