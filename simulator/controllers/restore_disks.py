@@ -5,6 +5,7 @@ from __future__ import annotations
 from simulator.api.errors import ApiError
 from simulator.client import Obj
 from simulator.controllers.claims import POPULATED_FOR, bound, class_of, waits_for_consumer
+from simulator.controllers.data_sources import with_source
 from simulator.controllers.datavolume import PRE_POPULATED
 from simulator.controllers.meta import annotation, controller_of, deleting, owner, with_annotations
 from simulator.controllers.resources import DATA_VOLUMES, PVCS, STORAGE_CLASSES, VOLUME_SNAPSHOTS
@@ -136,6 +137,10 @@ class RestoredDisks:
         namespace, name = restore["metadata"]["namespace"], template["metadata"]["name"]
         if self._context.cache(PVCS).get(namespace, name) is None:
             raise RestoreError(f"when creating restore dv pvc {namespace}/{name} does not exist and should")
+        try:
+            template = await with_source(self._context.client, template, namespace)
+        except ApiError as error:
+            raise RestoreError(f"Unable to create restore DataVolume manifest: {error.message}") from error
         try:
             return await self._context.create(DATA_VOLUMES, restored_data_volume(restore, template))
         except ApiError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from simulator.api.errors import ApiError
 from simulator.client import Obj
+from simulator.controllers.data_sources import with_source
 from simulator.controllers.datavolume import ALLOW_ADOPTION, PRE_POPULATED
 from simulator.controllers.meta import annotation, controller_of, deleting, owner
 from simulator.controllers.resources import DATA_VOLUMES, SUBJECT_ACCESS_REVIEWS
@@ -72,6 +73,7 @@ async def ensure_data_volumes(context: Context, vm: Obj) -> list[Obj]:
 
 
 async def _create(context: Context, vm: Obj, template: Obj) -> Obj:
+    template = await with_source(context.client, template, vm["metadata"]["namespace"])
     volume = data_volume(vm, template)
     if annotation(volume, PRE_POPULATED) is None:
         try:

@@ -16,6 +16,7 @@ from tests.contract.test_restores import path_of
 from tests.contract.test_snapshot_sources import vm_with
 from tests.contract.test_storage import data_volume, phase
 from tests.simulator.http_api import Obj
+from tests.simulator.lab import TEMPLATES
 
 pytestmark = pytest.mark.needs_controllers
 
@@ -145,6 +146,31 @@ async def test_a_data_volume_without_annotations_cannot_be_restored_in_place(gol
     assert (await golden.get_vm())["status"]["restoreInProgress"] == "stuck"
     await golden.api.merge(volumes(golden.namespace, "cp-rootdisk"), {"metadata": {"annotations": {"some": "thing"}}})
     await golden.api.until(path, lambda one: one and one["status"]["complete"])
+
+
+async def test_a_source_by_name_is_looked_up_at_each_restore_and_waited_for(lab: Lab) -> None:
+    sources = f"/apis/cdi.kubevirt.io/v1beta1/namespaces/{lab.namespace}/datasources"
+    golden = {"source": {"pvc": {"namespace": TEMPLATES, "name": "golden"}}}
+    named = {"apiVersion": "cdi.kubevirt.io/v1beta1", "kind": "DataSource", "metadata": {"name": "image"}}
+    await lab.api.create(sources, {**named, "spec": golden})
+    vm = lab.vm("cp", strategy="Halted")
+    template = vm["spec"]["dataVolumeTemplates"][0]["spec"]
+    del template["source"]
+    template["sourceRef"] = {"kind": "DataSource", "namespace": lab.namespace, "name": "image"}
+    await lab.secrets("cp")
+    await lab.api.create(kubevirt(lab.namespace), vm)
+    await lab.api.until(volumes(lab.namespace, "cp-rootdisk"), phase("Succeeded"))
+    await lab.snapshot("cp")
+    await lab.api.delete(f"{sources}/image")
+    await lab.begin_restore("early", "cp")
+    path = path_of(lab, "early")
+    await lab.api.until(path, lambda one: '"image" not found' in reasons(one).get("Ready", ("", ""))[1])
+    await lab.api.create(sources, {**named, "spec": golden})
+    done = await lab.api.until(path, lambda one: one if one and one["status"].get("complete") else None)
+    [entry] = done["status"]["restores"]
+    volume = await lab.api.get(volumes(lab.namespace, entry["dataVolumeName"]))
+    assert volume["spec"]["source"] == golden["source"]
+    assert "sourceRef" in (await lab.get_vm())["spec"]["dataVolumeTemplates"][0]["spec"]
 
 
 async def test_a_volume_left_out_of_the_snapshot_keeps_its_disk(golden: Lab) -> None:
