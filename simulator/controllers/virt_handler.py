@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import random
 from dataclasses import dataclass
 
 from simulator.client import Obj
@@ -129,7 +130,7 @@ class VirtHandler(Controller):
             firmware_uuid=str((spec.get("domain", {}).get("firmware") or {}).get("uuid") or vmi["metadata"]["uid"]),
             userdata=await self._cloud_init(vmi, "userData", "userdata", ("secretRef", "userDataSecretRef")),
             networkdata=await self._cloud_init(vmi, "networkData", "networkdata", ("networkDataSecretRef",)),
-            mac_address=str(interfaces[0].get("macAddress") or ""),
+            mac_address=str(interfaces[0].get("macAddress") or _new_mac()),
             network_cidr=_masqueraded(spec) if "masquerade" in interfaces[0] else "",
             config_drive=any("cloudInitConfigDrive" in volume for volume in spec.get("volumes") or []),
         )
@@ -174,6 +175,7 @@ class VirtHandler(Controller):
             "name": interfaces[0].get("name", "default"),
             "ipAddress": address,
             "ipAddresses": [address],
+            "mac": self._domains[vmi["metadata"]["uid"]].machine.hardware.mac_address,
             "podInterfaceName": "eth0",
         }
         devices = [volume["name"] for volume in vmi["spec"].get("volumes") or []]
@@ -257,3 +259,8 @@ def _masqueraded(spec: Obj) -> str:
     """The network behind the NAT of the instance's pod network."""
     pods = [one["pod"] or {} for one in spec.get("networks") or [] if "pod" in one]
     return next((pod["vmNetworkCIDR"] for pod in pods if pod.get("vmNetworkCIDR")), MASQUERADE_CIDR)
+
+
+def _new_mac() -> str:
+    """The address of a pod's interface, which the guest's takes over: locally administered, new with every pod."""
+    return ":".join(f"{octet:02x}" for octet in (0x02, *random.randbytes(5)))

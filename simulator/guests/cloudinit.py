@@ -62,7 +62,7 @@ def _command(entry: Any) -> str:
 
 def unmatched_interface(networkdata: str, mac_address: str) -> str | None:
     """Why the guest's interface stays down: network data (version 2) that matches another MAC address, else None."""
-    if not networkdata or not mac_address:
+    if not networkdata:
         return None
     try:
         config = yaml.safe_load(networkdata) or {}

@@ -14,8 +14,8 @@ MASQUERADE_CIDR = "10.0.2.0/24"
 class Hardware:
     """A virtual machine instance as its guest meets it.
 
-    `address` is the pod's; `labels` are the pod's, by which Services find it; `mac_address` is empty when each
-    start makes one up; `network_cidr` is that behind the NAT of a masquerade interface, empty without one;
+    `address` is the pod's; `labels` are the pod's, by which Services find it; `mac_address` is the pod's unless the VM
+    has one of its own; `network_cidr` is that behind the NAT of a masquerade interface, empty without one;
     `config_drive`: cloud-init's data is on a ConfigDrive instead of NoCloud.
     """
 

@@ -313,6 +313,7 @@ async def test_vm_and_instance_have_finalizers_and_events_tell_of_starts_and_sto
 async def test_every_start_has_a_new_pod_that_services_find_by_the_templates_labels(lab: Lab) -> None:
     await lab.halted("cp")
     seen: set[tuple[str, str]] = set()
+    macs = []
     for _ in range(2):
         await lab.launch()
         pods = await lab.api.page(core(lab.namespace, "pods"), labelSelector="role=control-plane,kubevirt.io")
@@ -320,13 +321,17 @@ async def test_every_start_has_a_new_pod_that_services_find_by_the_templates_lab
         [pod] = [pod for pod in running if not pod["metadata"].get("deletionTimestamp")]
         seen.add((pod["metadata"]["uid"], pod["metadata"]["name"]))
         vmi = await lab.api.get(kubevirt(lab.namespace, VMI, "cp"))
-        assert vmi["status"]["interfaces"][0]["ipAddress"] == pod["status"]["podIP"]
+        [interface] = vmi["status"]["interfaces"]
+        assert interface["ipAddress"] == pod["status"]["podIP"]
+        macs.append(interface["mac"])
         assert pod["metadata"]["ownerReferences"][0]["uid"] == vmi["metadata"]["uid"]
         # Longer than the guest's, so that the guest is cut off by KubeVirt and not by the kubelet.
         assert pod["spec"]["terminationGracePeriodSeconds"] > vmi["spec"]["terminationGracePeriodSeconds"]
         assert vmi["metadata"]["ownerReferences"][0]["kind"] == "VirtualMachine"
         await lab.halt()
     assert len({uid for uid, _ in seen}) == len({name for _, name in seen}) == 2
+    # The guest takes over the pod's, unless the VM has one of its own.
+    assert macs[0] != macs[1]
 
 
 async def shown(lab: Lab, opened: asyncio.Event, last: str) -> list[str]:

@@ -160,6 +160,23 @@ async def test_on_a_config_drive_a_changed_firmware_uuid_does_not_matter(lab: La
     assert not any("cloud-init" in message for message in messages)
 
 
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [({}, "network data configures 02:00:00:00:00:07 only"), ({"macAddress": "02:00:00:00:00:07"}, "")],
+)
+async def test_network_data_by_mac_address_fits_only_a_vm_with_that_address(lab: Lab, given: Obj, text: str) -> None:
+    vm = lab.vm("wk")
+    inside = vm["spec"]["template"]["spec"]
+    inside["domain"]["devices"]["interfaces"][0] |= given
+    data = "version: 2\nethernets: {pod: {match: {macaddress: '02:00:00:00:00:07'}, dhcp4: true}}\n"
+    inside["volumes"][1] = {
+        "name": "cloudinit",
+        "cloudInitNoCloud": {"userData": "#cloud-config\n", "networkData": data},
+    }
+    await lab.api.create(kubevirt(lab.namespace), vm)
+    await told(lab, "wk", text or "this is a bare machine")
+
+
 async def test_a_blank_disk_does_not_boot(lab: Lab) -> None:
     vm = lab.vm("cp")
     template = vm["spec"]["dataVolumeTemplates"][0]
