@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import random
-import socket
 
 from simulator.api.binding import binding_to
 from simulator.api.errors import ApiError
 from simulator.client import Obj
 from simulator.controllers.claims import SELECTED_NODE, bound, claims_of_pod, class_of, waits_for_consumer
 from simulator.controllers.meta import annotation, controller_of, deleting, now, with_annotations, with_condition
+from simulator.controllers.pod_addresses import Addresses
 from simulator.controllers.pod_status import crashed, running, waiting
 from simulator.controllers.pulling import ERR_IMAGE_PULL, Tries, pullable, said, tried
 from simulator.controllers.resources import NODES, PODS, PVCS, SECRETS, STORAGE_CLASSES, VMIS
@@ -19,9 +18,6 @@ from simulator.controllers.runtime import Context, Controller, key_of
 from simulator.controllers.workqueue import Key
 from simulator.troubles import TroubleKind, victim
 
-POD_NETWORK = "127.97."
-"""Pods get loopback addresses of 127.97.0.0/16, so that what listens in them can be dialled."""
-API_PORT = 6443
 UNSCHEDULABLE = "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims. preemption: 0/1 nodes are "
 UNSCHEDULABLE += "available: 1 Preemption is not helpful for scheduling."
 
@@ -35,13 +31,12 @@ class Pods(Controller):
         super().__init__(context)
         self._node = node
         self._due: dict[tuple[str, str], float] = {}
-        self._held: dict[Key, socket.socket] = {}
+        self._addresses = Addresses()
         self._pulls: dict[str, Tries] = {}
 
     async def stop(self) -> None:
         """Give all addresses back."""
-        for key in list(self._held):
-            self._held.pop(key).close()
+        self._addresses.close()
 
     def watch(self) -> None:
         self.follow(PODS)
@@ -72,8 +67,7 @@ class Pods(Controller):
             return None
         pod = self.context.cache(PODS).get(*key)
         if pod is None:
-            if key in self._held:
-                self._held.pop(key).close()
+            self._addresses.give_back(key)
             return None
         if deleting(pod):
             return await self._end(pod)
@@ -200,17 +194,8 @@ class Pods(Controller):
         return again
 
     def _address(self, key: Key) -> str:
-        """A new address for a pod. Other simulators on this machine take theirs from the same range, so it is held by
-        a socket (UDP, which nothing else uses there) for as long as the pod lives."""
-        used = {(pod.get("status") or {}).get("podIP") for pod in self.context.cache(PODS)}
-        while True:
-            address = f"{POD_NETWORK}{random.randrange(256)}.{random.randrange(1, 255)}"
-            held = _hold(address) if address not in used else None
-            if held is not None:
-                if key in self._held:
-                    self._held.pop(key).close()
-                self._held[key] = held
-                return address
+        """A new address for a pod."""
+        return self._addresses.take(key, {(pod.get("status") or {}).get("podIP") for pod in self.context.cache(PODS)})
 
     async def _finish(self, pod: Obj) -> float | None:
         """A launcher pod ends with its guest."""
@@ -243,14 +228,3 @@ class Pods(Controller):
             if error.code != 404:
                 raise
         return None
-
-
-def _hold(address: str) -> socket.socket | None:
-    """A socket that keeps `address`, None when it is taken."""
-    held = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    try:
-        held.bind((address, API_PORT))
-    except OSError:
-        held.close()
-        return None
-    return held

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import random
 from dataclasses import dataclass
 
 from simulator.client import Obj
+from simulator.controllers.hardware import hardware_of
 from simulator.controllers.launcher import grace_of
 from simulator.controllers.meta import deleting, is_true, now, without_condition
 from simulator.controllers.migratable import live_migratable
 from simulator.controllers.quiescing import agent_of, connected
-from simulator.controllers.resources import PODS, PVCS, PVS, SECRETS, SERVICES, VMIS
+from simulator.controllers.resources import PODS, PVCS, PVS, SERVICES, VMIS
 from simulator.controllers.run_strategy import final, phase_of
 from simulator.controllers.runtime import Context, Controller
 from simulator.controllers.vmi import launcher_of
 from simulator.controllers.vmi_status import in_phase
 from simulator.controllers.workqueue import Key
 from simulator.guests.disk import Disk, Disks, image
-from simulator.guests.hardware import MASQUERADE_CIDR, Hardware
 from simulator.guests.machine import Console, Machine
 from simulator.guests.neighbours import Neighbours
 from simulator.troubles import TroubleKind, victim
@@ -100,7 +98,7 @@ class VirtHandler(Controller):
         if wait > 0:
             return wait
         if uid not in self._domains:
-            hardware = await self._hardware(vmi, pod)
+            hardware = await hardware_of(self.client, vmi, pod)
             parts = (self.delays, self._neighbours, self._console(vmi), self.context.troubles, self.context.clock)
             machine = Machine(hardware, self._disk(vmi), *parts)
             self._domains[uid] = Domain(key, machine)
@@ -117,38 +115,6 @@ class VirtHandler(Controller):
             self.context.events.record(vmi, type_, reason, text, component="guest")
 
         return tell
-
-    async def _hardware(self, vmi: Obj, pod: Obj) -> Hardware:
-        spec = vmi["spec"]
-        interfaces = spec.get("domain", {}).get("devices", {}).get("interfaces") or [{"bridge": {}}]
-        return Hardware(
-            namespace=vmi["metadata"]["namespace"],
-            name=vmi["metadata"]["name"],
-            uid=vmi["metadata"]["uid"],
-            address=pod["status"]["podIP"],
-            labels=pod["metadata"].get("labels") or {},
-            firmware_uuid=str((spec.get("domain", {}).get("firmware") or {}).get("uuid") or vmi["metadata"]["uid"]),
-            userdata=await self._cloud_init(vmi, "userData", "userdata", ("secretRef", "userDataSecretRef")),
-            networkdata=await self._cloud_init(vmi, "networkData", "networkdata", ("networkDataSecretRef",)),
-            mac_address=str(interfaces[0].get("macAddress") or _new_mac()),
-            network_cidr=_masqueraded(spec) if "masquerade" in interfaces[0] else "",
-            config_drive=any("cloudInitConfigDrive" in volume for volume in spec.get("volumes") or []),
-        )
-
-    async def _cloud_init(self, vmi: Obj, field: str, key: str, references: tuple[str, ...]) -> str:
-        """cloud-init's data, in place or from its Secret. Raises ApiError when that is missing."""
-        for volume in vmi["spec"].get("volumes") or []:
-            source = volume.get("cloudInitNoCloud") or volume.get("cloudInitConfigDrive") or {}
-            name = next((source[one]["name"] for one in references if one in source), None)
-            if name is not None:
-                secret = await self.client.get(SECRETS, name, vmi["metadata"]["namespace"])
-                data = secret.get("data") or {}
-                return base64.b64decode(data.get(key) or data.get(field) or "").decode()
-            if f"{field}Base64" in source:
-                return base64.b64decode(source[f"{field}Base64"]).decode()
-            if field in source:
-                return str(source[field])
-        return ""
 
     def _disk(self, vmi: Obj) -> Disk:
         """The content behind the first claim of the instance. Without one: a fresh system, gone with the instance, when
@@ -253,14 +219,3 @@ def grace_left(vmi: Obj, pod: Obj | None) -> int:
     """Seconds that a guest has to shut down: its instance's, or those of its pod when that is killed sooner."""
     pods: int | None = (pod or {}).get("metadata", {}).get("deletionGracePeriodSeconds")
     return grace_of(vmi) if pods is None else min(grace_of(vmi), pods)
-
-
-def _masqueraded(spec: Obj) -> str:
-    """The network behind the NAT of the instance's pod network."""
-    pods = [one["pod"] or {} for one in spec.get("networks") or [] if "pod" in one]
-    return next((pod["vmNetworkCIDR"] for pod in pods if pod.get("vmNetworkCIDR")), MASQUERADE_CIDR)
-
-
-def _new_mac() -> str:
-    """The address of a pod's interface, which the guest's takes over: locally administered, new with every pod."""
-    return ":".join(f"{octet:02x}" for octet in (0x02, *random.randbytes(5)))

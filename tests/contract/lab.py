@@ -124,6 +124,20 @@ class Lab(SimulatorLab):
         await self.power(name, "start")
         return await self.running(name)
 
+    async def launched(self, strategy: str) -> Obj:
+        """The running instance of a new VM `cp` of that run strategy."""
+        await self.secrets("cp")
+        await self.api.create(kubevirt(self.namespace), self.vm("cp", strategy=strategy))
+        if strategy == "Manual":
+            await self.power("cp", "start")
+        await self.running()
+        return await self.api.get(kubevirt(self.namespace, "virtualmachineinstances", "cp"))
+
+    async def shut_down(self, grace: int) -> None:
+        """Have the guest shut down behind its VM's back: its pod is taken away, with that many seconds."""
+        [pod] = await self.api.items(core(self.namespace, "pods"))
+        await self.api.delete(core(self.namespace, "pods", f"{pod['metadata']['name']}?gracePeriodSeconds={grace}"))
+
     async def halt(self, name: str = "cp", grace: int | None = 0) -> None:
         """The VM, stopped, its VMI gone."""
         await self.power(name, "stop", None if grace is None else {"gracePeriod": grace})

@@ -7,7 +7,6 @@ import asyncio
 import pytest
 
 from tests.contract.lab import STORAGE, Lab, claims, core, kubevirt, reasons, snapshots, volumes
-from tests.contract.test_power import launched, shut_down
 from tests.simulator.http_api import Failed, Obj
 from tests.simulator.lab import POWER
 
@@ -243,8 +242,8 @@ async def test_changed_labels_of_the_template_need_no_restart_but_wait_for_one(l
 
 @pytest.mark.needs_guests
 async def test_an_instance_that_ended_and_stays_makes_a_snapshot_online_and_holds_a_restore_up(lab: Lab) -> None:
-    await launched(lab, "Manual")
-    await shut_down(lab, 120)
+    await lab.launched("Manual")
+    await lab.shut_down(120)
     path = kubevirt(lab.namespace, name="cp")
     await lab.api.until(path, lambda vm: vm["status"]["printableStatus"] == "Stopped")
     await lab.snapshot("cp")
