@@ -155,13 +155,47 @@ async def test_a_vm_that_fails_to_start_is_started_again_after_a_back_off_that_g
     assert vmi["status"]["phase"] == "Failed"
     assert vm["status"]["startFailure"]["lastFailedVMIUID"] == vmi["metadata"]["uid"]
     assert 5 < due(vm) <= 16
-    simulator.clock.advance(seconds=due(vm) + 1)
-    vm = await failed(lab, 2)
+    # Time enough for another VM to start, and this one is left alone.
+    await made(lab, "wk")
+    await lab.running("wk")
+    assert (await lab.api.get(kubevirt(lab.namespace, name="cp")))["status"]["printableStatus"] == "CrashLoopBackOff"
+    async with asyncio.timeout(due(vm) - 1):
+        simulator.clock.advance(seconds=due(vm) + 1)
+        vm = await failed(lab, 2)
     # As much later as the clock was moved.
     assert 35 < due(vm) - simulator.clock.offset.total_seconds() <= 61
     assert vm["status"]["startFailure"]["lastFailedVMIUID"] != vmi["metadata"]["uid"]
     assert len(trouble.struck) == 2
     simulator.clock.advance(seconds=due(vm) + 1 - simulator.clock.offset.total_seconds())
+    assert "startFailure" not in (await lab.running())["status"]
+
+
+async def test_a_restart_forgives_the_failures_before_it(patient: tuple[Simulator, Lab]) -> None:
+    simulator, lab = patient
+    simulator.troubles.add(Trouble(TroubleKind.FAIL_START, count=1))
+    await made(lab, "cp")
+    vm = await failed(lab, 1)
+    simulator.troubles.add(Trouble(TroubleKind.FAIL_PULL))
+    simulator.clock.advance(seconds=due(vm) + 1)
+    assert (await reads(lab, "ErrImagePull"))["status"]["startFailure"]["consecutiveFailCount"] == 1
+    held = (await lab.api.get(kubevirt(lab.namespace, VMIS, "cp")))["metadata"]["uid"]
+    await lab.power("cp", "restart")
+    # The instance that goes has never run, which makes it the first failure since.
+    failure = await lab.api.until(
+        kubevirt(lab.namespace, name="cp"),
+        lambda vm: found if (found := vm["status"].get("startFailure") or {}).get("lastFailedVMIUID") == held else None,
+    )
+    assert failure["consecutiveFailCount"] == 1
+
+
+async def test_a_vm_that_is_to_run_again_on_failure_backs_off_too(patient: tuple[Simulator, Lab]) -> None:
+    simulator, lab = patient
+    simulator.troubles.add(Trouble(TroubleKind.FAIL_START, count=1))
+    await made(lab, "cp", strategy="RerunOnFailure")
+    vm = await failed(lab, 1)
+    assert vm["status"]["printableStatus"] == "CrashLoopBackOff"
+    assert [request["action"] for request in vm["status"]["stateChangeRequests"]] == ["Start"]
+    simulator.clock.advance(seconds=due(vm) + 1)
     assert "startFailure" not in (await lab.running())["status"]
 
 
