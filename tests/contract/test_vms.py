@@ -289,21 +289,6 @@ async def test_a_namespace_with_a_running_vm_can_be_removed(lab: Lab) -> None:
     await lab.api.gone(f"/api/v1/namespaces/{lab.namespace}")
 
 
-async def test_cloning_from_another_namespace_needs_the_right_to(lab: Lab) -> None:
-    await lab.api.delete(lab.binding)
-    await lab.secrets("cp")
-    await lab.api.create(kubevirt(lab.namespace), lab.vm("cp"))
-    path = kubevirt(lab.namespace, name="cp")
-    vm = await lab.api.until(path, lambda vm: vm if "Failure" in reasons(vm) else None)
-    [failure] = [one for one in vm["status"]["conditions"] if one["type"] == "Failure"]
-    account = f"system:serviceaccount:{lab.namespace}:default"
-    assert f"User {account} has insufficient permissions in clone source namespace vm-templates" in failure["message"]
-    assert await lab.api.find(volumes(lab.namespace, "cp-rootdisk")) is None
-    await lab.allow_cloning()
-    vm = await lab.running()
-    assert "Failure" not in reasons(vm)
-
-
 async def test_a_cloned_disk_carries_the_templates_labels(lab: Lab) -> None:
     await lab.halted("cp")
     volume = await lab.api.get(volumes(lab.namespace, "cp-rootdisk"))
