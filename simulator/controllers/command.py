@@ -12,6 +12,7 @@ from pathlib import Path
 
 from kubernetes.aio.config import ConfigException
 
+from simulator.api.errors import ApiError
 from simulator.api.options import read
 from simulator.controllers.parts import Controllers, Part
 from simulator.delays import Delays
@@ -74,7 +75,8 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
 
 
 async def play(options: argparse.Namespace) -> None:
-    """Play until SIGTERM or SIGINT. Raises OSError, ConfigException for a kubeconfig that cannot be used."""
+    """Play until SIGTERM or SIGINT. Raises OSError, ConfigException for a kubeconfig that cannot be used, ApiError for
+    one that may not."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -97,7 +99,7 @@ def main(given: Sequence[str]) -> int:
     logging.getLogger("asyncio").setLevel(logging.WARNING)
     try:
         asyncio.run(play(options))
-    except (OSError, ConfigException) as error:
+    except (OSError, ConfigException, ApiError) as error:
         print(f"simulator controllers: {error}", file=sys.stderr)  # noqa: T201
         return 2
     return 0

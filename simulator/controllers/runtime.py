@@ -132,7 +132,8 @@ class Controller(ABC):
 
 
 class Manager:
-    """Runs controllers until stopped. `start` returns once all caches are filled and all workers run."""
+    """Runs controllers until stopped. `start` returns once all caches are filled and all workers run; it raises
+    ApiError when the API does not let it."""
 
     def __init__(self, context: Context, controllers: Sequence[Controller]) -> None:
         self._context = context
@@ -157,6 +158,7 @@ class Manager:
             done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         finally:
             filled.cancel()
+            await asyncio.gather(filled, return_exceptions=True)
         for future in done:
             future.result()
 
@@ -175,12 +177,14 @@ def key_of(obj: Obj) -> Key:
 
 
 async def _forever(informer: Informer) -> None:
-    """Keep an informer going through outages of the API."""
+    """Keep an informer going through outages of the API. Raises ApiError when it may not even begin."""
     pause = 0.05
     while True:
         try:
             await informer.run()
         except (ApiError, OSError) as error:
+            if isinstance(error, ApiError) and error.code in (401, 403) and not informer.synced.is_set():
+                raise
             log.warning("watching %s broke off: %s; again in %.2fs", informer.gvr.plural, error, pause)
             await asyncio.sleep(pause)
             pause = min(pause * 2, 5.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass
 
 from simulator.client import Obj
@@ -32,6 +33,9 @@ class Domain:
     key: Key
     machine: Machine
     stopping_since: float | None = None
+
+
+log = logging.getLogger("simulator.controllers")
 
 
 class VirtHandler(Controller):
@@ -124,6 +128,8 @@ class VirtHandler(Controller):
             handle = ((volume or {}).get("spec") or {}).get("csi", {}).get("volumeHandle", "")
             if handle in self._disks.volumes:
                 return self._disks.volumes[handle]
+            name = f"{claim['metadata']['namespace']}/{claim['metadata']['name']}"
+            log.warning("claim %s has no content here, so its guest finds an empty disk: it is another's", name)
         return image() if any("containerDisk" in one for one in vmi["spec"].get("volumes") or []) else Disk()
 
     def _claims(self, vmi: Obj) -> list[Obj]:
