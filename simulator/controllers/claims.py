@@ -24,6 +24,8 @@ class Source(StrEnum):
     IMAGE = "image"
     CLONE = "clone"
     SNAPSHOT = "snapshot"
+    OTHER = "other"
+    """Something that storage does not know, and leaves to whoever does: CDI's own populators, say."""
 
 
 def source_of(claim: Obj) -> tuple[Source, str]:
@@ -38,7 +40,7 @@ def source_of(claim: Obj) -> tuple[Source, str]:
         return Source.SNAPSHOT, data["name"]
     if data and data["kind"] == "PersistentVolumeClaim":
         return Source.CLONE, f"{claim['metadata']['namespace']}/{data['name']}"
-    return Source.BLANK, ""
+    return (Source.OTHER, data["name"]) if data else (Source.BLANK, "")
 
 
 def bound(claim: Obj) -> bool:

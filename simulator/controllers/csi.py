@@ -85,7 +85,7 @@ class Provisioner(Controller):
         parameters = storage_class.get("parameters") or {}
         source, name = source_of(claim)
         stuck = self.context.troubles.of(TroubleKind.PENDING_PVC, victim(claim)) is not None
-        if stuck or parameters.get("binding") == "never":
+        if source is Source.OTHER or stuck or parameters.get("binding") == "never":
             return None
         handle = f"vol-{claim['metadata']['uid']}"
         if self._made(claim) is None or handle not in self._disks.volumes:

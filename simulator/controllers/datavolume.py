@@ -11,6 +11,7 @@ from simulator.controllers.claims import (
     POPULATED_FOR,
     class_of,
     waits,
+    waits_for_consumer,
 )
 from simulator.controllers.datavolume_status import Why, status_of, status_without_claim
 from simulator.controllers.meta import annotation, controller_of, deleting, owned_by, owner, with_annotations
@@ -63,9 +64,8 @@ class DataVolumes(Controller):
         return None
 
     async def _create_claim(self, volume: Obj) -> float | None:
-        """Create the claim, unless its content is promised by another or the source is not there."""
-        if volume.get("status", {}).get("phase") == "Succeeded":
-            return None
+        """Create the claim, again if it was deleted, unless its content is promised by another or the source is not
+        there."""
         if annotation(volume, PRE_POPULATED) is not None:
             await self._report_none(volume, "Pending")
             return None
@@ -108,11 +108,9 @@ class DataVolumes(Controller):
 
     async def _report(self, volume: Obj, claim: Obj) -> None:
         old = (volume.get("status") or {}).get("phase")
-        waiting = waits(claim, class_of(claim, self.context.cache(STORAGE_CLASSES)))
-        adopted = annotation(volume, PRE_POPULATED) is not None
-        status = status_of(volume, claim, waits=waiting, adopted=adopted)
-        if old == "Succeeded" and status["phase"] not in ("Succeeded", "Failed"):
-            return
+        storage_class = class_of(claim, self.context.cache(STORAGE_CLASSES))
+        adopted = annotation(volume, PRE_POPULATED) is not None and waits_for_consumer(storage_class)
+        status = status_of(volume, claim, waits=waits(claim, storage_class), adopted=adopted)
         strategy = annotation(claim, CLONE_TYPE)
         if strategy is not None and annotation(volume, CLONE_TYPE) != strategy:
             volume = await self.context.update(DATA_VOLUMES, with_annotations(volume, {CLONE_TYPE: strategy}))

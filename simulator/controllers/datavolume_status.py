@@ -46,9 +46,10 @@ def status_without_claim(volume: Obj, phase: str, why: Why = ("NotFound", "No PV
 
 
 def status_of(volume: Obj, claim: Obj, *, waits: bool, adopted: bool) -> Obj:
-    """`waits`: nobody uses the claim yet, and its class binds only then; `adopted`: its content is another's affair."""
+    """`waits`: nobody uses the claim yet, and its class binds only then; `adopted`: its content is another's affair,
+    and comes when it is used."""
     old = volume.get("status") or {}
-    succeeded = filled(claim) or (adopted and waits)
+    succeeded = filled(claim) or (adopted and not lost(claim))
     phase = "Succeeded" if succeeded else "Failed" if lost(claim) else _phase(old.get("phase", ""), claim, waits)
     status = {
         **old,

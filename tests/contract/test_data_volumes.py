@@ -196,3 +196,33 @@ async def test_a_source_that_a_pod_uses_is_cloned_once_it_is_free(lab: Lab) -> N
     assert await event(lab, "CloneSourceInUse", "clone") == text
     await lab.api.delete(core(lab.namespace, "pods", "holder"))
     await lab.api.until(volumes(lab.namespace, "clone"), phase("Succeeded"))
+
+
+async def test_a_disk_whose_claim_is_deleted_is_made_again(lab: Lab) -> None:
+    await blank(lab, "disk")
+    old = await lab.api.get(claims(lab.namespace, "disk"))
+    await lab.api.delete(claims(lab.namespace, "disk"))
+    await lab.api.until(
+        claims(lab.namespace, "disk"), lambda one: one and one["metadata"]["uid"] != old["metadata"]["uid"]
+    )
+    await lab.api.until(claims(lab.namespace, "disk"), phase("Bound"))
+    await lab.api.until(volumes(lab.namespace, "disk"), phase("Succeeded"))
+
+
+async def test_a_late_binding_disk_is_filled_at_once_when_that_is_asked_for(lab: Lab) -> None:
+    async with storage_class(lab, volumeBindingMode="WaitForFirstConsumer") as late:
+        asked = data_volume("asked", {"blank": {}})
+        asked["spec"]["storage"]["storageClassName"] = late
+        asked["metadata"]["annotations"] = {"cdi.kubevirt.io/storage.bind.immediate.requested": "true"}
+        await lab.api.create(volumes(lab.namespace), asked)
+        await lab.api.until(volumes(lab.namespace, "asked"), phase("Succeeded"))
+        await lab.api.until(claims(lab.namespace, "asked"), phase("Bound"))
+
+
+async def test_a_claim_whose_content_nobody_knows_stays_pending(lab: Lab) -> None:
+    source = {"apiGroup": "contract.invalid", "kind": "Nothing", "name": "nothing"}
+    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    unknown = {"metadata": {"name": "unknown"}, "spec": {**spec, "dataSourceRef": source}}
+    await lab.api.create(claims(lab.namespace), unknown)
+    await blank(lab, "known")
+    assert (await lab.api.get(claims(lab.namespace, "unknown")))["status"]["phase"] == "Pending"

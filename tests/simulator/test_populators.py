@@ -114,6 +114,15 @@ async def test_a_copy_takes_as_long_as_the_disk_is_large_and_a_clone_by_the_stor
     assert done[-1] == "large-copy"
 
 
+async def test_a_slow_class_is_slow_by_its_factor(space: Api) -> None:
+    await space.merge(f"{CLASSES}/standard", {"parameters": {"slowness": "100"}})
+    await by(space, "slow", "csi-clone")
+    for one in (clone("first"), clone("second", class_name="slow")):
+        await space.create(volumes(SPACE), one)
+    await phase(space, volumes(SPACE, "second"), "Succeeded")
+    assert (await space.get(volumes(SPACE, "first")))["status"]["phase"] == "CloneFromSnapshotSourceInProgress"
+
+
 async def test_a_clone_whose_claim_never_binds_stays_where_the_storage_is_asked(
     space: Api, simulator: Simulator
 ) -> None:
