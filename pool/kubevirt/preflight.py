@@ -19,6 +19,7 @@ from pool.kube.resources import (
     NAMESPACES,
     PVCS,
     STORAGE_CLASSES,
+    STORAGE_PROFILES,
     VOLUME_SNAPSHOT_CLASSES,
     VOLUME_SNAPSHOTS,
     Resource,
@@ -67,30 +68,51 @@ async def storage_class(kube: Kube, settings: Settings) -> Object:
         default = settings.storage_class is None and _annotations(one).get(DEFAULT_CLASS) == "true"
         if default or one["metadata"]["name"] == settings.storage_class:
             return one
-    names = ", ".join(one["metadata"]["name"] for one in found) or "none"
     raise InvalidInput(
         "storage class",
         expected=settings.storage_class or "a default one",
-        actual=names,
+        actual=_names(found),
         cure="name one with CKS_POOL_STORAGE_CLASS",
     )
 
 
 async def snapshot_class(kube: Kube, storage: Object) -> str:
-    """The VolumeSnapshotClass that KubeVirt takes for a storage class: the only one of its driver, else the default.
+    """The VolumeSnapshotClass that KubeVirt takes for a storage class: the one that CDI's StorageProfile names, else
+    the only one of its driver, else the default.
 
     KubeVirt: without one, disks are left out of snapshots in silence. Raises pool.errors.SnapshotFailed.
     """
-    found = [one for one in await kube.list(VOLUME_SNAPSHOT_CLASSES) if one["driver"] == storage["provisioner"]]
+    found = await kube.list(VOLUME_SNAPSHOT_CLASSES)
+    profile = await kube.find(STORAGE_PROFILES, storage["metadata"]["name"]) or {}
+    named = (profile.get("status") or {}).get("snapshotClass")
+    if named:
+        return _named(storage, str(named), found)
+    found = [one for one in found if one["driver"] == storage["provisioner"]]
     chosen = found if len(found) == 1 else [one for one in found if DEFAULT_SNAPSHOT_CLASS in _annotations(one)]
     if len(chosen) != 1:
         raise SnapshotFailed(
             f"snapshots of storage class {storage['metadata']['name']}",
             expected=f"one VolumeSnapshotClass of driver {storage['provisioner']}, or one marked as default",
-            actual=", ".join(one["metadata"]["name"] for one in found) or "none",
+            actual=_names(found),
             cure=f"make one, or mark one with {DEFAULT_SNAPSHOT_CLASS}",
         )
     return str(chosen[0]["metadata"]["name"])
+
+
+def _named(storage: Object, named: str, found: list[Object]) -> str:
+    """KubeVirt: a name that leads nowhere is as good as no class."""
+    if not any(one["metadata"]["name"] == named for one in found):
+        raise SnapshotFailed(
+            f"snapshots of storage class {storage['metadata']['name']}",
+            expected=f"the VolumeSnapshotClass {named}, which its StorageProfile names",
+            actual=_names(found),
+            cure="make it, or name another in spec.snapshotClass of the StorageProfile",
+        )
+    return named
+
+
+def _names(found: list[Object]) -> str:
+    return ", ".join(one["metadata"]["name"] for one in found) or "none"
 
 
 async def _prove(kube: Kube, watching: Watching, settings: Settings, storage: str, snapshot_class: str) -> None:

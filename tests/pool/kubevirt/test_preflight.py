@@ -6,8 +6,16 @@ import pytest
 
 from pool import namespaces
 from pool.errors import InvalidInput, SnapshotFailed
-from pool.kube.resources import DATA_VOLUMES, PVCS, STORAGE_CLASSES, VOLUME_SNAPSHOTS
-from pool.kubevirt.preflight import ensure_storage_proved
+from pool.kube.client import Object
+from pool.kube.resources import (
+    DATA_VOLUMES,
+    PVCS,
+    STORAGE_CLASSES,
+    STORAGE_PROFILES,
+    VOLUME_SNAPSHOT_CLASSES,
+    VOLUME_SNAPSHOTS,
+)
+from pool.kubevirt.preflight import ensure_storage_proved, snapshot_class
 from pool.together import together
 from tests.pool.kubevirt.conftest import Bench
 
@@ -73,3 +81,35 @@ async def test_a_class_that_is_not_there_is_said(templates: Bench) -> None:
     settings = templates.settings.model_copy(update={"storage_class": "fast"})
     with pytest.raises(InvalidInput, match="standard"):
         await ensure_storage_proved(templates.kube, templates.watching, settings)
+
+
+async def snapshot_classes(bench: Bench, *names: str) -> None:
+    """More snapshot classes of the same driver, none marked as default."""
+    found = await bench.kube.get(VOLUME_SNAPSHOT_CLASSES, "standard")
+    for name in names:
+        fields = {"driver": found["driver"], "deletionPolicy": "Delete"}
+        await bench.kube.create(VOLUME_SNAPSHOT_CLASSES, VOLUME_SNAPSHOT_CLASSES.manifest(name, None, **fields))
+
+
+async def name_in_profile(bench: Bench, name: str) -> None:
+    await bench.kube.patch(STORAGE_PROFILES, "standard", {"spec": {"snapshotClass": name}})
+
+    def named(profile: Object | None) -> bool | None:
+        return True if ((profile or {}).get("status") or {}).get("snapshotClass") == name else None
+
+    await bench.watching.until(STORAGE_PROFILES, "standard", None, named, timeout=10, what="the profile to name it")
+
+
+async def test_of_several_snapshot_classes_the_profiles_is_taken_as_kubevirt_does(templates: Bench) -> None:
+    standard = await templates.kube.get(STORAGE_CLASSES, "standard")
+    await snapshot_classes(templates, "other")
+    with pytest.raises(SnapshotFailed, match="marked as default"):
+        await snapshot_class(templates.kube, standard)
+    await name_in_profile(templates, "other")
+    assert await snapshot_class(templates.kube, standard) == "other"
+
+
+async def test_a_profile_that_names_no_snapshot_class_that_is_there_is_refused(templates: Bench) -> None:
+    await name_in_profile(templates, "absent")
+    with pytest.raises(SnapshotFailed, match="absent, which its StorageProfile names"):
+        await snapshot_class(templates.kube, await templates.kube.get(STORAGE_CLASSES, "standard"))
