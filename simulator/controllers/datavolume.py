@@ -13,6 +13,7 @@ from simulator.controllers.claims import (
     waits,
     waits_for_consumer,
 )
+from simulator.controllers.datavolume_events import events
 from simulator.controllers.datavolume_status import Why, status_of, status_without_claim
 from simulator.controllers.meta import annotation, controller_of, deleting, owned_by, owner, with_annotations
 from simulator.controllers.populating import CLONE_PHASE, CLONE_TYPE, POD_PHASE, POD_RESTARTS, ClonePhase, running
@@ -107,24 +108,16 @@ class DataVolumes(Controller):
         await self.context.set_status(DATA_VOLUMES, volume, status)
 
     async def _report(self, volume: Obj, claim: Obj) -> None:
-        old = (volume.get("status") or {}).get("phase")
         storage_class = class_of(claim, self.context.cache(STORAGE_CLASSES))
         adopted = annotation(volume, PRE_POPULATED) is not None and waits_for_consumer(storage_class)
         status = status_of(volume, claim, waits=waits(claim, storage_class), adopted=adopted)
         strategy = annotation(claim, CLONE_TYPE)
         if strategy is not None and annotation(volume, CLONE_TYPE) != strategy:
             volume = await self.context.update(DATA_VOLUMES, with_annotations(volume, {CLONE_TYPE: strategy}))
-        await self.context.set_status(DATA_VOLUMES, volume, status)
-        if status["phase"] != old:
-            self._tell(volume, status["phase"])
-
-    def _tell(self, volume: Obj, phase: str) -> None:
-        name = volume["metadata"]["name"]
-        if phase == "Failed":
-            self.context.events.record(volume, "Warning", "ClaimLost", f"PVC {name} lost", component=COMPONENT)
-            return
-        text = f"Successfully populated {name}" if phase == "Succeeded" else f"{name} is in phase {phase}"
-        self.context.events.record(volume, "Normal", phase, text, component=COMPONENT)
+        if status != volume.get("status"):
+            await self.context.set_status(DATA_VOLUMES, volume, status)
+            for told in events(volume, status, clone_source(volume)):
+                self.context.events.record(volume, *told, component=COMPONENT)
 
 
 def clone_source(volume: Obj) -> tuple[str, str, str] | None:

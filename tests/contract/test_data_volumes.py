@@ -26,6 +26,7 @@ ORDER = [
     "Succeeded",
 ]
 """Phases of clones, as they can follow each other."""
+FROM_SNAPSHOT = "Creating PVC from snapshot source is in progress (for pvc {0}/source)"
 
 
 def clone_of(lab: Lab, source: str, class_name: str | None = None, size: str = "1Gi") -> Obj:
@@ -102,6 +103,32 @@ async def test_a_clone_tells_how_far_it_is_and_how_it_was_made(lab: Lab, strateg
     assert (await lab.api.until(claims(lab.namespace, "clone"), cloned))["clonePhase"] == "Succeeded"
 
 
+@pytest.mark.parametrize(
+    ("strategy", "said"),
+    [
+        ("copy", {"CloneInProgress": "Cloning from {0}/source into {0}/clone in progress"}),
+        ("csi-clone", {"CSICloneInProgress": "CSI Volume clone in progress (for pvc {0}/source)"}),
+        (
+            "snapshot",
+            {
+                "CloneFromSnapshotSourceInProgress": FROM_SNAPSHOT,
+                "CloneSucceeded": "Successfully cloned from {0}/source into {0}/clone",
+                "Bound": "PVC clone Bound",
+            },
+        ),
+    ],
+)
+async def test_a_clone_is_told_of_in_events(lab: Lab, strategy: str, said: dict[str, str]) -> None:
+    await blank(lab, "source")
+    async with storage_class(lab) as class_name:
+        await use_strategy(lab, class_name, strategy)
+        await lived(lab, clone_of(lab, "source", class_name))
+        if fallback(await lab.api.get(claims(lab.namespace, "clone"))):
+            pytest.skip("this server's driver cannot clone so")
+        for reason, text in said.items():
+            assert await event(lab, reason, "clone") == text.format(lab.namespace)
+
+
 def cloned(claim: Obj | None) -> dict[str, Any] | None:
     """CDI's annotations of a claim whose clone is over."""
     found = notes(claim) if claim else {}
@@ -167,6 +194,7 @@ async def test_an_import_that_cannot_be_fetched_is_tried_again_and_its_vm_says_s
     [running] = [one for one in broken["status"]["conditions"] if one["type"] == "Running"]
     assert "no such host" in running["message"]
     assert broken["status"]["phase"] == "ImportInProgress"
+    assert await event(lab, "Error", "cp-rootdisk") == running["message"]
     await lab.api.until(kubevirt(lab.namespace, name="cp"), printable("DataVolumeError"))
     again = await lab.api.until(disk, lambda one: one if one["status"].get("restartCount", 0) >= 2 else None)
     assert again["status"]["phase"] == "ImportInProgress"
