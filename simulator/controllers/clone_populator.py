@@ -47,6 +47,9 @@ class ClonePopulator(Controller):
             self.context.cache(gvr)
 
     def _source_changed(self, source: Obj) -> None:
+        """Clones wait for their source to be bound."""
+        if not bound(source):
+            return
         name = f"{source['metadata']['namespace']}/{source['metadata']['name']}"
         for claim in self.context.cache(PVCS):
             if annotation(claim, CLONE_REQUEST) == name and not bound(claim):
