@@ -16,6 +16,8 @@ MERGE = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
 APPLY = "application/apply-patch+yaml"
+SHOWN = 30
+"""Characters of a body that is quoted."""
 
 
 def media_type(content_type: str) -> str:
@@ -32,6 +34,14 @@ def read_object(body: bytes, content_type: str) -> Any:
     if given == protobuf.MEDIA_TYPE:
         return protobuf.read(body)
     raise unsupported_media_type([JSON, YAML, protobuf.MEDIA_TYPE])
+
+
+def summary(body: bytes) -> str:
+    """The first of a body, as the server quotes what it cannot read: other than objects in hexadecimal digits."""
+    if not body:
+        return "<empty>"
+    text = body.decode(errors="replace") if body.startswith(b"{") else body.hex()
+    return f"{text[:SHOWN]} ..." if len(text) > SHOWN else text
 
 
 def read_json(body: bytes) -> Any:

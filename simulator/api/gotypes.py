@@ -8,11 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
-from simulator.api.quantities import quantity
+from simulator.api.quantities import quantity, written
+from simulator.api.schema import Schema
 from simulator.api.schemas import REFERENCE, components, name_of, reference_of
-from simulator.api.values import shown
+from simulator.api.values import child_of, shown
 
 Obj = dict[str, Any]
 _PREFIX = re.compile(r"^[A-Za-z]*?V1(?=[A-Z])")
@@ -85,6 +87,22 @@ def misfit(obj: Obj, group: str, kind: str) -> Misfit | None:
     name = name_of(group, kind)
     source = components().get(name)
     return next(_struct(obj, source, _short(name), ""), None) if source is not None else None
+
+
+def settle(obj: Any, schema: Schema | None, field: str = "") -> None:
+    """Write quantities that were sent as numbers as Go writes them, as strings, in place."""
+    if isinstance(obj, list):
+        for item in obj:
+            settle(item, schema.items if schema else None)
+    elif isinstance(obj, dict) and schema is not None:
+        for name, value in obj.items():
+            child = child_of(name, schema)
+            if child is None or not isinstance(value, dict | list | int | float):
+                continue
+            if isinstance(value, dict | list):
+                settle(value, child, name)
+            elif child.type == "string" and {field, name} & QUANTITIES and not isinstance(value, bool):
+                obj[name] = written(Decimal(str(value)))
 
 
 def misfit_metadata(meta: Obj) -> Misfit | None:

@@ -30,6 +30,8 @@ def decode(call: Call, obj: Obj) -> None:
         wrong = gotypes.misfit_metadata(obj["metadata"])
     if wrong is not None:
         raise _misfit(call, obj, wrong)
+    if call.kind.builtin:
+        gotypes.settle(obj, schema)
     unknown: list[str] = []
     metadata = structure("V1ObjectMeta")
     if metadata is not None and not call.kind.builtin:

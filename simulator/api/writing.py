@@ -10,6 +10,7 @@ from simulator.api.apply import apply
 from simulator.api.binding import bound
 from simulator.api.calls import Call
 from simulator.api.errors import (
+    ApiError,
     already_exists,
     bad_request,
     conflict,
@@ -42,7 +43,7 @@ class Writer:
     async def create(self, call: Call) -> Obj:
         """Raises ApiError 400, 403, 404 (namespace), 409, 422."""
         writeoptions.check(call)
-        body = bodies.read_object(call.request.body, call.request.headers.get("content-type", ""))
+        body = _body(call)
         obj = objects.check_identity(body, call.kind, call.target)
         return await self._create(call, obj, managed.update)
 
@@ -70,7 +71,7 @@ class Writer:
     async def update(self, call: Call) -> tuple[Obj, bool]:
         """The object, and whether it is new. Raises ApiError 400, 403, 404, 409, 422."""
         writeoptions.check(call)
-        body = bodies.read_object(call.request.body, call.request.headers.get("content-type", ""))
+        body = _body(call)
         obj = objects.check_identity(body, call.kind, call.target)
         stored = self._store.get(call.kind.collection, call.key)
         if stored is None:
@@ -255,6 +256,28 @@ class Writer:
         changed = kind.stored(request.object, kind.storage)
         judge(call, changed, old)
         return changed
+
+
+def _body(call: Call) -> Any:
+    """The object that is sent. Raises ApiError 400, 415."""
+    request = call.request
+    try:
+        body = bodies.read_object(request.body, request.headers.get("content-type", ""))
+    except ApiError as error:
+        if error.code != 400:
+            raise
+        raise _unrecognized(call, error.message) from error
+    if isinstance(body, dict) and not call.kind.builtin:
+        # Built-in kinds are known by their path; of custom resources nobody knows the type but themselves.
+        for field, name in (("kind", "Kind"), ("apiVersion", "apiVersion")):
+            if not body.get(field):
+                raise _unrecognized(call, f"Object '{name}' is missing in '{request.body.decode(errors='replace')}'")
+    return body
+
+
+def _unrecognized(call: Call, why: str) -> ApiError:
+    quoted = bodies.summary(call.request.body)
+    return bad_request(f"the object provided is unrecognized (must be of type {call.kind.kind}): {why} ({quoted})")
 
 
 class _Overtaken(Exception):

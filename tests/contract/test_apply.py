@@ -309,7 +309,7 @@ async def test_quantities_and_ports_are_applied_as_numbers_too(api: Api, namespa
     spec = {"containers": [{**CONTAINER, "resources": {"limits": {"cpu": 1}}, "ports": [{"containerPort": 80}]}]}
     body = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}, "spec": spec}
     made = await apply(api, f"{core(namespace, 'pods')}/x", body, "a")
-    assert set(made["spec"]["containers"][0]["resources"]["limits"]) == {"cpu"}
+    assert made["spec"]["containers"][0]["resources"]["limits"] == {"cpu": "1"}
 
 
 async def test_finalizers_of_custom_resources_are_shared_too(api: Api, pool: str) -> None:

@@ -269,7 +269,8 @@ async def test_what_go_reads_leniently_is_accepted(api: Api, namespace: str) -> 
     await api.create(core(namespace, "configmaps"), {"metadata": {"name": "x", "labels": None}, "data": None})
     await api.create(core(namespace, "services"), service(ports=[{"port": 80, "targetPort": "http"}]))
     claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": 1024}}}
-    await api.create(core(namespace, "persistentvolumeclaims"), {"metadata": {"name": "x"}, "spec": claim})
+    made = await api.create(core(namespace, "persistentvolumeclaims"), {"metadata": {"name": "x"}, "spec": claim})
+    assert made["spec"]["resources"]["requests"] == {"storage": "1024"}
 
 
 async def test_a_patch_to_a_value_that_does_not_fit_is_invalid(api: Api, namespace: str) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
 
+from simulator.api.requests import ADMIN, Request
 from simulator.app import Simulator
 from tests.simulator.http_api import Api, Failed
 
@@ -302,3 +304,18 @@ async def test_values_have_a_mebibyte_of_room(bare: Api, plural: str, field: str
     body = {"metadata": {"name": "y"}, "data": {"k": f"{fits}YWJj"}}
     said = f"{field}: Too long: may not be more than 1048576 bytes"
     assert said in (await refused(bare, "POST", path, body))[2]
+
+
+@pytest.mark.parametrize(
+    ("body", "quoted"),
+    [
+        (b"", "(<empty>)"),
+        (b'{"metadata": {"name": "a-rather-long', '({"metadata": {"name": "a-rathe ...)'),
+        (b"x", "(78)"),
+    ],
+)
+async def test_body_that_cannot_be_read_is_quoted(api_server: Simulator, body: bytes, quoted: str) -> None:
+    response = await api_server.api.handle(Request("POST", MAPS, body=body, user=ADMIN))
+    said = json.loads(response.body)["message"]
+    assert said.startswith("the object provided is unrecognized (must be of type ConfigMap): couldn't get version/kind")
+    assert said.endswith(quoted)
