@@ -50,6 +50,8 @@ def apply(current: Obj | None, body: Any, call: Call) -> tuple[Obj, managed.Book
 def _config(body: Any, call: Call) -> Obj:
     if not isinstance(body, dict):
         raise bad_request("error decoding YAML: the body of an apply is no object")
+    if not isinstance(body.get("metadata") or {}, dict):
+        raise untyped(call, {}, f".metadata: expected map, got &{{{typedpatch.printed(body['metadata'])}}}")
     if (body.get("metadata") or {}).get("managedFields"):
         raise bad_request("metadata.managedFields must be nil")
     given = body.get("metadata") or {}

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from simulator.api import writeoptions
-from simulator.api.errors import bad_request, conflict
+from simulator.api.errors import ApiError, bad_request, conflict
 from simulator.api.kinds import Kind
 from simulator.api.requests import Request
 from simulator.api.store import Store, Stored
@@ -40,13 +40,17 @@ def options(request: Request) -> Options:
         raise bad_request(f"couldn't get version/kind; json parse error: {error}") from error
     if not isinstance(body, dict):
         raise bad_request("json: cannot unmarshal array into Go value of type v1.DeleteOptions")
-    preconditions = body.get("preconditions") or {}
+    preconditions, dry = body.get("preconditions") or {}, body.get("dryRun") or []
+    if not isinstance(preconditions, dict):
+        raise _unfit("preconditions", "v1.Preconditions")
+    if not isinstance(dry, list) or not all(isinstance(one, str) for one in dry):
+        raise _unfit("dryRun", "[]string")
     query = request.query
     given = {
         "propagationPolicy": body.get("propagationPolicy") or query.get("propagationPolicy"),
         "orphanDependents": body.get("orphanDependents", query.get("orphanDependents")),
     }
-    dry_run = ",".join(body.get("dryRun") or ()) or query.get("dryRun") or ""
+    dry_run = ",".join(dry) or query.get("dryRun") or ""
     writeoptions.check_deletion(given, dry_run)
     propagation = given["propagationPolicy"]
     if given["orphanDependents"] is not None:
@@ -64,8 +68,11 @@ def _seconds(grace: Any) -> int | None:
     try:
         return None if grace is None else int(grace)
     except (ValueError, TypeError):
-        said = "json: cannot unmarshal string into Go struct field DeleteOptions.gracePeriodSeconds of type int64"
-        raise bad_request(said) from None
+        raise _unfit("gracePeriodSeconds", "int64") from None
+
+
+def _unfit(field: str, wanted: str) -> ApiError:
+    return bad_request(f"json: cannot unmarshal value into Go struct field DeleteOptions.{field} of type {wanted}")
 
 
 def check(kind: Kind, obj: Obj, wanted: Options) -> None:

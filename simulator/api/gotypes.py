@@ -8,17 +8,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
-from simulator.api.quantities import quantity, written
-from simulator.api.schema import Schema
+from simulator.api.quantities import quantity
 from simulator.api.schemas import REFERENCE, components, name_of, reference_of
-from simulator.api.values import child_of, shown
+from simulator.api.values import shown
 
 Obj = dict[str, Any]
 _PREFIX = re.compile(r"^[A-Za-z]*?V1(?=[A-Z])")
-_OPEN = (f"{REFERENCE}V1JSONSchemaProps", f"{REFERENCE}V1CustomResourceValidation")
+SCHEMAS = "V1JSONSchemaProps"
+SCHEMA = {"$ref": f"{REFERENCE}{SCHEMAS}"}
+SCHEMA_FIELDS = {"items": list, "additionalProperties": bool}
+"""Fields of a schema that are schemas, or something else instead."""
 QUANTITIES = frozenset(
     [
         "limits",
@@ -54,6 +55,12 @@ _LONG = frozenset(
         "runAsUser",
         "runAsGroup",
         "fsGroup",
+        "maxItems",
+        "minItems",
+        "maxLength",
+        "minLength",
+        "maxProperties",
+        "minProperties",
     ]
 )
 """Integers of 64 bits; the others have 32."""
@@ -89,22 +96,6 @@ def misfit(obj: Obj, group: str, kind: str) -> Misfit | None:
     return next(_struct(obj, source, _short(name), ""), None) if source is not None else None
 
 
-def settle(obj: Any, schema: Schema | None, field: str = "") -> None:
-    """Write quantities that were sent as numbers as Go writes them, as strings, in place."""
-    if isinstance(obj, list):
-        for item in obj:
-            settle(item, schema.items if schema else None)
-    elif isinstance(obj, dict) and schema is not None:
-        for name, value in obj.items():
-            child = child_of(name, schema)
-            if child is None or not isinstance(value, dict | list | int | float):
-                continue
-            if isinstance(value, dict | list):
-                settle(value, child, name)
-            elif child.type == "string" and {field, name} & QUANTITIES and not isinstance(value, bool):
-                obj[name] = written(Decimal(str(value)))
-
-
 def misfit_metadata(meta: Obj) -> Misfit | None:
     """The first value that metadata of a custom resource cannot hold; it is read by itself there."""
     return next(_struct(meta, components()["V1ObjectMeta"], "ObjectMeta", ""), None)
@@ -117,8 +108,12 @@ def _short(name: str) -> str:
 def _struct(value: Obj, source: Obj, struct: str, path: str) -> Iterator[Misfit]:
     known = source.get("properties") or {}
     for field, item in value.items():
-        if field in known:
-            yield from _field(item, known[field], struct, f"{path}.{field}" if path else field)
+        below = f"{path}.{field}" if path else field
+        if struct == _short(SCHEMAS) and field in SCHEMA_FIELDS:
+            if not isinstance(item, SCHEMA_FIELDS[field]):
+                yield from _field(item, SCHEMA, struct, below)
+        elif field in known:
+            yield from _field(item, known[field], struct, below)
 
 
 def _field(value: Any, source: Obj, struct: str, path: str) -> Iterator[Misfit]:
@@ -127,7 +122,7 @@ def _field(value: Any, source: Obj, struct: str, path: str) -> Iterator[Misfit]:
         return
     reference = reference_of(source)
     if reference:
-        if f"{REFERENCE}{reference}" in _OPEN or reference not in components():
+        if reference not in components():
             return
         if isinstance(value, dict):
             yield from _struct(value, components()[reference], _short(reference), path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from simulator.api import bodies, crds, defaulting, gotypes, objects, validation
+from simulator.api import bodies, crds, defaulting, gotypes, govalues, objects, validation
 from simulator.api.apply import untyped
 from simulator.api.calls import Call
 from simulator.api.errors import ApiError, Cause, bad_request, forbidden, invalid, not_found, not_supported
@@ -31,7 +31,9 @@ def decode(call: Call, obj: Obj) -> None:
     if wrong is not None:
         raise _misfit(call, obj, wrong)
     if call.kind.builtin:
-        gotypes.settle(obj, schema)
+        govalues.settle(obj, call.kind.group, call.kind.kind)
+    else:
+        govalues.settle_metadata(obj["metadata"])
     unknown: list[str] = []
     metadata = structure("V1ObjectMeta")
     if metadata is not None and not call.kind.builtin:

@@ -7,6 +7,7 @@ from typing import Any
 from simulator.api.errors import bad_request
 from simulator.api.kinds import Kind
 from simulator.api.schema import Schema
+from simulator.api.values import type_name
 
 Obj = dict[str, Any]
 DIRECTIVE = "$patch"
@@ -73,6 +74,9 @@ def _value(current: Any, value: Any, schema: Schema | None) -> Any:
 
 def _by_key(current: list[Any], patch: list[Any], schema: Schema) -> list[Any]:
     key = schema.merge_key or ""
+    for one in patch:
+        if not isinstance(one, dict):
+            raise bad_request(f"expected a map[string]interface {{}}, but received a {type_name(one)}")
     if any(one.get(DIRECTIVE) == "replace" for one in patch):
         return [one for one in patch if DIRECTIVE not in one]
     result = list(current)

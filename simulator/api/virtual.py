@@ -7,13 +7,16 @@ from typing import Any
 
 from simulator.api import bodies
 from simulator.api.auth import ACCOUNTS, ISSUER, Authenticator
-from simulator.api.errors import Cause, bad_request, invalid, method_not_allowed, no_such_path, not_found
+from simulator.api.errors import Cause, bad_request, conflict, invalid, method_not_allowed, no_such_path, not_found
 from simulator.api.rbac import Authorizer
 from simulator.api.requests import Request, Response, Target, User, answer
 from simulator.api.store import Store
+from simulator.api.values import type_name
 
 Obj = dict[str, Any]
 AUTHORIZATION, AUTHENTICATION = "authorization.k8s.io", "authentication.k8s.io"
+SHORTEST = 600
+"""Seconds that a token is good for at least."""
 REVIEWS = {
     (AUTHORIZATION, "selfsubjectaccessreviews"): "SelfSubjectAccessReview",
     (AUTHORIZATION, "subjectaccessreviews"): "SubjectAccessReview",
@@ -57,6 +60,7 @@ class Virtual:
         body = bodies.read_object(request.body, request.headers.get("content-type", ""))
         if not isinstance(body, dict):
             raise bad_request("the body is no object")
+        _check_shapes(body)
         if where.plural == "serviceaccounts":
             return answer(self._token(body, where), 201)
         review = {
@@ -103,18 +107,53 @@ class Virtual:
             raise not_found("", "serviceaccounts", where.name)
         spec = body.get("spec") or {}
         audiences, seconds = spec.get("audiences") or [ISSUER], spec.get("expirationSeconds") or 3600
-        if seconds < 600:
+        if seconds < SHORTEST:
             said = f"Invalid value: {seconds}: may not specify a duration less than 10 minutes"
             raise invalid(AUTHENTICATION, "TokenRequest", "", [Cause("spec.expirationSeconds", said)])
+        reference = spec.get("boundObjectRef")
+        self._check_bound(reference or {}, where.namespace)
         token, ends = self._authenticator.issue(stored.obj, audiences, seconds)
         stamp = datetime.fromtimestamp(ends, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         return {
             "kind": "TokenRequest",
             "apiVersion": f"{AUTHENTICATION}/v1",
             "metadata": {"name": where.name, "namespace": where.namespace, "creationTimestamp": None},
-            "spec": {"audiences": audiences, "expirationSeconds": seconds, "boundObjectRef": None},
+            "spec": {"audiences": audiences, "expirationSeconds": seconds, "boundObjectRef": reference},
             "status": {"token": token, "expirationTimestamp": stamp},
         }
+
+    def _check_bound(self, reference: Obj, namespace: str) -> None:
+        """Raises ApiError 404 for a token of an object that is not there, 409 for one of another uid."""
+        plural = {"Pod": "pods", "Secret": "secrets"}.get(reference.get("kind", ""))
+        if plural is None:
+            return
+        name, uid = reference.get("name", ""), reference.get("uid")
+        stored = self._store.get(("", plural), (namespace, name))
+        if stored is None:
+            raise not_found("", plural, name)
+        if uid and uid != stored.obj["metadata"]["uid"]:
+            why = f"the UID in the bound object reference ({uid}) does not match the UID in record."
+            raise conflict("", plural, name, f"{why} The object might have been deleted and then recreated")
+
+
+_SHAPES: dict[str, type] = {
+    "spec": dict,
+    "resourceAttributes": dict,
+    "nonResourceAttributes": dict,
+    "boundObjectRef": dict,
+    "expirationSeconds": int,
+    "audiences": list,
+    "groups": list,
+}
+
+
+def _check_shapes(body: Obj) -> None:
+    """Raises ApiError 400 for fields of the wrong type."""
+    spec = body.get("spec")
+    for field, value in [("spec", spec), *(spec.items() if isinstance(spec, dict) else ())]:
+        wanted = _SHAPES.get(field)
+        if wanted is not None and value is not None and not isinstance(value, wanted):
+            raise bad_request(f"json: cannot unmarshal {type_name(value)} into Go struct field {field}")
 
 
 def _info(user: User) -> Obj:

@@ -135,9 +135,10 @@ class Writer:
         return await self._replace(call, obj, stored, book, retry=not _pins(body))
 
     async def _apply_new(self, call: Call, body: Any) -> Obj:
-        if isinstance(body, dict) and (body.get("metadata") or {}).get("uid"):
-            raise not_found(call.kind.group, call.kind.plural, call.target.name)
         applied, book = apply(None, body, call)
+        if uid := applied["metadata"].get("uid"):
+            why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+            raise conflict(call.kind.group, call.kind.plural, call.target.name, why)
         obj = objects.check_identity(applied, call.kind, call.target)
         return await self._create(call, obj, book)
 

@@ -136,3 +136,16 @@ async def test_rights_in_a_namespace_are_none_in_the_cluster(joe: Joe) -> None:
         await joe.api.discard(f"{RBAC}/clusterrolebindings/{name}")
         await joe.api.discard(f"{path}/{name}")
         await joe.api.discard(f"{path}/{name}-r")
+
+
+async def test_a_token_is_good_for_ten_minutes_at_least_and_for_what_is_there(joe: Joe) -> None:
+    path = f"{CORE}/namespaces/{joe.namespace}/serviceaccounts/joe/token"
+    code, answer = await joe.api.call("POST", path, {"spec": {"expirationSeconds": 60}})
+    assert (code, answer["reason"]) == (422, "Invalid")
+    assert answer["message"] == (
+        'TokenRequest.authentication.k8s.io "" is invalid: spec.expirationSeconds: Invalid value: 60: may not specify a'
+        " duration less than 10 minutes"
+    )
+    reference = {"apiVersion": "v1", "kind": "Pod", "name": "nope"}
+    code, answer = await joe.api.call("POST", path, {"spec": {"boundObjectRef": reference}})
+    assert (code, answer["message"]) == (404, 'pods "nope" not found')

@@ -321,3 +321,10 @@ async def test_finalizers_of_custom_resources_are_shared_too(api: Api, pool: str
     for name in ("a", "b"):
         both = await apply(api, path, cluster(), name)
     assert "finalizers" not in both["metadata"]
+
+
+async def test_an_apply_to_what_was_deleted_does_not_make_another(api: Api, path: str) -> None:
+    with pytest.raises(Failed) as refusal:
+        await apply(api, path, {**config(), "metadata": {"name": "x", "uid": "u"}}, "a")
+    assert (refusal.value.code, refusal.value.body["reason"]) == (409, "Conflict")
+    assert "the provided object specified uid u, and no existing object was found" in refusal.value.message

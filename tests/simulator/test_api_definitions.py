@@ -102,6 +102,10 @@ async def test_definition_is_accepted_and_established(things: Api) -> None:
             "schemas are required",
         ),
         (
+            {"spec": {**definition()["spec"], "versions": [{**definition()["spec"]["versions"][0], "name": "One"}]}},
+            'spec.versions[0].name: Invalid value: "One": a DNS-1035 label must consist of',
+        ),
+        (
             {"spec": versioned({"type": "object", "properties": {"a": {}}})},
             'CustomResourceDefinition.apiextensions.k8s.io "things.x.io" is invalid: spec.validation.openAPIV3Schema'
             ".properties[a].type: Required value: must not be empty for specified object fields",
