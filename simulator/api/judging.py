@@ -24,6 +24,8 @@ def decode(call: Call, obj: Obj) -> None:
     schema = call.version.schema
     if schema is None:
         return
+    # The server's own record, which no write can change: the most of many objects, and never unfit.
+    record = obj["metadata"].pop("managedFields", None)
     if call.kind.builtin:
         wrong = gotypes.misfit(obj, call.kind.group, call.kind.kind)
     else:
@@ -40,6 +42,8 @@ def decode(call: Call, obj: Obj) -> None:
         defaulting.prune(obj["metadata"], metadata, path="metadata", removed=unknown)
     defaulting.prune(obj, schema, root=True, removed=unknown)
     defaulting.default(obj, schema)
+    if record is not None:
+        obj["metadata"]["managedFields"] = record
     wanted = call.request.query.get("fieldValidation") or "Warn"
     said = [f'unknown field "{path}"' for path in unknown]
     if said and wanted == "Strict":
