@@ -112,7 +112,8 @@ class DataVolumes(Controller):
         adopted = annotation(volume, PRE_POPULATED) is not None and waits_for_consumer(storage_class)
         status = status_of(volume, claim, waits=waits(claim, storage_class), adopted=adopted)
         strategy = annotation(claim, CLONE_TYPE)
-        if strategy is not None and annotation(volume, CLONE_TYPE) != strategy:
+        done = (volume.get("status") or {}).get("phase") == "Succeeded"
+        if strategy is not None and annotation(volume, CLONE_TYPE) != strategy and not done:
             volume = await self.context.update(DATA_VOLUMES, with_annotations(volume, {CLONE_TYPE: strategy}))
         if status != volume.get("status"):
             await self.context.set_status(DATA_VOLUMES, volume, status)

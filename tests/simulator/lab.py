@@ -335,13 +335,8 @@ class Lab:
         return await self.api.create(snapshots(self.namespace, "virtualmachinerestores"), body)
 
     async def never_bind(self, storage_class: str) -> None:
-        """Let no claim of a class bind from now on. Classes do not change, so it is made anew."""
-        path = f"/apis/storage.k8s.io/v1/storageclasses/{storage_class}"
-        found = await self.api.get(path)
-        await self.api.delete(path)
-        meta = {key: found["metadata"][key] for key in ("name", "annotations")}
-        fields = {key: value for key, value in found.items() if key != "metadata"}
-        await self.api.create(path.rpartition("/")[0], {**fields, "metadata": meta, "parameters": {"binding": "never"}})
+        """Let no claim of a class bind from now on."""
+        await with_parameters(self.api, storage_class, binding="never")
 
     @asynccontextmanager
     async def guest(self, user: str = "admin", *groups: str) -> AsyncIterator[Guest]:
@@ -392,3 +387,13 @@ class Guest(Api):
 def node_ready(node: Obj | None) -> Obj | None:
     conditions = ((node or {}).get("status") or {}).get("conditions") or []
     return node if any(one["type"] == "Ready" and one["status"] == "True" for one in conditions) else None
+
+
+async def with_parameters(api: Api, storage_class: str, **parameters: str) -> None:
+    """Give a StorageClass other parameters. Those do not change, so it is made anew."""
+    path = f"/apis/storage.k8s.io/v1/storageclasses/{storage_class}"
+    found = await api.get(path)
+    await api.delete(path)
+    meta = {key: found["metadata"][key] for key in ("name", "annotations") if key in found["metadata"]}
+    fields = {key: value for key, value in found.items() if key != "metadata"}
+    await api.create(path.rpartition("/")[0], {**fields, "metadata": meta, "parameters": parameters})

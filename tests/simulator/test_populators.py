@@ -13,7 +13,7 @@ from simulator.controllers.populating import CLONE_PHASE, POD_RESTARTS, PROGRESS
 from simulator.delays import Delays
 from simulator.troubles import Trouble, TroubleKind
 from tests.simulator.http_api import Api, Obj
-from tests.simulator.lab import CORE, core, kubevirt
+from tests.simulator.lab import CORE, core, kubevirt, with_parameters
 from tests.simulator.lab import Lab as Clusters
 from tests.simulator.test_cdi_and_storage import CLASSES, phase, volume, volumes
 
@@ -115,7 +115,7 @@ async def test_a_copy_takes_as_long_as_the_disk_is_large_and_a_clone_by_the_stor
 
 
 async def test_a_slow_class_is_slow_by_its_factor(space: Api) -> None:
-    await space.merge(f"{CLASSES}/standard", {"parameters": {"slowness": "100"}})
+    await with_parameters(space, "standard", slowness="100")
     await by(space, "slow", "csi-clone")
     for one in (clone("first"), clone("second", class_name="slow")):
         await space.create(volumes(SPACE), one)

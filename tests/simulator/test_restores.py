@@ -124,7 +124,7 @@ async def test_a_memory_dump_is_kept_in_the_snapshot_and_not_restored(lab: Lab) 
 async def test_a_lost_claim_is_an_error(lab: Lab, simulator: Simulator) -> None:
     await halted(lab)
     await lab.snapshot("cp")
-    await lab.api.merge("/apis/storage.k8s.io/v1/storageclasses/standard", {"parameters": {"binding": "never"}})
+    await lab.never_bind("standard")
     restore = await lab.begin_restore("losing", "cp")
     name = f"restore-{restore['metadata']['uid']}-rootdisk"
     path = core(lab.namespace, "persistentvolumeclaims", name)
