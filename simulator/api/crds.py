@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from simulator.api import schema, schemafaults
+from simulator.api import schema, schemafaults, versionfaults
 from simulator.api.errors import Cause
 from simulator.api.kinds import Column, Kind, Scale, Version
-from simulator.api.names import name_causes
 from simulator.api.objects import now
 from simulator.api.schemas import structure
 from simulator.api.values import shown
@@ -66,27 +65,10 @@ def faults(crd: Obj, old: Obj | None) -> list[Cause]:
     if sum(bool(version.get("storage")) for version in spec["versions"]) != 1:
         said = "must have exactly one version marked as storage version"
         causes.append(Cause("spec.versions", f"Invalid value: {shown(spec['versions'])}: {said}"))
-    for index, version in enumerate(spec["versions"]):
-        causes += _version_faults(version, f"spec.versions[{index}]")
-    return [*causes, *_schema_faults(spec["versions"]), *_moved(spec, old)]
-
-
-def _version_faults(version: Obj, path: str) -> Iterator[Cause]:
-    """What is wrong with a version beside its schema."""
-    yield from name_causes(version.get("name", ""), "label1035", f"{path}.name")
-    for index, column in enumerate(version.get("additionalPrinterColumns") or ()):
-        for field in ("name", "type", "jsonPath"):
-            if not column.get(field):
-                yield Cause(f"{path}.additionalPrinterColumns[{index}].{field}", "Required value", "FieldValueRequired")
-    for index, selectable in enumerate(version.get("selectableFields") or ()):
-        if not selectable.get("jsonPath"):
-            yield Cause(f"{path}.selectableFields[{index}].jsonPath", "Required value", "FieldValueRequired")
-    scale: Obj | None = (version.get("subresources") or {}).get("scale")
-    if scale is not None:
-        for field, under in (("specReplicasPath", ".spec"), ("statusReplicasPath", ".status")):
-            if not str(scale.get(field, "")).startswith(f"{under}."):
-                said = f"Invalid value: {shown(scale.get(field, ''))}: should be a json path under {under}"
-                yield Cause(f"{path}.subresources.scale.{field}", said)
+    if old is None:
+        causes += versionfaults.approval(crd)
+    causes += _schema_faults(spec["versions"])
+    return [*causes, *versionfaults.faults(spec["versions"]), *_moved(spec, old)]
 
 
 def _schema_faults(versions: list[Obj]) -> Iterator[Cause]:

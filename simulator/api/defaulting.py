@@ -1,4 +1,5 @@
-"""Pruning and defaulting of custom resources, in the order the API server has: defaults first, then what is unknown."""
+"""Pruning and defaulting of custom resources: nulls where none are allowed go, then come defaults, then what is unknown
+goes. (Kubernetes: apiextensions-apiserver, structural/pruning and structural/defaulting.)"""
 
 from __future__ import annotations
 
@@ -51,7 +52,10 @@ def _prune_object(value: Obj, schema: Schema, identity: bool, path: str, removed
         below = f"{path}.{name}" if path else name
         child = schema.properties.get(name)
         if child is not None:
-            prune(value[name], child, path=below, removed=removed)
+            if value[name] is None and not child.nullable and child.default is MISSING:
+                del value[name]
+            else:
+                prune(value[name], child, path=below, removed=removed)
         elif isinstance(additional, Schema):
             prune(value[name], additional, path=below, removed=removed)
         elif not schema.preserve and not additional:

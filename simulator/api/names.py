@@ -44,6 +44,7 @@ KEY_TEXT = (
     " character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is"
     " '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
 )
+PREFIXED = " with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
 _RULES = {
     "subdomain": (_SUBDOMAIN, SUBDOMAIN_TEXT, 253),
     "label": (_LABEL, LABEL_TEXT, 63),
@@ -73,7 +74,8 @@ def key_causes(key: str, path: str) -> Iterator[Cause]:
     """What is wrong with the key of a label or an annotation."""
     prefix, slash, name = key.rpartition("/")
     if "/" in prefix:
-        yield Cause(path, f"Invalid value: {shown(key)}: a valid label key must consist of a name with one prefix")
+        yield Cause(path, f"Invalid value: {shown(key)}: a qualified name {KEY_TEXT[len('name part ') :]}{PREFIXED}")
+        return
     if slash and not _SUBDOMAIN.fullmatch(prefix):
         yield Cause(path, f"Invalid value: {shown(key)}: prefix part {SUBDOMAIN_TEXT}")
     if not name:
@@ -88,10 +90,15 @@ def label_causes(labels: dict[str, str], path: str) -> Iterator[Cause]:
     """What is wrong with labels, or with what they are matched with."""
     for key, value in labels.items():
         yield from key_causes(key, path)
-        if len(value) > 63:
-            yield Cause(path, f"Invalid value: {shown(value)}: must be no more than 63 bytes")
-        if not _VALUE.fullmatch(value):
-            yield Cause(path, f"Invalid value: {shown(value)}: {VALUE_TEXT}")
+        yield from value_causes(value, path)
+
+
+def value_causes(value: str, path: str) -> Iterator[Cause]:
+    """What is wrong with the value of a label."""
+    if len(value) > 63:
+        yield Cause(path, f"Invalid value: {shown(value)}: must be no more than 63 bytes")
+    if not _VALUE.fullmatch(value):
+        yield Cause(path, f"Invalid value: {shown(value)}: {VALUE_TEXT}")
 
 
 def metadata_causes(meta: Obj, rule: str) -> Iterator[Cause]:

@@ -32,7 +32,7 @@ def check_identity(obj: Any, kind: Kind, target: Target) -> Obj:
         said = f"the API version in the data ({given}) does not match the expected API version ({wanted})"
         raise bad_request(said)
     if given_kind != kind.kind:
-        raise bad_request(f"the kind in the data ({given_kind}) does not match the expected kind ({kind.kind})")
+        raise _another_kind(obj, kind, target, given_kind)
     meta = obj.get("metadata")
     if meta is None:
         meta = {}
@@ -48,9 +48,20 @@ def check_identity(obj: Any, kind: Kind, target: Target) -> Obj:
         raise bad_request(f"the name of the object ({meta['name']}) does not match the name on the URL ({target.name})")
     if inside:
         meta["namespace"] = inside
+    if target.name and target.verb == "update" and not meta.get("name"):
+        said = f"the name of the object ({target.name} based on URL) was undeterminable: name must be provided"
+        raise bad_request(said)
     if target.name and target.verb != "create":
         meta["name"] = target.name
     return obj
+
+
+def _another_kind(obj: Obj, kind: Kind, target: Target, given: str) -> ApiError:
+    """Kinds that are built in are converted, which fails; custom resources are judged, and found to be another's."""
+    if kind.builtin:
+        return bad_request(f"the kind in the data ({given}) does not match the expected kind ({kind.kind})")
+    name = (obj.get("metadata") or {}).get("name") or target.name
+    return invalid(kind.group, given, name, [Cause("kind", f"Invalid value: {shown(given)}: must be {kind.kind}")])
 
 
 def begin(obj: Obj, kind: Kind, version: Version) -> None:
@@ -147,7 +158,10 @@ def check_version(obj: Obj, old: Obj, kind: Kind, *, patched: bool = False) -> N
     given, given_uid = meta.get("resourceVersion"), meta.get("uid")
     if not given and not kind.unconditional:
         cause = Cause("metadata.resourceVersion", "Invalid value: 0x0: must be specified for an update")
-        raise invalid_object(kind, name, [cause])
+        raise invalid(kind.group, kind.plural, name, [cause])
+    if meta.get("deletionTimestamp") and not before.get("deletionTimestamp"):
+        said = f"Invalid value: {shown(meta['deletionTimestamp'])}: field is immutable"
+        raise invalid_object(kind, name, [Cause("metadata.deletionTimestamp", said)])
     if given_uid and given_uid != before["uid"]:
         if patched:
             raise invalid_object(

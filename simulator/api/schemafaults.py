@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from simulator.api import cel
-from simulator.api.errors import Cause
+from simulator.api import cel, validation
+from simulator.api.errors import Cause, required
+from simulator.api.schema import read
 from simulator.api.values import shown
 
 Obj = dict[str, Any]
@@ -22,6 +23,7 @@ def faults(source: Obj, path: str, level: str = "root", uncorrelated: str = "") 
     """
     yield from _type(source, path, level)
     yield from _list(source, path)
+    yield from _default(source, path)
     yield from _pattern(source, path)
     for index, rule in enumerate(source.get("x-kubernetes-validations") or ()):
         yield from _rule(rule, source, f"{path}.x-kubernetes-validations[{index}]", uncorrelated)
@@ -42,7 +44,15 @@ def _type(source: Obj, path: str, level: str) -> Iterator[Cause]:
         yield Cause(f"{path}.type", f"Invalid value: {shown(source['type'])}: must be object at the root")
 
 
+def _default(source: Obj, path: str) -> Iterator[Cause]:
+    if source.get("default") is not None:
+        for cause in validation.validate(source["default"], None, read({**source, "x-kubernetes-validations": []})):
+            yield Cause(f"{path}.default{cause.field}", cause.message, cause.reason)
+
+
 def _list(source: Obj, path: str) -> Iterator[Cause]:
+    if source.get("type") == "array" and source.get("items") is None:
+        yield required(f"{path}.items", "must be specified")
     type_, keys = source.get("x-kubernetes-list-type"), source.get("x-kubernetes-list-map-keys") or ()
     if type_ and source.get("type") != "array":
         said = "must be array if x-kubernetes-list-type is specified"

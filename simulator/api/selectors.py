@@ -6,44 +6,24 @@ import re
 from collections.abc import Callable, Collection
 from typing import Any
 
-from simulator.api.errors import ApiError, bad_request
+from simulator.api import labelselectors
+from simulator.api.errors import bad_request
 
 Obj = dict[str, Any]
 Matches = Callable[[Obj], bool]
 
-_SET = re.compile(r"^\s*([^\s,!=()]+)\s+(in|notin)\s*\(([^)]*)\)\s*$")
 _EQUAL = re.compile(r"^\s*([^\s,!=()]+)\s*(==|=|!=)\s*([^\s,()]*)\s*$")
-_EXISTS = re.compile(r"^\s*(!?)\s*([^\s,!=()]+)\s*$")
-_COMMA = re.compile(r",(?![^(]*\))")
 
 
 def labels(selector: str) -> Matches:
     """Whether an object's labels match. Raises ApiError 400 when the selector cannot be read."""
-    tests = [_requirement(part) for part in _COMMA.split(selector) if part.strip()]
+    tests = labelselectors.parse(selector)
 
     def matches(obj: Obj) -> bool:
         have = obj["metadata"].get("labels") or {}
         return all(test(have) for test in tests)
 
     return matches
-
-
-def _requirement(text: str) -> Callable[[dict[str, str]], bool]:
-    if found := _SET.match(text):
-        key, operator, listed = found.groups()
-        values = {value.strip() for value in listed.split(",")}
-        if operator == "in":
-            return lambda have: have.get(key) in values
-        return lambda have: have.get(key) not in values
-    if found := _EQUAL.match(text):
-        key, operator, value = found.groups()
-        if operator == "!=":
-            return lambda have: have.get(key) != value
-        return lambda have: have.get(key) == value
-    if found := _EXISTS.match(text):
-        absent, key = found.groups()
-        return (lambda have: key not in have) if absent else (lambda have: key in have)
-    raise ApiError(400, "BadRequest", f"unable to parse requirement: {text.strip()!r}")
 
 
 def fields(selector: str, selectable: Collection[str], *, plain: bool = False) -> Matches:

@@ -40,7 +40,7 @@ def _definition(kind: Obj) -> Obj:
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{kind['plural']}.{kind['group']}"},
+        "metadata": {"name": f"{kind['plural']}.{kind['group']}", "annotations": kind.get("annotations") or {}},
         "spec": {
             "group": kind["group"],
             "names": names,

@@ -139,7 +139,7 @@ async def test_a_data_volume_without_annotations_cannot_be_restored_in_place(gol
     before = await golden.claim_uids()
     await golden.begin_restore("stuck", "cp", volumeRestorePolicy="InPlace")
     path = path_of(golden, "stuck")
-    # The server's word for a JSON patch that does not apply; why is in the causes, which conditions do not show.
+    # The server's word for a JSON patch that does not apply; it says no more.
     text = "the server rejected our request due to an error in our request"
     await golden.api.until(path, lambda one: reasons(one).get("Ready") == ("False", text))
     assert await golden.claim_uids() == before

@@ -130,6 +130,75 @@ async def test_what_a_definition_serves_stays_what_it_is(things: Api) -> None:
     assert 'spec.names.kind: Invalid value: "Other": field is immutable' in caught.value.message
 
 
+def with_field(**field: Any) -> Obj:
+    return {"versions": versioned({"type": "object", "properties": {"a": field}})["versions"]}
+
+
+def with_version(**more: Any) -> Obj:
+    return {"versions": [{**definition()["spec"]["versions"][0], **more}]}
+
+
+@pytest.mark.parametrize(
+    ("spec", "told"),
+    [
+        (
+            with_field(type="array"),
+            "spec.validation.openAPIV3Schema.properties[a].items: Required value: must be speci",
+        ),
+        (
+            with_field(type="string", default=1),
+            '[a].default: Invalid value: "integer":  in body must be of type string',
+        ),
+        (
+            with_version(selectableFields=[{"jsonPath": "spec.mode"}]),
+            "spec.selectableFields[0].jsonPath: Invalid value",
+        ),
+        (with_version(selectableFields=[{"jsonPath": ".spec.nope"}]), "invalid path: does not refer to a valid field"),
+        (
+            with_version(selectableFields=[{"jsonPath": ".spec"}]),
+            "must point to a field of type string, boolean or int",
+        ),
+        (with_version(selectableFields=[{"jsonPath": ".spec.mode"}] * 2), 'jsonPath: Duplicate value: ".spec.mode"'),
+        (
+            with_version(additionalPrinterColumns=[{"name": "A", "type": "text", "jsonPath": ".spec"}]),
+            'spec.additionalPrinterColumns[0].type: Invalid value: "text": must be one of boolean,date,integer,number',
+        ),
+        (
+            with_version(additionalPrinterColumns=[{"name": "A", "type": "string", "jsonPath": "spec"}]),
+            '.JSONPath: Invalid value: "spec": must be a simple json path starting with .',
+        ),
+        (
+            with_version(subresources={"scale": {"specReplicasPath": ".x", "statusReplicasPath": "status.y"}}),
+            '[spec.subresources.scale.specReplicasPath: Invalid value: ".x": should be a json path under .spec, ',
+        ),
+    ],
+)
+async def test_what_a_version_says_beside_its_schema_is_judged(bare: Api, spec: Obj, told: str) -> None:
+    crd = definition()
+    with pytest.raises(Failed) as refusal:
+        await bare.create(CRDS, {**crd, "spec": {**crd["spec"], **spec}})
+    assert (refusal.value.code, refusal.value.body["reason"]) == (422, "Invalid")
+    assert told in refusal.value.message
+
+
+async def test_groups_of_kubernetes_itself_need_an_approval(bare: Api) -> None:
+    crd = definition()
+    mine = {**crd, "metadata": {"name": "things.x.k8s.io"}, "spec": {**crd["spec"], "group": "x.k8s.io"}}
+    with pytest.raises(Failed, match="protected groups must have approval annotation"):
+        await bare.create(CRDS, mine)
+    approved = {"name": "things.x.k8s.io", "annotations": {"api-approved.kubernetes.io": "unapproved, a test"}}
+    await bare.create(CRDS, {**mine, "metadata": approved})
+
+
+async def test_a_null_where_none_is_allowed_is_as_good_as_nothing(things: Api) -> None:
+    made = await things.create(THINGS, {**thing("x", mode=None), "status": None})
+    assert made["spec"] == {"size": 1}
+    with pytest.raises(Failed) as refusal:
+        await things.create(THINGS, {**thing("y"), "kind": "Other"})
+    assert refusal.value.code == 422
+    assert refusal.value.message == 'Other.x.io "y" is invalid: kind: Invalid value: "Other": must be Thing'
+
+
 async def test_objects_are_defaulted_validated_and_pruned(things: Api) -> None:
     made = await things.create(THINGS, {**thing("x", extra=1), "status": {"phase": "Made up"}})
     assert made["spec"] == {"size": 1}

@@ -155,10 +155,18 @@ async def test_patches_at_once_without_versions_all_land(bare: Api) -> None:
 
 async def test_identity_and_times_cannot_be_written(bare: Api) -> None:
     first = await bare.create(MAPS, config("x"))
-    meta = {"creationTimestamp": "2000-01-01T00:00:00Z", "deletionTimestamp": "2000-01-01T00:00:00Z", "generation": 9}
+    meta = {"creationTimestamp": "2000-01-01T00:00:00Z", "generation": 9}
     changed = await bare.merge(f"{MAPS}/x", {"metadata": {**meta, "labels": {"a": "b"}}})
     assert changed["metadata"]["creationTimestamp"] == first["metadata"]["creationTimestamp"]
-    assert "deletionTimestamp" not in changed["metadata"]
+    with pytest.raises(Failed, match="deletionTimestamp: Invalid value: "):
+        await bare.merge(f"{MAPS}/x", {"metadata": {"deletionTimestamp": "2000-01-01T00:00:00Z"}})
+
+
+async def test_an_update_names_its_object_in_the_body_too(bare: Api) -> None:
+    await bare.create(MAPS, config("x"))
+    code, answer = await bare.call("PUT", f"{MAPS}/x", {"apiVersion": "v1", "kind": "ConfigMap"})
+    assert (code, answer["reason"]) == (400, "BadRequest")
+    assert answer["message"] == "the name of the object (x based on URL) was undeterminable: name must be provided"
 
 
 async def test_dry_run_answers_as_if_and_changes_nothing(bare: Api) -> None:
