@@ -66,12 +66,13 @@ def restore_row(obj: Obj) -> Row | None:
 
 
 def volume_row(obj: Obj) -> Row | None:
-    """The recorded CDI was a stand-in of a few lines: it copies in one phase, and gives no reasons."""
+    """Phase, progress and conditions. The recorded CDI was a stand-in of a few lines: it begins with the copy, without
+    a plan before it, and until the end it says no more than the phase, and never a reason."""
     status = obj.get("status")
-    if status is None:
+    if status is None or status["phase"] == "CloneScheduled":
         return None
     if status["phase"] != "Succeeded":
-        return ("being cloned",) if status["phase"].startswith(("Clone", "CSIClone")) else None
+        return (status["phase"],)
     statuses = tuple(row[:2] for row in conditions(status, "Bound", "Ready", "Running"))
     return status["phase"], status["progress"], statuses
 

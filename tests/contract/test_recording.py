@@ -15,6 +15,8 @@ import pytest
 from tests.contract.api import Api
 from tests.contract.lab import CDI, Lab, core, kubevirt, reasons, snapshots
 from tests.contract.recording import CALLS, LIFECYCLE, Row, calls, recorded, told
+from tests.contract.test_data_volumes import use_strategy
+from tests.contract.test_storage import storage_class
 from tests.simulator.http_api import Obj
 from tests.simulator.lab import POWER
 
@@ -71,9 +73,10 @@ class Watcher:
 class Player:
     """Does what a line of the recording says was done, and holds the answer against the line's."""
 
-    def __init__(self, lab: Lab) -> None:
+    def __init__(self, lab: Lab, class_name: str) -> None:
         self.lab = lab
         self.api = lab.api
+        self._class_name = class_name
         self._verbs: list[tuple[str, Callable[..., Awaitable[None]]]] = [
             (r"(?P<code>\d+)", self.prepare),
             (r"create (?P<name>\S+) (?P<code>\d+)", self.create),
@@ -117,6 +120,7 @@ class Player:
         vm["spec"]["template"]["spec"]["networks"] = [{"name": "default", "pod": {}}]
         vm["spec"]["template"]["spec"]["domain"]["devices"]["interfaces"] = [{"name": "default", "bridge": {}}]
         vm["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = 30
+        vm["spec"]["dataVolumeTemplates"][0]["spec"]["storage"]["storageClassName"] = self._class_name
         return vm
 
     async def power(self, action: str, name: str, body: str | None, code: str, answer: str) -> None:
@@ -250,7 +254,20 @@ class Player:
 async def test_the_recorded_calls_get_the_same_answers_and_show_the_same_statuses(lab: Lab) -> None:
     golden = f"{CDI}/namespaces/vm-templates/datavolumes/golden"
     await lab.api.until(golden, lambda one: ((one or {}).get("status") or {}).get("phase") == "Succeeded")
-    watcher, player = Watcher(lab.api, lab.namespace), Player(lab)
+    async with storage_class(lab) as copying:
+        # The recorded disks were copied.
+        await use_strategy(lab, copying, "copy")
+        watcher = await played(lab, Player(lab, copying))
+        for kind, name in SHOWN:
+            assert watcher.rows(kind, name) == recorded(kind, name), f"{kind} {name}"
+        for name in ABORTED:
+            shown = watcher.rows("VirtualMachineRestore", name)
+            assert shown == recorded("VirtualMachineRestore", name)[: len(shown)], name
+
+
+async def played(lab: Lab, player: Player) -> Watcher:
+    """What a watcher saw of all the calls."""
+    watcher = Watcher(lab.api, lab.namespace)
     opened = {kind: asyncio.Event() for kind in watcher.PLURALS}
     watches = [asyncio.create_task(watcher.follow(kind, opened[kind])) for kind in watcher.PLURALS]
     try:
@@ -263,8 +280,4 @@ async def test_the_recorded_calls_get_the_same_answers_and_show_the_same_statuse
         for watch in watches:
             watch.cancel()
         await asyncio.gather(*watches, return_exceptions=True)
-    for kind, name in SHOWN:
-        assert watcher.rows(kind, name) == recorded(kind, name), f"{kind} {name}"
-    for name in ABORTED:
-        shown = watcher.rows("VirtualMachineRestore", name)
-        assert shown == recorded("VirtualMachineRestore", name)[: len(shown)], name
+    return watcher
