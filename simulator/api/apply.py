@@ -58,16 +58,15 @@ def _config(body: Any, call: Call) -> Obj:
     meta = {**given, "name": given.get("name") or call.target.name}
     if call.kind.namespaced:
         meta["namespace"] = given.get("namespace") or call.target.namespace
-    config = {**body, "metadata": meta}
-    _typed(config, call)
-    return config
+    _typed(body, call)
+    return {**body, "metadata": meta}
 
 
 def _typed(body: Obj, call: Call) -> None:
     """Raises ApiError 500 for a body without the kind's types: kube-apiserver has no code of its own for that."""
     schema = managed.schema_of(call.version)
     if schema is not None and (why := typedpatch.faults(body, schema)):
-        raise untyped(call, body["metadata"], why)
+        raise untyped(call, body.get("metadata") or {}, why)
 
 
 def untyped(call: Call, meta: Obj, why: str) -> ApiError:

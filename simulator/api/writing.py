@@ -270,9 +270,11 @@ def _body(call: Call) -> Any:
         raise _unrecognized(call, error.message) from error
     if isinstance(body, dict) and not call.kind.builtin:
         # Built-in kinds are known by their path; of custom resources nobody knows the type but themselves.
-        for field, name in (("kind", "Kind"), ("apiVersion", "apiVersion")):
-            if not body.get(field):
-                raise _unrecognized(call, f"Object '{name}' is missing in '{request.body.decode(errors='replace')}'")
+        if not body.get("kind"):
+            raise _unrecognized(call, f"Object 'Kind' is missing in '{request.body.decode(errors='replace')}'")
+        if not body.get("apiVersion"):
+            wanted = call.kind.api_version(call.target.version)
+            raise bad_request(f"the API version in the data () does not match the expected API version ({wanted})")
     return body
 
 
