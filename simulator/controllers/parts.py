@@ -38,7 +38,9 @@ class Part(StrEnum):
     CSI = "csi"
     """Volumes and their snapshots."""
     NODE = "node"
-    """Scheduler, kubelet and virt-handler of the one node, with the guests in it."""
+    """Scheduler and kubelet of the one node."""
+    GUESTS = "guests"
+    """virt-handler there, with what runs in the instances."""
     NETWORK = "network"
     """Endpoints and the Service proxy."""
 
@@ -90,5 +92,7 @@ class Controllers:
                 ClaimProtection(context),
             ]
         if part is Part.NODE:
-            return [Pods(context), VirtHandler(context, disks)]
+            return [Pods(context)]
+        if part is Part.GUESTS:
+            return [VirtHandler(context, disks)]
         return [EndpointsOfServices(context), ServiceProxy(context)]

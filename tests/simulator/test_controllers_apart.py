@@ -102,7 +102,7 @@ async def test_storage_is_played_beside_an_api_server_of_another_process(tmp_pat
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--only", "nope"), "there are virt, cdi, csi, node, network"),
+        (("--only", "nope"), "there are virt, cdi, csi, node, guests, network"),
         (("--kubeconfig", "/nowhere/kubeconfig"), "/nowhere/kubeconfig is no file"),
         ((), "the following arguments are required: --kubeconfig"),
         (("--kubeconfig", __file__, "--speed", "0"), "0 is not above 0"),

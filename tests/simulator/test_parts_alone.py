@@ -52,6 +52,14 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "kubeconfig"
 
 
+def machine(name: str) -> Obj:
+    """A VM with a blank disk."""
+    template = {"metadata": {"name": "disk"}, "spec": volume("disk", {"blank": {}})["spec"]}
+    body = {"runStrategy": "Always", "dataVolumeTemplates": [template], "template": {"spec": MINIMAL}}
+    kind = {"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachine"}
+    return {**kind, "metadata": {"name": name}, "spec": body}
+
+
 def pod(*claims: str) -> Obj:
     disks = [{"name": name, "persistentVolumeClaim": {"claimName": name}} for name in claims]
     containers = [{"name": "web", "image": "web", "ports": [{"containerPort": 80}]}]
@@ -118,11 +126,7 @@ async def test_the_network_lists_the_addresses_behind_services(api_server: Simul
 
 async def test_virt_asks_for_disks_then_for_a_pod(api_server: Simulator, path: Path) -> None:
     async with playing(api_server, path, Part.VIRT) as api:
-        blank = volume("disk", {"blank": {}})
-        template = {"metadata": {"name": "disk"}, "spec": blank["spec"]}
-        body = {"runStrategy": "Always", "dataVolumeTemplates": [template], "template": {"spec": MINIMAL}}
-        kind = {"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachine"}
-        await api.create(kubevirt(SPACE), {**kind, "metadata": {"name": "vm"}, "spec": body})
+        await api.create(kubevirt(SPACE), machine("vm"))
         await api.until(volumes(SPACE, "disk"), lambda one: one is not None)
         assert await api.find(kubevirt(SPACE, "virtualmachineinstances", "vm")) is None
         await api.create(core(SPACE, "persistentvolumeclaims"), CLAIM)
@@ -247,11 +251,28 @@ async def test_the_command_ends_in_one_line_when_the_api_server_does_not_let_it(
     assert said.count(b"\n") == 1
 
 
-async def test_a_node_without_the_storages_disks_says_so(
+async def test_guests_run_in_pods_that_another_started_and_that_stay_its(api_server: Simulator, path: Path) -> None:
+    async with playing(api_server, path, Part.VIRT, Part.CDI, Part.CSI, Part.GUESTS) as api:
+        await api.create(kubevirt(SPACE), machine("vm"))
+        waiting = await api.until(
+            kubevirt(SPACE, "virtualmachineinstances", "vm"),
+            lambda one: one if ((one or {}).get("status") or {}).get("phase") == "Scheduling" else None,
+        )
+        assert "nodeName" not in waiting["status"]
+        async with HttpClient.connect(path) as client:
+            node = Controllers(client, Delays().scaled(100), only=[Part.NODE])
+            await node.start()
+            try:
+                await phase(api, kubevirt(SPACE, "virtualmachineinstances", "vm"), "Running")
+            finally:
+                await node.stop()
+
+
+async def test_guests_without_the_storages_disks_say_so(
     api_server: Simulator, path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with playing(api_server, path, Part.VIRT, Part.CDI, Part.CSI) as api, HttpClient.connect(path) as client:
-        node = Controllers(client, Delays().scaled(100), only=[Part.NODE, Part.NETWORK])
+        node = Controllers(client, Delays().scaled(100), only=[Part.NODE, Part.GUESTS, Part.NETWORK])
         await node.start()
         try:
             lab = Clusters(api, tmp_path)
