@@ -327,8 +327,8 @@ async def test_chunks_are_of_the_version_asked_for_but_any_version_has_none(api:
     await make(api, namespace, "b")
     path = f"{core(namespace, 'configmaps')}?labelSelector=contract%3Dyes&limit=1"
     then = await api.get(f"{path}&resourceVersion={made['metadata']['resourceVersion']}")
+    # What comes after it, other than what the selector chooses, may still make for another chunk, an empty one.
     assert [one["metadata"]["name"] for one in then["items"]] == ["a"]
-    assert "continue" not in then["metadata"]
     cached = await api.get(f"{path}&resourceVersion=0")
     assert "continue" not in cached["metadata"]
     assert [one["metadata"]["name"] for one in cached["items"]] == ["a", "b"]
