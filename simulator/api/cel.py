@@ -9,7 +9,7 @@ import base64
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 from urllib.parse import urlsplit
@@ -55,8 +55,13 @@ def _function(name: str, parameter: Any, result: Any, call: Callable[[Any], Any]
     return cel.FunctionDecl(name, [overload])
 
 
-@cache
-def _environment() -> Any:
+TYPES = {"string": cel.Type.STRING, "integer": cel.Type.INT, "boolean": cel.Type.BOOL}
+"""The runtime's types of plain values, by their types in schemas."""
+
+
+@lru_cache(maxsize=256)
+def _environment(typed: tuple[tuple[str, str], ...] = ()) -> Any:
+    """`typed`: variables beside self and oldSelf, and their types in schemas."""
     kinds = cel.Type
     functions = [
         _function("isSorted", kinds.LIST, kinds.BOOL, _is_sorted),
@@ -66,27 +71,34 @@ def _environment() -> Any:
         _function("isURL", kinds.STRING, kinds.BOOL, _is_url, member=False),
     ]
     return cel.NewEnv(
-        variables={"self": kinds.DYN, "oldSelf": kinds.DYN},
+        variables={"self": kinds.DYN, "oldSelf": kinds.DYN, **{name: TYPES[type_] for name, type_ in typed}},
         extensions=[ext_strings.ExtStrings(), ext_math.ExtMath(), ext_optional.ExtOptional()],
         functions=functions,
     )
 
 
 @lru_cache(maxsize=4096)
-def _compiled(expression: str) -> Any:
+def _compiled(expression: str, typed: tuple[tuple[str, str], ...] = ()) -> Any:
     try:
-        return _environment().compile(expression)
+        return _environment(typed).compile(expression)
     except RuntimeError as error:
-        raise ValueError(f"compilation failed: {error}") from error
+        said = str(error).replace("INVALID_ARGUMENT: ", "").removesuffix(" [INVALID_ARGUMENT]")
+        raise ValueError(f"compilation failed: {said}") from error
 
 
-def miswritten(expression: str) -> str:
-    """Why an expression does not compile; empty if it does."""
+def miswritten(expression: str, typed: Mapping[str, str] | None = None) -> str:
+    """Why an expression does not compile, with more variables of these types in schemas; empty if it does."""
     try:
-        _compiled(expression)
+        _compiled(expression, tuple(sorted((typed or {}).items())))
     except ValueError as error:
         return str(error)
     return ""
+
+
+def result_type(expression: str, typed: Mapping[str, str] | None = None) -> str:
+    """The type of the value of an expression that compiles: BOOL, STRING, ...; DYN where it depends."""
+    found = _compiled(expression, tuple(sorted((typed or {}).items()))).return_type()
+    return str(found).rpartition(".")[2]
 
 
 def speaks_of_old(text: str) -> bool:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from simulator.api import cel, validation
+from simulator.api import cel, celfields, validation
 from simulator.api.errors import Cause, required
 from simulator.api.schema import read
 from simulator.api.values import shown
@@ -26,7 +26,8 @@ def faults(source: Obj, path: str, level: str = "root", uncorrelated: str = "") 
     yield from _default(source, path)
     yield from _pattern(source, path)
     for index, rule in enumerate(source.get("x-kubernetes-validations") or ()):
-        yield from _rule(rule, source, f"{path}.x-kubernetes-validations[{index}]", uncorrelated)
+        at = f"{path}.x-kubernetes-validations[{index}]"
+        yield from _rule(rule, source, at, uncorrelated, root=level == "root")
     for name, child in (source.get("properties") or {}).items():
         yield from faults(child, f"{path}.properties[{name}]", "field", uncorrelated)
     if isinstance(source.get("additionalProperties"), dict):
@@ -82,7 +83,7 @@ def _pattern(source: Obj, path: str) -> Iterator[Cause]:
         yield Cause(f"{path}.pattern", f"Invalid value: {shown(pattern)}: {said}")
 
 
-def _rule(rule: Obj, source: Obj, path: str, uncorrelated: str) -> Iterator[Cause]:
+def _rule(rule: Obj, source: Obj, path: str, uncorrelated: str, *, root: bool) -> Iterator[Cause]:
     text, message = str(rule.get("rule") or ""), str(rule.get("message") or "")
     if not text.strip():
         yield Cause(f"{path}.rule", "Required value: rule is not specified", "FieldValueRequired")
@@ -99,15 +100,24 @@ def _rule(rule: Obj, source: Obj, path: str, uncorrelated: str) -> Iterator[Caus
     if rule.get("fieldPath") and not _leads(source, rule["fieldPath"]):
         said = f"Invalid value: {shown(rule['fieldPath'])}: fieldPath must be a valid path"
         yield Cause(f"{path}.fieldPath", said)
-    yield from _expressions(rule, text, path, uncorrelated)
+    yield from _expressions(rule, text, source, path, root=root)
+    yield from _old(rule, text, path, uncorrelated)
 
 
-def _expressions(rule: Obj, text: str, path: str, uncorrelated: str) -> Iterator[Cause]:
-    if why := cel.miswritten(text):
-        yield Cause(f"{path}.rule", f"Invalid value: {shown(text)}: {why}")
+def _expressions(rule: Obj, text: str, source: Obj, path: str, *, root: bool) -> Iterator[Cause]:
+    if why := _miswritten(text, source, "BOOL", root=root):
+        said = why if why.startswith("compilation") else f"cel expression {why}"
+        yield Cause(f"{path}.rule", f"Invalid value: {shown(text)}: {said}")
     expression = rule.get("messageExpression")
-    if expression and (why := cel.miswritten(expression)):
+    if expression and (why := _miswritten(expression, source, "STRING", root=root)):
         yield Cause(f"{path}.messageExpression", f"Invalid value: {shown(expression)}: messageExpression {why}")
+
+
+def _miswritten(expression: str, source: Obj, wanted: str, *, root: bool) -> str:
+    return cel.miswritten(expression) or celfields.fault(expression, source, wanted, root=root)
+
+
+def _old(rule: Obj, text: str, path: str, uncorrelated: str) -> Iterator[Cause]:
     if cel.speaks_of_old(text):
         if uncorrelated:
             said = f"oldSelf cannot be used on the uncorrelatable portion of the schema within {uncorrelated}"

@@ -295,7 +295,8 @@ RULES = "x-kubernetes-validations"
     ],
 )
 def test_rule_that_cannot_be_is_refused_with_the_definition(made: Obj, told: str) -> None:
-    (said,) = refused({"properties": {"a": {"type": "integer"}}, RULES: [made]})
+    fields = {"a": {"type": "integer"}, "oldSelf": {"type": "string"}}
+    (said,) = refused({"properties": fields, RULES: [made]})
     assert said.startswith(f"spec.{RULES}[0]{told}")
 
 
