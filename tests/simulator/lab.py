@@ -314,7 +314,7 @@ class Lab:
             await self.api.until(path, lambda snap: snap and (snap.get("status") or {}).get("readyToUse"))
             await self.api.until(
                 kubevirt(self.namespace, "virtualmachines", name),
-                lambda vm: vm and not vm["status"].get("snapshotInProgress"),
+                lambda vm: vm and vm.get("status") and not vm["status"].get("snapshotInProgress"),
             )
 
     async def restore(self, run: str, *names: str, **spec: Any) -> None:
