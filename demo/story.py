@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from demo.damage import Damage
 from demo.runs import Runs
 from demo.screen import Screen, StepFailed
+from pool.errors import UnknownPool
 from pool.kube.client import Kube
 from pool.kube.resources import NAMESPACES, POOLED_CLUSTERS, VM_SNAPSHOTS, VMS
 from pool.kube.watching import Watching
@@ -129,13 +130,19 @@ class Story:
 
     async def _follow(self, work: asyncio.Future[T]) -> T:
         """Await `work`, showing the clusters' phases beside the step's title meanwhile."""
-        while not (await asyncio.wait([work], timeout=0.5))[0]:
-            self.screen.detail(_phases(await self._pool_if_any()))
-        return await work
+        try:
+            while not (await asyncio.wait([work], timeout=0.5))[0]:
+                self.screen.detail(_phases(await self._pool_if_any()))
+            return await work
+        finally:
+            work.cancel()
 
     async def _pool_if_any(self) -> Sequence[PooledCluster]:
-        found = await self.kube.list(NAMESPACES, fields=f"metadata.name={self.settings.namespace}")
-        return await self.state.clusters() if found else []
+        try:
+            return await self.state.clusters()
+        except UnknownPool:
+            # The first flow is about to make it.
+            return []
 
     @staticmethod
     def _expect(holds: bool, otherwise: str) -> None:

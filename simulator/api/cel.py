@@ -1,6 +1,6 @@
 """Validation rules in CEL (`x-kubernetes-validations`), evaluated by Google's CEL runtime.
 
-Variables are dynamically typed here: an error that Kubernetes finds when the CRD is created shows when a rule runs.
+Objects are dynamically typed here; what a definition's schema says against a rule is judged by `celfields`.
 """
 
 from __future__ import annotations
