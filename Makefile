@@ -38,14 +38,14 @@ check: setup ## format, lint, strict types, import contracts, generated files
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pool.crds --check deployments/crds
+	$(BIN)/python -m cks_pool.crds --check deployments/crds
 
 format: setup ## format the code and sort imports
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
 
 crds: setup ## write the CRDs from the models
-	$(BIN)/python -m pool.crds deployments/crds
+	$(BIN)/python -m cks_pool.crds deployments/crds
 
 bench: setup ## run the benchmarks; figures in benchmarks/README.md
 	$(BIN)/python -m benchmarks

@@ -19,11 +19,11 @@ from kubernetes.aio import config
 from rich.table import Table
 
 from benchmarks.servers import Access, running
-from pool.crds import definitions
+from pool.core.crds import definitions
+from pool.core.settings import Settings
 from pool.kube.resources import CRDS, NAMESPACES, POOLED_CLUSTERS, VMS
 from pool.kubevirt.cluster import Cluster
 from pool.kubevirt.manifests import virtual_machine
-from pool.settings import Settings
 
 NAMESPACE = "bench"
 LISTS = {"PooledClusters": POOLED_CLUSTERS, "VirtualMachines": VMS}

@@ -21,12 +21,12 @@ import httpx
 import yaml
 from rich.table import Table
 
-from pool.crds import definitions
+from pool.core.crds import definitions
+from pool.core.models import Golden, GoldenSnapshot
+from pool.core.settings import Settings
 from pool.kube.client import Kube
 from pool.kube.resources import CRDS, NAMESPACES, POOLED_CLUSTERS, SESSIONS
 from pool.kube.watching import Watching
-from pool.models import Golden, GoldenSnapshot
-from pool.settings import Settings
 from pool.state import PoolState
 
 

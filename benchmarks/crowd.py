@@ -14,9 +14,9 @@ from typing import Any
 from rich.table import Table
 
 from benchmarks.assign import CountingKube, pool_of
-from pool.errors import NoClusterAvailable
+from pool.core.errors import NoClusterAvailable
+from pool.core.settings import Settings
 from pool.kube.watching import Watching
-from pool.settings import Settings
 from pool.state import PoolState
 
 LEAST_WRITES = 3

@@ -20,20 +20,20 @@ from typing import Any
 
 from rich.table import Table
 
-from pool import golden, namespaces, provision, reset
-from pool.errors import PoolError
+from pool.core.errors import PoolError
+from pool.core.models import Golden
+from pool.core.settings import Settings
 from pool.guest.boots import boots_of
 from pool.guest.health import wait_healthy
 from pool.kube.client import Kube
+from pool.kube.gather import gather
 from pool.kube.resources import VM_RESTORES, VMIS, VMS
 from pool.kube.watching import Watching
 from pool.kubevirt.cluster import Cluster
 from pool.kubevirt.machines import kill, start
 from pool.kubevirt.manifests import restore
 from pool.kubevirt.restores import finished
-from pool.models import Golden
-from pool.settings import Settings
-from pool.together import together
+from pool.work import golden, namespaces, provision, reset
 from simulator.delays import Delays
 
 TICK = 10.0
@@ -122,7 +122,7 @@ async def clusters_of(
             await namespaces.ensure_templates_namespace(kube, settings)
             await namespaces.ensure_golden_image(kube, watching, settings)
             clusters = [Cluster(f"cluster{number}", f"cluster{number}") for number in range(1, count + 1)]
-            taken = await together(_make(kube, watching, one, settings) for one in clusters)
+            taken = await gather(_make(kube, watching, one, settings) for one in clusters)
             yield kube, watching, settings, dict(zip(clusters, taken, strict=True))
 
 
@@ -150,7 +150,7 @@ async def _make(kube: Kube, watching: Watching, cluster: Cluster, settings: Sett
 
 async def _timed(work: Callable[[Any], Any], some: list[tuple[Cluster, Golden]]) -> float:
     begun = time.perf_counter()
-    await together(work(one) for one in some)
+    await gather(work(one) for one in some)
     return time.perf_counter() - begun
 
 

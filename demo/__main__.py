@@ -18,7 +18,7 @@ from demo.stack import Stack, running
 from demo.story import Story
 from flows.runtime import settings_from_environment
 from flows.tables import console_table
-from pool.errors import InvalidInput, PoolError
+from pool.core.errors import InvalidInput, PoolError
 from pool.kube.client import Kube
 from pool.kube.watching import Watching
 

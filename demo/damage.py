@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from pool.errors import NotFound
+from pool.core.errors import NotFound
 from pool.guest.kubeconfig import connect_guest
 from pool.kube.client import Kube
 from pool.kube.resources import EVENTS, NAMESPACES, PODS, SECRETS

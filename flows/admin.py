@@ -17,12 +17,12 @@ from flows.reset import Force, restore_cluster, waits
 from flows.retries import EFFECT
 from flows.runtime import connected
 from flows.sessions import release
-from pool import namespaces, provision
-from pool.errors import IllegalTransition
+from pool.core.errors import IllegalTransition
+from pool.core.lifecycle import SessionPhase
+from pool.core.models import OperationKind
 from pool.kubevirt.cluster import Cluster
-from pool.lifecycle import SessionPhase
-from pool.models import OperationKind
 from pool.state import OperationHandle
+from pool.work import namespaces, provision
 
 
 @flow(name="release-all-clusters")

@@ -17,12 +17,12 @@ from flows.operations import attempt, unless_others_do
 from flows.outcomes import completed
 from flows.retries import EFFECT
 from flows.runtime import connected, utcnow
-from pool import provision
+from pool.core.lifecycle import ClusterPhase
+from pool.core.models import Condition, ConditionStatus, ConditionType, OperationKind
 from pool.guest.health import NodeHealth
 from pool.kubevirt.cluster import Cluster
-from pool.lifecycle import ClusterPhase
-from pool.models import Condition, ConditionStatus, ConditionType, OperationKind
 from pool.state import OperationHandle
+from pool.work import provision
 
 GoldenToo = Annotated[bool, Field(description="Take the golden snapshots as well, so that the clusters are available.")]
 

@@ -8,12 +8,12 @@ from typing import Annotated, TypeVar
 
 from pydantic import Field
 
-from pool import inputs
-from pool.errors import UnknownCluster
-from pool.fields import ClusterId, PoolSize
+from pool.core import inputs
+from pool.core.errors import UnknownCluster
+from pool.core.fields import ClusterId, PoolSize
+from pool.core.models import PooledCluster
+from pool.core.settings import Settings
 from pool.kubevirt.cluster import Cluster
-from pool.models import PooledCluster
-from pool.settings import Settings
 
 S = TypeVar("S")
 T = TypeVar("T")

@@ -10,10 +10,10 @@ from prefect import get_run_logger, task
 from flows.clusters import at_most
 from flows.retries import EFFECT
 from flows.runtime import Connection, connected, utcnow
-from pool.errors import GuestUnhealthy, NotFound, UnknownCluster
+from pool.core.errors import GuestUnhealthy, NotFound, UnknownCluster
+from pool.core.models import Condition, ConditionStatus, ConditionType
 from pool.guest.health import check_healthy
 from pool.kubevirt.cluster import Cluster
-from pool.models import Condition, ConditionStatus, ConditionType
 
 AT_ONCE = 10
 """Guests that are looked at side by side; each look is a TLS connection and a few small requests."""

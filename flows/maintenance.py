@@ -1,4 +1,4 @@
-"""Every five minutes: observe the pool, plan, act. The plan is `pool.planner.plan`; here it is only carried out."""
+"""Every five minutes: observe the pool, plan, act. `pool.core.planner` plans; here it is only carried out."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from flows.dispatch import start_reset, start_run
 from flows.health import check_health
 from flows.retries import EFFECT
 from flows.runtime import Connection, connected, utcnow
-from pool.errors import IllegalTransition, OperationInProgress, UnknownCluster, UnknownSession
-from pool.models import OperationKind
-from pool.planner import (
+from pool.core.errors import IllegalTransition, OperationInProgress, UnknownCluster, UnknownSession
+from pool.core.models import OperationKind
+from pool.core.planner import (
     Action,
     BindPending,
     CheckHealth,

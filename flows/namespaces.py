@@ -12,8 +12,8 @@ from prefect.states import Completed
 from flows.clusters import ClusterIds, Size, at_most, named
 from flows.retries import EFFECT
 from flows.runtime import connected
-from pool import namespaces
 from pool.kubevirt.cluster import Cluster
+from pool.work import namespaces
 
 AT_ONCE = 16
 """Namespaces that are ensured side by side; each is a handful of small writes."""

@@ -12,13 +12,13 @@ from prefect.artifacts import acreate_markdown_artifact
 from flows.dispatch import start_rebuild
 from flows.retries import EFFECT
 from flows.runtime import Connection, connected
-from pool import attempts, diagnostics
-from pool.errors import IllegalTransition, OperationInProgress, PoolError
+from pool.core.errors import IllegalTransition, OperationInProgress, PoolError
+from pool.core.lifecycle import ClusterPhase
+from pool.core.models import OperationKind
+from pool.core.planner import to_rebuild
 from pool.kubevirt.cluster import Cluster
-from pool.lifecycle import ClusterPhase
-from pool.models import OperationKind
-from pool.planner import to_rebuild
 from pool.state import OperationHandle
+from pool.work import attempts, diagnostics
 
 T = TypeVar("T")
 
@@ -32,7 +32,7 @@ async def attempt(
     session_id: str | None = None,
     force: bool = False,
 ) -> T:
-    """Claim the cluster and do `work`, as often as is allowed (pool.attempts).
+    """Claim the cluster and do `work`, as often as is allowed (pool.work.attempts).
 
     When the last attempt has failed, what is known of the cluster is kept as an artifact, and its rebuild is started
     if that is due. Raises what `work` or the claim raises.

@@ -13,15 +13,15 @@ from flows.clusters import OneCluster
 from flows.operations import attempt, unless_others_do
 from flows.retries import EFFECT
 from flows.runtime import connected
-from pool import reset
-from pool.errors import SnapshotMissing
-from pool.fields import SessionId
+from pool.core.errors import SnapshotMissing
+from pool.core.fields import SessionId
+from pool.core.lifecycle import ClusterPhase
+from pool.core.models import Golden, OperationKind
 from pool.guest.canary import plant_canary
 from pool.kubevirt.cluster import Cluster
-from pool.lifecycle import ClusterPhase
-from pool.models import Golden, OperationKind
-from pool.reset import Attestation
 from pool.state import OperationHandle
+from pool.work import reset
+from pool.work.reset import Attestation
 
 InPlace = Annotated[
     SessionId | None,

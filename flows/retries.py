@@ -8,7 +8,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task, exponential_backoff
 
-from pool.errors import is_transient
+from pool.core.errors import is_transient
 
 
 async def can_pass(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:

@@ -17,10 +17,10 @@ from prefect.logging import get_logger
 from pydantic import ValidationError
 
 from flows.events import announce
-from pool.errors import InvalidInput, PoolError
+from pool.core.errors import InvalidInput, PoolError
+from pool.core.settings import Settings
 from pool.kube.client import Kube
 from pool.kube.watching import Watching
-from pool.settings import Settings
 from pool.state import PoolState
 
 logger = get_logger("runtime")
@@ -59,7 +59,7 @@ def utcnow() -> datetime:
 async def connected() -> AsyncIterator[Connection]:
     """The event loop's shared connection, opened on first use.
 
-    Raises pool.errors.KubeconfigError or pool.errors.ApiUnavailable when the host cluster cannot be reached.
+    Raises KubeconfigError or ApiUnavailable when the host cluster cannot be reached.
     """
     shared = _shared.setdefault(asyncio.get_running_loop(), _Shared())
     async with shared.lock:

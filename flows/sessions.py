@@ -15,9 +15,9 @@ from pydantic import Field
 from flows.dispatch import start_reset
 from flows.retries import EFFECT
 from flows.runtime import connected
-from pool.contract import SessionLease
-from pool.fields import HeartbeatTimeout, SessionId, TtlSeconds
-from pool.models import Session
+from pool.core.contract import SessionLease
+from pool.core.fields import HeartbeatTimeout, SessionId, TtlSeconds
+from pool.core.models import Session
 
 Wait = Annotated[
     float, Field(ge=0, le=3600, description="Seconds to wait in the queue; 0 fails at once if none is free.")

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli import FLOWS, settings_table
-from pool.errors import __doc__ as error_tree
-from pool.lifecycle import TRANSITIONS
-from pool.settings import Settings
+from cks_pool.__main__ import FLOWS, settings_table
+from pool.core.errors import __doc__ as error_tree
+from pool.core.lifecycle import TRANSITIONS
+from pool.core.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

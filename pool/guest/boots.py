@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from pool.errors import GuestUnhealthy
+from pool.core.errors import GuestUnhealthy
 from pool.guest.health import Boot
 from pool.guest.kubeconfig import connect_guest
 from pool.kube.client import Kube, Object
+from pool.kube.gather import gather
 from pool.kube.resources import NODES, VMIS
 from pool.kubevirt.cluster import Cluster, Machine
-from pool.together import together
 
 BOOT_ANNOTATION = "cks.io/boot-id"
 """On a VM before its golden stop, and on its golden snapshot: the boot ID that its node had on that disk."""
 
 
 async def boot_ids(kube: Kube, cluster: Cluster) -> dict[str, str]:
-    """Boot ID by node, as the guest reports them now. Raises pool.errors.NotFound for a node that never joined."""
+    """Boot ID by node, as the guest reports them now. Raises NotFound for a node that never joined."""
     async with connect_guest(kube, cluster) as guest:
-        nodes = await together(guest.get(NODES, machine.name) for machine in cluster.machines)
+        nodes = await gather(guest.get(NODES, machine.name) for machine in cluster.machines)
     return {node["metadata"]["name"]: str(node["status"]["nodeInfo"]["bootID"]) for node in nodes}
 
 
@@ -28,9 +28,9 @@ async def boots_of(kube: Kube, cluster: Cluster, disks: Mapping[str, Object] | N
     """The present boot of both nodes, by VM name.
 
     `disks` are the golden snapshots (by VM name) that their disks were restored from or snapshotted into; None for
-    VMs at their first boot. Raises pool.errors.GuestUnhealthy if a VM does not run.
+    VMs at their first boot. Raises GuestUnhealthy if a VM does not run.
     """
-    vmis = await together(_vmi(kube, machine) for machine in cluster.machines)
+    vmis = await gather(_vmi(kube, machine) for machine in cluster.machines)
     return {
         vmi["metadata"]["name"]: Boot(
             datetime.fromisoformat(vmi["metadata"]["creationTimestamp"]),

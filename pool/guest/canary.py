@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from pool.errors import AlreadyExists, AttestationFailed
+from pool.core.errors import AlreadyExists, AttestationFailed
 from pool.guest.kubeconfig import connect_guest
 from pool.kube.client import Kube
 from pool.kube.resources import CONFIG_MAPS
@@ -32,7 +32,7 @@ async def remove_canaries(kube: Kube, cluster: Cluster) -> None:
 
 
 async def check_canaries_gone(kube: Kube, cluster: Cluster) -> None:
-    """Prove that nothing planted before is left, of whatever epoch. Raises pool.errors.AttestationFailed."""
+    """Prove that nothing planted before is left, of whatever epoch. Raises AttestationFailed."""
     async with connect_guest(kube, cluster) as guest:
         found = await guest.list(CONFIG_MAPS, NAMESPACE, labels=LABEL)
     if found:

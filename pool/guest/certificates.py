@@ -8,7 +8,7 @@ from datetime import datetime
 
 from cryptography import x509
 
-from pool.errors import GuestUnhealthy
+from pool.core.errors import GuestUnhealthy
 from pool.kube.client import Kube
 from pool.kube.resources import SERVICES
 from pool.kubevirt.cluster import API_PORT, Cluster
@@ -18,7 +18,7 @@ async def serving_certificate_ends(kube: Kube, cluster: Cluster, *, timeout: flo
     """When the guest API server's own certificate ends, UTC.
 
     kubeadm makes all certificates of a cluster in the same minute and for the same year, so it stands for all.
-    Raises pool.errors.GuestUnhealthy if nothing answers with TLS.
+    Raises GuestUnhealthy if nothing answers with TLS.
     """
     service = await kube.get(SERVICES, "cp", cluster.namespace)
     # Only its date is read here, nothing is said to it: whoever answers is verified where the pool talks to it.

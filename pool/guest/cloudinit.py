@@ -6,14 +6,14 @@ import base64
 import hashlib
 from dataclasses import dataclass
 
-from pool.errors import AlreadyExists, GuestUnhealthy
+from pool.core.errors import AlreadyExists, GuestUnhealthy
+from pool.core.settings import Settings
 from pool.guest import pki
 from pool.guest.identity import Identity
 from pool.kube.client import Kube, Object
 from pool.kube.resources import SECRETS, VMS
 from pool.kubevirt.cluster import API_PORT, WIREGUARD_PORT, Cluster, Machine, Role
-from pool.settings import Settings
-from pool.templates import render
+from pool.kubevirt.templates import render
 
 IDENTITY_ANNOTATION = "cks.io/identity"
 """On a cloud-init Secret: hash of the CA it was made with."""
@@ -85,7 +85,7 @@ async def ensure_cloud_init(
 
     As long as there is no VM it is written anew, so that settings take effect. Once there is one it stays as it is:
     the guest booted with it, and cloud-init Secrets must not change between two starts (KubeVirt: they are not part of
-    a snapshot). Raises pool.errors.GuestUnhealthy if an existing VM was made with another identity.
+    a snapshot). Raises GuestUnhealthy if an existing VM was made with another identity.
     """
     wanted = secret(machine, identity, user_data(cluster, machine, identity, peer_endpoint, settings))
     found = await kube.find(SECRETS, machine.cloud_init_secret, machine.namespace)

@@ -11,13 +11,13 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from pool.errors import ApiUnavailable, Forbidden, GuestUnhealthy, WaitTimeout
+from pool.core.errors import ApiUnavailable, Forbidden, GuestUnhealthy, WaitTimeout
 from pool.guest.kubeconfig import connect_guest
 from pool.kube.client import Kube, Object
+from pool.kube.gather import gather
 from pool.kube.resources import LEASES, NODES
 from pool.kube.watching import Watching
 from pool.kubevirt.cluster import Cluster
-from pool.together import together
 
 LEASE_NAMESPACE = "kube-node-lease"
 
@@ -56,7 +56,7 @@ async def wait_healthy(
 ) -> tuple[NodeHealth, ...]:
     """Wait until the guest's API is ready and every node of `boots` is Ready with a lease renewed since its boot.
 
-    Raises pool.errors.GuestUnhealthy with what was last seen after `timeout` seconds.
+    Raises GuestUnhealthy with what was last seen after `timeout` seconds.
     """
     deadline = asyncio.get_running_loop().time() + timeout
     async with AsyncExitStack() as stack:
@@ -65,7 +65,7 @@ async def wait_healthy(
             await wait_ready(guest, cluster, timeout=timeout)
             watching = await stack.enter_async_context(Watching(guest))
             left = max(0.0, deadline - asyncio.get_running_loop().time())
-            nodes = await together(_node(watching, name, boot, left) for name, boot in sorted(boots.items()))
+            nodes = await gather(_node(watching, name, boot, left) for name, boot in sorted(boots.items()))
             return tuple(nodes)
         except GuestUnhealthy:
             raise
@@ -79,7 +79,7 @@ async def wait_healthy(
 async def wait_ready(guest: Kube, cluster: Cluster, *, timeout: float) -> None:
     """Wait until the guest's /readyz says ok and its administrator's binding is there.
 
-    Raises pool.errors.GuestUnhealthy with the last answer after `timeout` seconds.
+    Raises GuestUnhealthy with the last answer after `timeout` seconds.
     """
     loop = asyncio.get_running_loop()
     began, last = loop.time(), "no answer yet"

@@ -11,7 +11,7 @@ import binascii
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from pool.errors import AlreadyExists, GuestUnhealthy
+from pool.core.errors import AlreadyExists, GuestUnhealthy
 from pool.guest import pki
 from pool.kube.client import Kube, Object
 from pool.kube.resources import SECRETS
@@ -38,7 +38,7 @@ def make_identity(now: datetime) -> Identity:
 async def ensure_identity(kube: Kube, cluster: Cluster, now: datetime) -> Identity:
     """The cluster's identity: that of the existing Secret, else a new one.
 
-    An existing one is never changed, whatever its age: the guests' disks carry it. Raises pool.errors.GuestUnhealthy
+    An existing one is never changed, whatever its age: the guests' disks carry it. Raises GuestUnhealthy
     when it cannot be read.
     """
     secret = await kube.find(SECRETS, CA_SECRET, cluster.namespace)
@@ -64,7 +64,7 @@ def secret_of(cluster: Cluster, identity: Identity) -> Object:
 
 
 def identity_of(secret: Object) -> Identity:
-    """The identity in a Secret. Raises pool.errors.GuestUnhealthy if something is missing or does not fit together."""
+    """The identity in a Secret. Raises GuestUnhealthy if something is missing or does not fit together."""
     where = f"Secret {secret['metadata']['namespace']}/{secret['metadata']['name']}"
     try:
         data = {key: base64.b64decode(value, validate=True) for key, value in secret.get("data", {}).items()}

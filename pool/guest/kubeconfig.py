@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 from kubernetes.aio.client import Configuration
 
-from pool.errors import AlreadyExists, GuestUnhealthy
+from pool.core.errors import AlreadyExists, GuestUnhealthy
 from pool.guest import pki
 from pool.guest.identity import Identity
 from pool.kube.client import Kube, Object
@@ -78,7 +78,7 @@ def usable(secret: Object, ca_certificate: bytes, now: datetime) -> bool:
 async def connect_guest(kube: Kube, cluster: Cluster, *, request_timeout: float = 5.0) -> AsyncIterator[Kube]:
     """A connection to the guest's API at the clusterIP of the Service `cp`; nothing is sent yet, nothing tried again.
 
-    Raises pool.errors.NotFound when the Service or the kubeconfig Secret is missing, pool.errors.GuestUnhealthy when
+    Raises NotFound when the Service or the kubeconfig Secret is missing, GuestUnhealthy when
     the latter cannot be used.
     """
     service = await kube.get(SERVICES, "cp", cluster.namespace)

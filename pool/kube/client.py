@@ -14,7 +14,7 @@ import aiohttp
 import stamina
 from kubernetes.aio.client import ApiClient, Configuration
 
-from pool.errors import ApiError, Forbidden, NotFound
+from pool.core.errors import ApiError, Forbidden, NotFound
 from pool.kube import faults
 from pool.kube.config import load_configuration, unusable
 from pool.kube.resources import Resource
@@ -55,7 +55,7 @@ class Call:
 class Kube:
     """A Kubernetes API over one connection pool; safe for any number of tasks of one event loop.
 
-    Every call raises a subclass of pool.errors.ApiError. Calls that fail in passing (429, 5xx, resets, timeouts) are
+    Every call raises a subclass of ApiError. Calls that fail in passing (429, 5xx, resets, timeouts) are
     tried again for PATIENCE. A write may then have happened already: a create can raise AlreadyExists
     and a guarded replace Conflict for the caller's own first try, which callers treat as they treat anybody's.
     """
@@ -72,8 +72,8 @@ class Kube:
     ) -> AsyncIterator[Kube]:
         """Connect as a kubeconfig says; None takes $KUBECONFIG, ~/.kube/config or the pod's service account.
 
-        `request_timeout` (seconds) holds for one try of one request. Raises pool.errors.KubeconfigError when the file
-        is missing, unreadable or refused, pool.errors.ApiUnavailable when the server does not answer.
+        `request_timeout` (seconds) holds for one try of one request. Raises KubeconfigError when the file
+        is missing, unreadable or refused, ApiUnavailable when the server does not answer.
         """
         configuration = await load_configuration(kubeconfig, context=context)
         async with cls.using(configuration, request_timeout=request_timeout, patience=CONNECT_PATIENCE) as kube:
@@ -108,7 +108,7 @@ class Kube:
         return str(urlsplit(self._client.configuration.host).netloc)
 
     async def get(self, resource: Resource, name: str, namespace: str | None = None) -> Object:
-        """One object. Raises pool.errors.NotFound."""
+        """One object. Raises NotFound."""
         return await self.request("GET", resource.path(namespace, name))
 
     async def find(self, resource: Resource, name: str, namespace: str | None = None) -> Object | None:
@@ -150,12 +150,12 @@ class Kube:
                 page = await self.request("GET", resource.path(namespace), query)
 
     async def create(self, resource: Resource, obj: Object, namespace: str | None = None) -> Object:
-        """Create an object. Raises pool.errors.AlreadyExists, also for an own first try whose answer was lost."""
+        """Create an object. Raises AlreadyExists, also for an own first try whose answer was lost."""
         path = resource.path(namespace or obj["metadata"].get("namespace"))
         return await self.request("POST", path, {"fieldManager": FIELD_MANAGER}, obj)
 
     async def replace(self, resource: Resource, obj: Object, *, subresource: str = "") -> Object:
-        """Write a whole object. With metadata.resourceVersion it raises pool.errors.Conflict if it changed since."""
+        """Write a whole object. With metadata.resourceVersion it raises Conflict if it changed since."""
         path = resource.path(obj["metadata"].get("namespace"), obj["metadata"]["name"], subresource)
         return await self.request("PUT", path, {"fieldManager": FIELD_MANAGER}, obj)
 
@@ -175,7 +175,7 @@ class Kube:
         return await self.request("PATCH", path, query, patch, content=content, repeatable=content == MERGE)
 
     async def apply(self, resource: Resource, obj: Object, *, force: bool = False) -> Object:
-        """Server-side apply as "cks-pool". Raises pool.errors.Conflict over fields of others unless `force`."""
+        """Server-side apply as "cks-pool". Raises Conflict over fields of others unless `force`."""
         path = resource.path(obj["metadata"].get("namespace"), obj["metadata"]["name"])
         query = {"fieldManager": FIELD_MANAGER, "force": "true" if force else "false"}
         return await self.request("PATCH", path, query, obj, content=APPLY)
@@ -191,7 +191,7 @@ class Kube:
         propagation: str = "Background",
         missing_ok: bool = True,
     ) -> bool:
-        """Delete an object, if given only at this `uid` and `resource_version` (else pool.errors.Conflict).
+        """Delete an object, if given only at this `uid` and `resource_version` (else Conflict).
 
         Returns whether there was one to delete. Finalizers may keep it a while.
         """
@@ -226,7 +226,7 @@ class Kube:
     ) -> AsyncIterator[tuple[str, Object]]:
         """Events (type, object) after `resource_version`: ADDED, MODIFIED, DELETED, BOOKMARK; one stream, no resuming.
 
-        Ends when the server ends it, at the latest after `seconds`. Raises pool.errors.ApiUnavailable when the stream
+        Ends when the server ends it, at the latest after `seconds`. Raises ApiUnavailable when the stream
         breaks or is silent for `silence` seconds (servers send a bookmark a minute), ApiError with status 410 when
         the version is too old.
         """
@@ -265,7 +265,7 @@ class Kube:
         accept: str = "application/json",
         repeatable: bool = True,
     ) -> Object:
-        """One call, tried again while it can pass; an empty answer is {}. Raises pool.errors.ApiError."""
+        """One call, tried again while it can pass; an empty answer is {}. Raises ApiError."""
         call = Call(method, path, query or {}, body, content, accept)
         try:
             async for attempt in stamina.retry_context(

@@ -11,7 +11,7 @@ import yaml
 from kubernetes.aio import config
 from kubernetes.aio.client import Configuration
 
-from pool.errors import KubeconfigError
+from pool.core.errors import KubeconfigError
 
 IN_CLUSTER = "KUBERNETES_SERVICE_HOST"
 
@@ -20,7 +20,7 @@ async def load_configuration(kubeconfig: Path | None = None, *, context: str | N
     """The client configuration of a kubeconfig file and context.
 
     None takes $KUBECONFIG, else ~/.kube/config, else the pod's service account, in this order, as kubectl does.
-    Raises pool.errors.KubeconfigError, with the cure, when none of them can be used.
+    Raises KubeconfigError, with the cure, when none of them can be used.
     """
     path = kubeconfig or _default_file()
     configuration = Configuration()

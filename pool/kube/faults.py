@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 from kubernetes.aio.client.exceptions import ApiException
 
-from pool.errors import AlreadyExists, ApiError, ApiUnavailable, Conflict, Forbidden, Invalid, NotFound
+from pool.core.errors import AlreadyExists, ApiError, ApiUnavailable, Conflict, Forbidden, Invalid, NotFound
 
 NETWORK_FAULTS = (aiohttp.ClientError, TimeoutError, ConnectionError, OSError, ApiException)
 """What a request can raise when there is no answer to it."""

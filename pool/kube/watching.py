@@ -13,7 +13,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import NamedTuple, Self, TypeVar
 
-from pool.errors import ApiError, ApiUnavailable, WaitTimeout
+from pool.core.errors import ApiError, ApiUnavailable, WaitTimeout
 from pool.kube.client import Kube, Object
 from pool.kube.resources import Resource
 
@@ -69,7 +69,7 @@ class Watching:
 
         `check` may raise to fail at once. `labels` makes the watch one of all namespaces by that selector, shared by
         all clusters; the object must then carry the labels as long as it lives. An outage does not end the wait.
-        Raises pool.errors.WaitTimeout(what, last seen) after `timeout` seconds, other pool.errors.ApiError (Forbidden,
+        Raises WaitTimeout(what, last seen) after `timeout` seconds, other ApiError (Forbidden,
         NotFound for a kind that is not installed) at once.
         """
         last: list[str] = ["nothing yet"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pool.errors import VMFailed
+from pool.core.errors import VMFailed
 from pool.kube.client import Object
 
 BY_STATUS = {

@@ -11,16 +11,16 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from pool.errors import AlreadyExists, Conflict, NotFound, VMFailed, WaitTimeout
+from pool.core.errors import AlreadyExists, Conflict, NotFound, VMFailed, WaitTimeout
+from pool.core.settings import Settings
 from pool.kube.client import Kube, Object
+from pool.kube.gather import gather
 from pool.kube.resources import DATA_VOLUMES, VMIS, VMS, Resource
 from pool.kube.watching import Watching, described
+from pool.kubevirt.clones import slow_clones
 from pool.kubevirt.cluster import CLUSTER_LABEL, Machine
-from pool.kubevirt.copies import slow_copies
 from pool.kubevirt.failures import failure_of
 from pool.kubevirt.manifests import virtual_machine
-from pool.settings import Settings
-from pool.together import together
 
 STOPPED_ANNOTATION = "cks.io/stopped-cleanly"
 """On a VM: UID of the VMI that was seen to shut down cleanly. Every start removes it: it is about the disk as it is."""
@@ -32,7 +32,7 @@ _SUBRESOURCES = Resource("subresources.kubevirt.io", "v1", "virtualmachines", "V
 
 
 async def ensure_vm(kube: Kube, machine: Machine, settings: Settings) -> Object:
-    """The VM as it is, or a new running one. Raises pool.errors.VMFailed if one of that name is not the cluster's."""
+    """The VM as it is, or a new running one. Raises VMFailed if one of that name is not the cluster's."""
     try:
         found = await kube.find(VMS, machine.name, machine.namespace)
         vm = found or await kube.create(VMS, virtual_machine(machine, settings))
@@ -50,13 +50,13 @@ async def ensure_vm(kube: Kube, machine: Machine, settings: Settings) -> Object:
 
 
 async def start(kube: Kube, machine: Machine) -> None:
-    """Have the VM run. Raises pool.errors.Invalid while a snapshot or restore runs, NotFound without a VM."""
+    """Have the VM run. Raises Invalid while a snapshot or restore runs, NotFound without a VM."""
     change = {"spec": {"runStrategy": "Always"}, "metadata": {"annotations": {STOPPED_ANNOTATION: None}}}
     await kube.patch(VMS, machine.name, change, machine.namespace)
 
 
 async def stop(kube: Kube, machine: Machine) -> None:
-    """Have the VM shut down within its own grace. Raises pool.errors.Invalid while a snapshot or restore runs."""
+    """Have the VM shut down within its own grace. Raises Invalid while a snapshot or restore runs."""
     await kube.patch(VMS, machine.name, {"spec": {"runStrategy": "Halted"}}, machine.namespace)
 
 
@@ -82,7 +82,7 @@ async def stop_and_wait(kube: Kube, watching: Watching, machine: Machine, *, tim
         await watched.wait()
         await stop(kube, machine)
 
-    _, last = await together([stop_when_watched(), wait_stopped(watching, machine, timeout=timeout, watched=watched)])
+    _, last = await gather([stop_when_watched(), wait_stopped(watching, machine, timeout=timeout, watched=watched)])
     return last
 
 
@@ -120,8 +120,8 @@ async def wait_running(
 ) -> None:
     """Wait until the VM is ready: its domain runs; the guest inside may still boot.
 
-    Raises pool.errors.VMFailed when a recognised trouble lasts longer than `patience` seconds or until the deadline,
-    pool.errors.WaitTimeout when nothing is known but that it takes too long.
+    Raises VMFailed when a recognised trouble lasts longer than `patience` seconds or until the deadline,
+    WaitTimeout when nothing is known but that it takes too long.
     """
     deadline = asyncio.get_running_loop().time() + timeout
 
@@ -163,7 +163,7 @@ async def _explained(kube: Kube, machine: Machine, error: WaitTimeout) -> WaitTi
     """The same timeout with the state of the VM's DataVolumes: KubeVirt and CDI let a failing clone hang in silence."""
     volumes = await kube.list(DATA_VOLUMES, machine.namespace, labels=f"{CLUSTER_LABEL}={machine.cluster_id}")
     words = [f"DataVolume {volume['metadata']['name']}: {described(volume)}" for volume in volumes]
-    slow = await slow_copies(kube, machine.namespace, machine.cluster_id)
+    slow = await slow_clones(kube, machine.namespace, machine.cluster_id)
     words += [f"PVC {name} is copied byte by byte: {why}" for name, why in slow.items()]
     return WaitTimeout(error.what.rpartition(" within ")[0], "; ".join([error.last_seen, *words]), error.timeout)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 
+from pool.core.settings import Settings
 from pool.kube.client import Object
 from pool.kube.resources import DATA_VOLUMES, VM_RESTORES, VM_SNAPSHOTS, VMS
 from pool.kubevirt.cluster import ROOT_VOLUME, RUN_LABEL, Machine
-from pool.settings import Settings
-from pool.templates import render_manifest
+from pool.kubevirt.templates import render_manifest
 
 GOLDEN_IMAGE = "golden"
 """DataVolume and PVC in the templates namespace that every root disk is cloned from."""

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
 
-from pool.errors import AlreadyExists, InvalidInput, NotFound, SnapshotFailed, WaitTimeout
+from pool.core.errors import AlreadyExists, InvalidInput, NotFound, SnapshotFailed, WaitTimeout
+from pool.core.settings import Settings
 from pool.kube.client import Kube, Object
 from pool.kube.resources import (
     DATA_VOLUMES,
@@ -25,7 +26,6 @@ from pool.kube.resources import (
     Resource,
 )
 from pool.kube.watching import Watching, described
-from pool.settings import Settings
 
 T = TypeVar("T")
 
@@ -39,7 +39,7 @@ SIZE = "1Gi"
 async def ensure_storage_proved(kube: Kube, watching: Watching, settings: Settings) -> str:
     """The name of the pool's storage class, proved to keep snapshots when their volumes go; proved once per class.
 
-    Raises pool.errors.InvalidInput when there is no such class, SnapshotFailed when its snapshots do not outlive
+    Raises InvalidInput when there is no such class, SnapshotFailed when its snapshots do not outlive
     their volumes, WaitTimeout naming the step that did not end.
     """
     storage = await storage_class(kube, settings)
@@ -61,7 +61,7 @@ async def ensure_storage_proved(kube: Kube, watching: Watching, settings: Settin
 async def storage_class(kube: Kube, settings: Settings) -> Object:
     """The storage class of the pool's disks: the one in the settings, else the cluster's default.
 
-    Raises pool.errors.InvalidInput when there is none.
+    Raises InvalidInput when there is none.
     """
     found = await kube.list(STORAGE_CLASSES)
     for one in found:
@@ -80,7 +80,7 @@ async def snapshot_class(kube: Kube, storage: Object) -> str:
     """The VolumeSnapshotClass that KubeVirt takes for a storage class: the one that CDI's StorageProfile names, else
     the only one of its driver, else the default.
 
-    KubeVirt: without one, disks are left out of snapshots in silence. Raises pool.errors.SnapshotFailed.
+    KubeVirt: without one, disks are left out of snapshots in silence. Raises SnapshotFailed.
     """
     found = await kube.list(VOLUME_SNAPSHOT_CLASSES)
     profile = await kube.find(STORAGE_PROFILES, storage["metadata"]["name"]) or {}

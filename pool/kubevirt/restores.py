@@ -9,15 +9,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
-from pool.errors import AlreadyExists, Invalid, RestoreFailed, WaitTimeout
+from pool.core.errors import AlreadyExists, Invalid, RestoreFailed, WaitTimeout
 from pool.kube.client import Kube, Object
+from pool.kube.gather import gather
 from pool.kube.resources import PVCS, VM_RESTORES, VMS
 from pool.kube.watching import Watching, described
 from pool.kubevirt.cluster import CLUSTER_LABEL, ROOT_VOLUME, RUN_LABEL, Cluster, Machine
 from pool.kubevirt.failures import quota_exceeded
 from pool.kubevirt.machines import PATIENCE
 from pool.kubevirt.manifests import restore, run_key
-from pool.together import together
 
 LAST_RESTORE = "restore.kubevirt.io/lastRestoreUID"
 
@@ -64,7 +64,7 @@ async def delete_restores(kube: Kube, watching: Watching, restores: Iterable[Obj
             labels=CLUSTER_LABEL if CLUSTER_LABEL in (meta.get("labels") or {}) else "",
         )
 
-    await together(remove(one) for one in restores)
+    await gather(remove(one) for one in restores)
 
 
 async def run_restore(
@@ -72,7 +72,7 @@ async def run_restore(
 ) -> Object:
     """The run's restore of the VM, complete: the existing one, else a new one.
 
-    Raises pool.errors.RestoreFailed when it fails or cannot get on, WaitTimeout (a PVC that never binds, for one).
+    Raises RestoreFailed when it fails or cannot get on, WaitTimeout (a PVC that never binds, for one).
     """
     wanted = restore(machine, snapshot_name, run_id)
     name = wanted["metadata"]["name"]
@@ -133,7 +133,7 @@ def verify(found: Object, vm: Object, machine: Machine, snapshot_uid: str) -> st
     """The name of the VM's restored disk, if this complete restore really put it there.
 
     Checked: exactly the root disk was restored, from the volume snapshot of that VirtualMachineSnapshot, under a name
-    of this restore, and the VM refers to it in its volumes and templates. Raises pool.errors.RestoreFailed.
+    of this restore, and the VM refers to it in its volumes and templates. Raises RestoreFailed.
     """
     what = f"restore {machine.namespace}/{found['metadata']['name']}"
     uid = found["metadata"]["uid"]

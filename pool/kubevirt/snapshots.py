@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 
-from pool.errors import AlreadyExists, SnapshotError, SnapshotFailed, SnapshotMissing, SnapshotNotReady
+from pool.core.errors import AlreadyExists, SnapshotError, SnapshotFailed, SnapshotMissing, SnapshotNotReady
+from pool.core.settings import Settings
 from pool.kube.client import Kube, Object
 from pool.kube.resources import VM_SNAPSHOTS
 from pool.kube.watching import Watching, described
 from pool.kubevirt.cluster import CLUSTER_LABEL, ROOT_VOLUME, Machine
 from pool.kubevirt.manifests import snapshot
-from pool.settings import Settings
 
 REMAKE = "run create-golden-snapshots for the cluster"
 
@@ -20,7 +20,7 @@ def verify(found: Object | None, machine: Machine, name: str) -> Object:
     """The snapshot, if it can be restored.
 
     KubeVirt: `phase: Succeeded` says only that the point in time was taken; a snapshot of no disk at all succeeds too,
-    and one whose VolumeSnapshot was lost later keeps its phase. Raises pool.errors.SnapshotMissing, SnapshotFailed
+    and one whose VolumeSnapshot was lost later keeps its phase. Raises SnapshotMissing, SnapshotFailed
     (it will never do) or SnapshotNotReady (it may still come).
     """
     what = f"snapshot {machine.namespace}/{name}"
@@ -51,7 +51,7 @@ async def ensure_snapshot(
     """A verified snapshot of that name with these annotations: the existing one, else a new one of the VM as it is.
 
     One that failed, or has other annotations (it was taken of another state of the VM), is removed and taken again.
-    Raises pool.errors.SnapshotFailed if the new one fails, WaitTimeout.
+    Raises SnapshotFailed if the new one fails, WaitTimeout.
     """
     what = f"snapshot {machine.namespace}/{name}"
     found = await kube.find(VM_SNAPSHOTS, name, machine.namespace)

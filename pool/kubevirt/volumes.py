@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pool.errors import Conflict
+from pool.core.errors import Conflict
 from pool.kube.client import Kube, Object
+from pool.kube.gather import gather
 from pool.kube.resources import DATA_VOLUMES, PVCS, VM_RESTORES, VMS, Resource
 from pool.kubevirt.cluster import CLUSTER_LABEL
 from pool.kubevirt.restores import failure_text, finished
-from pool.together import together
 
 RESTORE_ANNOTATION = "restore.kubevirt.io/name"
 SOURCE_LABEL = "restore.kubevirt.io/source-vm-name"
@@ -71,7 +71,7 @@ async def sweep(kube: Kube, namespaces: frozenset[str]) -> list[Leftover]:
         raise ValueError("a sweep needs the pool's namespaces")
     found: list[Leftover] = []
     for namespace in sorted(namespaces):
-        claims, volumes = await together(kube.list(kind, namespace) for kind in (PVCS, DATA_VOLUMES))
+        claims, volumes = await gather(kube.list(kind, namespace) for kind in (PVCS, DATA_VOLUMES))
         restores = await kube.list(VM_RESTORES, namespace)
         vms = await kube.list(VMS, namespace)
         found += leftovers(claims, volumes, restores, vms, frozenset({namespace}))

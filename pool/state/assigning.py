@@ -9,15 +9,15 @@ from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 
-from pool import inputs
-from pool.bindings import Binding, holds, place, queue, repairs
-from pool.errors import Conflict, NoClusterAvailable, NotHolder, PoolError, UnknownSession, WaitTimeout
-from pool.forecast import expected_at
+from pool.core import inputs
+from pool.core.errors import Conflict, NoClusterAvailable, NotHolder, PoolError, UnknownSession, WaitTimeout
+from pool.core.forecast import expected_at
+from pool.core.lifecycle import ClusterPhase, SessionPhase
+from pool.core.models import PooledCluster, Session, SessionSpec
+from pool.core.queue import Binding, holds, place, queue, repairs
 from pool.kube.client import Object
 from pool.kube.resources import SESSIONS
 from pool.kube.watching import Watching
-from pool.lifecycle import ClusterPhase, SessionPhase
-from pool.models import PooledCluster, Session, SessionSpec
 from pool.state.binder import Binder
 from pool.state.candidates import Candidates
 from pool.state.leases import Leases

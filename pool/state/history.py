@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pool.errors import PoolError
-from pool.fields import rfc3339
+from pool.core.errors import PoolError
+from pool.core.fields import rfc3339
+from pool.core.lifecycle import ClusterPhase
+from pool.core.models import API_VERSION, PooledCluster
 from pool.kube.client import Kube
 from pool.kube.resources import EVENTS
-from pool.lifecycle import ClusterPhase
-from pool.models import API_VERSION, PooledCluster
 
 logger = logging.getLogger(__name__)
 

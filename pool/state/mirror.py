@@ -14,10 +14,10 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 
-from pool.bindings import free, is_free, rested
-from pool.errors import ApiError, ApiUnavailable
+from pool.core.errors import ApiError, ApiUnavailable
+from pool.core.models import PooledCluster
+from pool.core.queue import free, is_free, rested
 from pool.kube.resources import POOLED_CLUSTERS
-from pool.models import PooledCluster
 from pool.state.store import Store
 
 logger = logging.getLogger(__name__)

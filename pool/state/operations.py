@@ -1,4 +1,4 @@
-"""The writes of operations: every one a compare-and-swap of what `pool.claims` says it may be."""
+"""The writes of operations: every one a compare-and-swap of what `pool.core.operation_rules` says it may be."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
-from pool.claims import Claim, Wish, begun, failed, finished, owned, with_condition, with_golden
-from pool.errors import IllegalTransition, PoolError, StaleOperation
+from pool.core.errors import IllegalTransition, PoolError, StaleOperation
+from pool.core.lifecycle import ClusterPhase, SessionPhase
+from pool.core.models import Condition, ConditionType, Golden, PooledCluster, Session
+from pool.core.operation_rules import Claim, Wish, begun, failed, finished, owned, with_condition, with_golden
 from pool.kube.resources import POOLED_CLUSTERS
-from pool.lifecycle import ClusterPhase, SessionPhase
-from pool.models import Condition, ConditionType, Golden, PooledCluster, Session
 from pool.state.history import Why
 from pool.state.store import Store
 

@@ -9,17 +9,26 @@ from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
-from pool import inputs
-from pool.claims import Claim, Wish
-from pool.contract import ClusterPoolStats
-from pool.errors import AlreadyExists, InvalidInput, PoolError
+from pool.core import inputs
+from pool.core.contract import ClusterPoolStats
+from pool.core.errors import AlreadyExists, InvalidInput, PoolError
+from pool.core.lifecycle import ClusterPhase
+from pool.core.models import (
+    ClusterSpec,
+    Condition,
+    ConditionType,
+    Golden,
+    Metadata,
+    OperationKind,
+    PooledCluster,
+    Session,
+)
+from pool.core.operation_rules import Claim, Wish
+from pool.core.planner import expired
+from pool.core.settings import Settings
 from pool.kube.client import Kube
 from pool.kube.resources import POOLED_CLUSTERS
 from pool.kube.watching import Watching
-from pool.lifecycle import ClusterPhase
-from pool.models import ClusterSpec, Condition, ConditionType, Golden, Metadata, OperationKind, PooledCluster, Session
-from pool.planner import expired
-from pool.settings import Settings
 from pool.state.assigning import Assigning, spec_of
 from pool.state.binder import Binder
 from pool.state.history import History, Listener, Transition, Why
@@ -35,7 +44,7 @@ class PoolState:
     """The compare-and-swap protocol on PooledClusters and Sessions.
 
     `now` is the clock (UTC); `watching` is shared with other waits of the process (None: each wait has its own);
-    `events` is told every transition after it was written. Every method may raise pool.errors.ApiError.
+    `events` is told every transition after it was written. Every method may raise ApiError.
     """
 
     def __init__(
@@ -58,7 +67,7 @@ class PoolState:
     async def following(self) -> AsyncIterator[asyncio.Task[None]]:
         """While entered, free clusters are found through a watch: an assignment reads nothing, at any pool size.
 
-        Yields the task that follows, once it has seen the pool; it ends only by failing (pool.errors.ApiError).
+        Yields the task that follows, once it has seen the pool; it ends only by failing (ApiError).
         """
         listed = asyncio.Event()
         async with self._assigning.mirror.following(lambda _: listed.set()) as following:

@@ -14,9 +14,9 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-from pool.bindings import is_free
-from pool.errors import ApiUnavailable
-from pool.models import PooledCluster
+from pool.core.errors import ApiUnavailable
+from pool.core.models import PooledCluster
+from pool.core.queue import is_free
 from pool.state.mirror import RETRY, Mirror
 
 logger = logging.getLogger(__name__)

@@ -11,13 +11,13 @@ import math
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from pool.bindings import LONG_AGO
-from pool.errors import Conflict, NotFound, UnknownCluster, UnknownPool, UnknownSession
+from pool.core.errors import Conflict, NotFound, UnknownCluster, UnknownPool, UnknownSession
+from pool.core.lifecycle import ClusterPhase, check_transition
+from pool.core.models import PooledCluster, Session
+from pool.core.queue import LONG_AGO
+from pool.core.settings import Settings
 from pool.kube.client import Kube, Object
 from pool.kube.resources import POOLED_CLUSTERS, SESSIONS
-from pool.lifecycle import ClusterPhase, check_transition
-from pool.models import PooledCluster, Session
-from pool.settings import Settings
 from pool.state.history import History, Transition, Why
 
 CLUSTER_CHANGE = Callable[[PooledCluster], PooledCluster]
@@ -175,6 +175,6 @@ class Store:
 
 
 def _rest(cluster: Object) -> tuple[datetime, str]:
-    """Since when the cluster rests, and its name, as `pool.bindings.rested` has it."""
+    """Since when the cluster rests, and its name, as `pool.core.queue.rested` has it."""
     since = cluster["status"].get("lastReset")
     return datetime.fromisoformat(since) if since else LONG_AGO, cluster["metadata"]["name"]

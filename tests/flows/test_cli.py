@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli import FLOWS, main
+from cks_pool.__main__ import FLOWS, main
 from pool.kube.client import Kube
 from pool.kube.resources import NAMESPACES, PODS
 from tests.flows.test_deployments import DEPLOYMENTS

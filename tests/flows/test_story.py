@@ -28,7 +28,7 @@ from flows.reset import reset_cluster
 from flows.runtime import Connection
 from flows.sessions import assign_session, extend_session, release_session
 from flows.status import pool_status
-from pool.errors import (
+from pool.core.errors import (
     AttestationFailed,
     IllegalTransition,
     NoClusterAvailable,
@@ -37,6 +37,8 @@ from pool.errors import (
     UnknownCluster,
     UnknownSession,
 )
+from pool.core.lifecycle import ClusterPhase, SessionPhase
+from pool.core.models import OperationKind
 from pool.kube.resources import (
     DATA_VOLUMES,
     EVENTS,
@@ -52,8 +54,6 @@ from pool.kube.resources import (
     Resource,
 )
 from pool.kubevirt.cluster import Cluster
-from pool.lifecycle import ClusterPhase, SessionPhase
-from pool.models import OperationKind
 from simulator.app import Simulator
 from simulator.troubles import Trouble, TroubleKind
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pool.lifecycle import ClusterPhase, SessionPhase
-from pool.models import (
+from pool.core.lifecycle import ClusterPhase, SessionPhase
+from pool.core.models import (
     ClusterSpec,
     ClusterStatus,
     Condition,

@@ -14,8 +14,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from pool.core.settings import Settings
 from pool.kube.client import Kube, Object
-from pool.settings import Settings
 from pool.state import PoolState
 
 CONTEXT = multiprocessing.get_context("forkserver")

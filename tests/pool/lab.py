@@ -8,12 +8,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from pool.crds import definitions
+from pool.core.crds import definitions
+from pool.core.models import ConditionType, Metadata, OperationKind, PooledCluster, Session
+from pool.core.settings import Settings
 from pool.kube.client import Kube, Object
 from pool.kube.resources import CRDS, EVENTS, NAMESPACES, POOLED_CLUSTERS
 from pool.kube.watching import Watching
-from pool.models import ConditionType, Metadata, OperationKind, PooledCluster, Session
-from pool.settings import Settings
 from pool.state import PoolState
 from tests.pool.builders import cluster
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pool.bindings import (
+from pool.core.models import PooledCluster, Session
+from pool.core.queue import (
     Activate,
     GiveBack,
     Repair,
@@ -22,7 +23,6 @@ from pool.bindings import (
     queue,
     repairs,
 )
-from pool.models import PooledCluster, Session
 from tests.pool.builders import T0, active, at, cluster, session
 
 NO_GRACE = timedelta()

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pool.errors import ApiUnavailable, NoClusterAvailable
-from pool.models import Metadata, Session
-from pool.settings import Settings
+from pool.core.errors import ApiUnavailable, NoClusterAvailable
+from pool.core.models import Metadata, Session
+from pool.core.settings import Settings
 from pool.state import PoolState
 from pool.state.candidates import Candidates
 from pool.state.history import Why

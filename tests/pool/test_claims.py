@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from pool.claims import BEGINS, Claim, Wish, begun, failed, finished, owned, with_condition, with_golden
-from pool.errors import (
+from pool.core.errors import (
     AttestationFailed,
     IllegalTransition,
     NotHolder,
     OperationInProgress,
     StaleOperation,
 )
-from pool.lifecycle import TRANSITIONS, ClusterPhase
-from pool.models import ConditionType, OperationKind, PooledCluster
+from pool.core.lifecycle import TRANSITIONS, ClusterPhase
+from pool.core.models import ConditionType, OperationKind, PooledCluster
+from pool.core.operation_rules import BEGINS, Claim, Wish, begun, failed, finished, owned, with_condition, with_golden
 from tests.pool.builders import T0, at, cluster, golden, operation, unhealthy
 
 GRACE = timedelta(seconds=60)

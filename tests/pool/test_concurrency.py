@@ -20,8 +20,8 @@ from typing import Any
 
 import pytest
 
-from pool.models import OperationKind
-from pool.settings import Settings
+from pool.core.models import OperationKind
+from pool.core.settings import Settings
 from pool.state import PoolState
 from simulator.api.faults import Fault, FaultKind
 from simulator.app import Simulator

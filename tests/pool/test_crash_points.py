@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from pool.errors import IllegalTransition, NotHolder, PoolError, UnknownCluster
+from pool.core.errors import IllegalTransition, NotHolder, PoolError, UnknownCluster
+from pool.core.settings import Settings
 from pool.kube.resources import NAMESPACES
-from pool.settings import Settings
 from simulator.app import Simulator
 from tests.pool import scenarios
 from tests.pool.children import Job, Scenario, main

@@ -8,9 +8,10 @@ from typing import Any
 import jsonschema
 import pytest
 
-from pool.crds import definitions, files, main
-from pool.lifecycle import TRANSITIONS, ClusterPhase, SessionPhase
-from pool.models import PooledCluster, Session
+from cks_pool.crds import files, main
+from pool.core.crds import definitions
+from pool.core.lifecycle import TRANSITIONS, ClusterPhase, SessionPhase
+from pool.core.models import PooledCluster, Session
 
 COMMITTED = Path(__file__).resolve().parents[2] / "deployments" / "crds"
 SCHEMAS = {

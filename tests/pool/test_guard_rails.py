@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pool.errors import Invalid
+from pool.core.errors import Invalid
 from pool.kube.client import Object
 from pool.kube.resources import POOLED_CLUSTERS, SESSIONS
 from tests.pool.lab import Lab

@@ -18,8 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from pool.bindings import Binding
-from pool.errors import (
+from pool.core.errors import (
     ApiUnavailable,
     InvalidInput,
     NoClusterAvailable,
@@ -28,9 +27,10 @@ from pool.errors import (
     UnknownPool,
     UnknownSession,
 )
+from pool.core.lifecycle import SessionPhase
+from pool.core.models import Metadata, OperationKind, Session, SessionSpec
+from pool.core.queue import Binding
 from pool.kube.resources import POOLED_CLUSTERS, SESSIONS
-from pool.lifecycle import SessionPhase
-from pool.models import Metadata, OperationKind, Session, SessionSpec
 from pool.state.binder import Binder
 from simulator.api.faults import Fault, FaultKind
 from simulator.app import Simulator

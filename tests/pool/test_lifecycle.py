@@ -14,8 +14,8 @@ from itertools import product
 
 import pytest
 
-from pool.errors import IllegalTransition
-from pool.lifecycle import TRANSITIONS, ClusterPhase, SessionPhase, check_transition
+from pool.core.errors import IllegalTransition
+from pool.core.lifecycle import TRANSITIONS, ClusterPhase, SessionPhase, check_transition
 
 MATRIX = {
     "creating": {"available", "error"},

@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from pydantic import ValidationError
 
-from pool import inputs
-from pool.contract import ClusterPool, ClusterPoolStats, SessionLease
-from pool.errors import (
+from pool.core import inputs
+from pool.core.contract import ClusterPool, ClusterPoolStats, SessionLease
+from pool.core.errors import (
     ApiUnavailable,
     Conflict,
     Forbidden,
@@ -25,9 +25,9 @@ from pool.errors import (
     WaitTimeout,
     is_transient,
 )
-from pool.fields import rfc3339
-from pool.models import PooledCluster
-from pool.settings import Settings
+from pool.core.fields import rfc3339
+from pool.core.models import PooledCluster
+from pool.core.settings import Settings
 from tests.pool.builders import T0, active, at, cluster
 
 LOCKED = cluster("cluster1", "locked", assigned_session="alice", last_reset=at(-60), created_at=at(-9000))

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from pool import namespaces
-from pool.errors import NamespaceNotOurs
+from pool.core.errors import NamespaceNotOurs
+from pool.core.settings import Settings
 from pool.kube.client import Kube
 from pool.kube.resources import (
     CONFIG_MAPS,
@@ -28,7 +28,7 @@ from pool.kube.resources import (
 )
 from pool.kube.watching import Watching
 from pool.kubevirt.cluster import Cluster
-from pool.settings import Settings
+from pool.work import namespaces
 from simulator.app import Simulator
 from tests.pool.wire import Wire
 

@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from pool.errors import (
+from pool.core.errors import (
     ApiUnavailable,
     AttestationFailed,
     IllegalTransition,
@@ -17,11 +17,11 @@ from pool.errors import (
     StaleOperation,
     UnknownCluster,
 )
+from pool.core.lifecycle import ClusterPhase
+from pool.core.models import Condition, ConditionStatus, ConditionType, OperationKind
+from pool.core.settings import Settings
 from pool.kube.client import Object
 from pool.kube.resources import EVENTS, POOLED_CLUSTERS
-from pool.lifecycle import ClusterPhase
-from pool.models import Condition, ConditionStatus, ConditionType, OperationKind
-from pool.settings import Settings
 from pool.state import PoolState, Transition
 from tests.pool.builders import golden
 from tests.pool.lab import ATTESTED, CountingKube, Lab

@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pool.bindings import free
-from pool.models import Failure, PooledCluster, Session
-from pool.planner import (
+from pool.core.models import Failure, PooledCluster, Session
+from pool.core.planner import (
     Action,
     BindPending,
     CheckHealth,
@@ -31,7 +30,8 @@ from pool.planner import (
     plan,
     to_rebuild,
 )
-from pool.settings import Settings
+from pool.core.queue import free
+from pool.core.settings import Settings
 from tests.pool.builders import T0, active, at, cluster, golden, operation, session, unhealthy
 
 DAY = 86400.0

@@ -10,9 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pool import golden, namespaces, provision
-from pool.diagnostics import bundle
-from pool.errors import Forbidden
+from pool.core.errors import Forbidden
 from pool.kube.client import Kube
 from pool.kube.resources import (
     CLUSTER_ROLE_BINDINGS,
@@ -26,6 +24,8 @@ from pool.kube.resources import (
 from pool.kube.watching import Watching
 from pool.kubevirt.preflight import ensure_storage_proved
 from pool.state import PoolState
+from pool.work import golden, namespaces, provision
+from pool.work.diagnostics import bundle
 from tests.pool.kubevirt.conftest import CLUSTER, SETTINGS, Bench, bench_at, now
 
 RBAC = Path(__file__).resolve().parents[2] / "deployments" / "rbac"

@@ -29,7 +29,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from pool.errors import (
+from pool.core.errors import (
     IllegalTransition,
     NoClusterAvailable,
     NotHolder,
@@ -39,11 +39,11 @@ from pool.errors import (
     UnknownPool,
     UnknownSession,
 )
+from pool.core.models import OperationKind, PooledCluster, Session
+from pool.core.planner import CreateMissing, Observed, PlanConfig, RemoveSurplus, plan
+from pool.core.settings import Settings
 from pool.kube.client import Object
 from pool.kube.resources import NAMESPACES, POOLED_CLUSTERS, SESSIONS
-from pool.models import OperationKind, PooledCluster, Session
-from pool.planner import CreateMissing, Observed, PlanConfig, RemoveSurplus, plan
-from pool.settings import Settings
 from pool.state import OperationHandle, PoolState
 from simulator.app import Simulator
 from tests.pool.lab import ATTESTED, CountingKube, Lab, check_holdings

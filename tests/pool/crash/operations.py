@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from pool import reset
 from pool.kube.resources import POOLED_CLUSTERS
 from pool.kubevirt.cluster import Cluster
+from pool.work import reset
 from simulator.delays import Delays
 from tests.pool.crash.census import census, until
 from tests.pool.crash.world import SLOW, World

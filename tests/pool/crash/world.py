@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pool import namespaces, reset
+from pool.core.models import PooledCluster
+from pool.core.settings import Settings
 from pool.guest.kubeconfig import connect_guest
 from pool.kube.client import Kube
 from pool.kube.resources import CONFIG_MAPS
 from pool.kube.watching import Watching
 from pool.kubevirt.cluster import Cluster
 from pool.kubevirt.preflight import ensure_storage_proved
-from pool.models import PooledCluster
-from pool.settings import Settings
 from pool.state import PoolState
+from pool.work import namespaces, reset
 from simulator.app import Simulator
 from simulator.delays import Delays
 from tests.pool.crash.census import READY, census, differences, host, settled, until

@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from pool.core.settings import Settings
 from pool.guest.identity import Identity, make_identity
 from pool.kubevirt.cluster import Cluster
-from pool.settings import Settings
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 

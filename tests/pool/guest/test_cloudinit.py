@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import yaml
 
+from pool.core.settings import Settings
 from pool.guest import pki
 from pool.guest.cloudinit import network_data, user_data
 from pool.guest.identity import Identity, identity_of, make_identity, secret_of
 from pool.kubevirt.cluster import Cluster, Machine
-from pool.settings import Settings
 from tests.pool.guest.conftest import NOW
 
 PEER = "10.96.7.7:51820"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pool.errors import (
+from pool.core.errors import (
     AlreadyExists,
     ApiError,
     ApiUnavailable,

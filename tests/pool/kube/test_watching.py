@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pool.errors import Forbidden, PoolError, WaitTimeout
+from pool.core.errors import Forbidden, PoolError, WaitTimeout
 from pool.kube.client import Kube
 from pool.kube.resources import CONFIG_MAPS
 from pool.kube.watching import Watching

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from pool import golden, namespaces, provision, reset
+from pool.core.models import Golden
+from pool.core.settings import Settings
 from pool.guest.kubeconfig import connect_guest
 from pool.kube.client import Kube, Object
 from pool.kube.resources import CONFIG_MAPS, DATA_VOLUMES, PVCS, VM_RESTORES, VOLUME_SNAPSHOTS
 from pool.kube.watching import Watching
 from pool.kubevirt.cluster import Cluster
-from pool.models import Golden
-from pool.reset import Attestation
-from pool.settings import Settings
+from pool.work import golden, namespaces, provision, reset
+from pool.work.reset import Attestation
 from simulator.app import Simulator
 from tests.pool.kubevirt.pooled import Pool, used_and_given_back
 from tests.pool.wire import Wire

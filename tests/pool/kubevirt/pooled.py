@@ -9,16 +9,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from pool import attempts
-from pool.crds import definitions
-from pool.errors import PoolError
+from pool.core.crds import definitions
+from pool.core.errors import PoolError
+from pool.core.models import ConditionType, Golden, OperationKind, PooledCluster
+from pool.core.settings import Settings
 from pool.guest.canary import plant_canary
 from pool.kube.client import Object
 from pool.kube.resources import CRDS, NAMESPACES, VM_RESTORES
 from pool.kubevirt.manifests import restore
-from pool.models import ConditionType, Golden, OperationKind, PooledCluster
-from pool.settings import Settings
 from pool.state import OperationHandle, PoolState
+from pool.work import attempts
 
 if TYPE_CHECKING:
     from tests.pool.kubevirt.conftest import Bench

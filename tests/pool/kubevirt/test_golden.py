@@ -6,13 +6,13 @@ from datetime import timedelta
 
 import pytest
 
-from pool import golden
-from pool.errors import SnapshotFailed
+from pool.core.errors import SnapshotFailed
 from pool.guest.canary import plant_canary
 from pool.kube.resources import VM_SNAPSHOTS, VMIS, VMS
 from pool.kubevirt.machines import stop, wait_stopped
 from pool.kubevirt.manifests import snapshot
 from pool.kubevirt.snapshots import ensure_snapshot
+from pool.work import golden
 from tests.pool.kubevirt.conftest import Bench, now
 
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from pool.errors import GuestUnhealthy, NotFound
+from pool.core.errors import GuestUnhealthy, NotFound
 from pool.guest.certificates import serving_certificate_ends
 from pool.guest.health import check_healthy
 from pool.guest.identity import make_identity

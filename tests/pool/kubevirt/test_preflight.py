@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from pool import namespaces
-from pool.errors import InvalidInput, SnapshotFailed
+from pool.core.errors import InvalidInput, SnapshotFailed
 from pool.kube.client import Object
+from pool.kube.gather import gather
 from pool.kube.resources import (
     DATA_VOLUMES,
     PVCS,
@@ -16,7 +16,7 @@ from pool.kube.resources import (
     VOLUME_SNAPSHOTS,
 )
 from pool.kubevirt.preflight import ensure_storage_proved, snapshot_class
-from pool.together import together
+from pool.work import namespaces
 from tests.pool.kubevirt.conftest import Bench
 
 
@@ -72,7 +72,7 @@ async def test_storage_whose_snapshots_die_with_their_volume_is_refused(template
         await templates.kube.delete(VOLUME_SNAPSHOTS, "preflight", "vm-templates")
 
     with pytest.raises(SnapshotFailed, match="outlive") as raised:
-        await together([ensure_storage_proved(templates.kube, templates.watching, settings), lose_the_snapshot()])
+        await gather([ensure_storage_proved(templates.kube, templates.watching, settings), lose_the_snapshot()])
     assert "CKS_POOL_STORAGE_CLASS" in raised.value.cure
     assert await leftovers(templates) == 0
 

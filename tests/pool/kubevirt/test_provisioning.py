@@ -7,13 +7,13 @@ from collections import Counter
 
 import pytest
 
-from pool import provision
-from pool.errors import GuestUnhealthy, VMFailed, WaitTimeout
+from pool.core.errors import GuestUnhealthy, VMFailed, WaitTimeout
 from pool.guest.identity import ensure_identity
 from pool.kube.client import Object
 from pool.kube.resources import NODES, PVCS, ROLE_BINDINGS, SECRETS, SERVICES, VMS, VOLUME_SNAPSHOT_CLASSES
-from pool.kubevirt.copies import FALLBACK_ANNOTATION
+from pool.kubevirt.clones import FALLBACK_ANNOTATION
 from pool.kubevirt.machines import ensure_vm, wait_running
+from pool.work import provision
 from simulator.troubles import Trouble, TroubleKind
 from tests.pool.kubevirt.conftest import Bench, now
 

@@ -25,25 +25,25 @@ from typing import Any
 
 import pytest
 
-from pool import reset
-from pool.diagnostics import bundle
-from pool.errors import (
+from pool.core.errors import (
     AttestationFailed,
     GuestUnhealthy,
     RestoreFailed,
     SnapshotMissing,
     WaitTimeout,
 )
+from pool.core.models import Golden
 from pool.guest.boots import boots_of
 from pool.guest.canary import plant_canary
 from pool.guest.health import Boot, wait_healthy
+from pool.kube.gather import gather
 from pool.kube.resources import NODES, RESOURCE_QUOTAS, SECRETS, VM_RESTORES, VM_SNAPSHOTS, VMIS, VMS
 from pool.kube.watching import described
 from pool.kubevirt import restores
 from pool.kubevirt.machines import start
 from pool.kubevirt.manifests import restore
-from pool.models import Golden
-from pool.together import together
+from pool.work import reset
+from pool.work.diagnostics import bundle
 from tests.pool.kubevirt.conftest import Bench, bench_at
 from tests.pool.wire import UNAVAILABLE
 
@@ -193,7 +193,7 @@ async def test_a_restore_deleted_under_the_run_fails_it_and_the_next_attempt_suc
         await bench.kube.delete(VM_RESTORES, name, "cluster1")
 
     with pytest.raises(RestoreFailed, match="deleted meanwhile"):
-        await together([run[2](), meddle()])
+        await gather([run[2](), meddle()])
     assert await phases(bench) == ["Halted", "Halted"]
 
     await allow_claims(bench, 8)
@@ -321,7 +321,7 @@ async def test_an_outage_in_the_middle_is_waited_out(bench: Bench, golden: Golde
         bench.wire.refuse(UNAVAILABLE, times=12)
         bench.wire.cut_watches()
 
-    await together([run[2](), outage()])
+    await gather([run[2](), outage()])
     for step in run[3:]:
         await step()
     assert await phases(bench) == ["Always", "Always"]

@@ -24,10 +24,10 @@ from typing import Any
 
 import pytest
 
+from pool.core.lifecycle import ClusterPhase
 from pool.kube.client import Object
 from pool.kube.resources import RESOURCE_QUOTAS
 from pool.kubevirt import restores
-from pool.lifecycle import ClusterPhase
 from simulator.troubles import Part, Trouble, TroubleKind
 from tests.pool.kubevirt.conftest import Bench
 from tests.pool.kubevirt.pooled import Pool

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pool.errors import RestoreFailed
+from pool.core.errors import RestoreFailed
 from pool.kubevirt.cluster import Cluster
 from pool.kubevirt.restores import verify
 

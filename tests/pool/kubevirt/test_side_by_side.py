@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pool import golden as golden_steps
-from pool import namespaces, provision, reset
+from pool.kube.gather import gather
 from pool.kube.resources import VM_RESTORES, VMIS, VMS
 from pool.kubevirt.cluster import Cluster
-from pool.together import together
+from pool.work import golden as golden_steps
+from pool.work import namespaces, provision, reset
 from tests.pool.kubevirt.conftest import Bench, now
 
 CLUSTERS = [Cluster(f"cluster{number}", f"cluster{number}") for number in range(1, 5)]
@@ -23,7 +23,7 @@ async def live(bench: Bench, cluster: Cluster) -> reset.Attestation:
 
 async def test_clusters_live_side_by_side_on_shared_watches(bench: Bench) -> None:
     await bench.prepare()
-    attestations = await together(live(bench, cluster) for cluster in CLUSTERS)
+    attestations = await gather(live(bench, cluster) for cluster in CLUSTERS)
 
     assert {one.cluster_id for one in attestations} == {cluster.id for cluster in CLUSTERS}
     assert len(await bench.kube.list(VMS)) == 2 * len(CLUSTERS)

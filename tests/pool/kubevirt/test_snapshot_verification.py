@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pool.errors import SnapshotError, SnapshotFailed, SnapshotMissing, SnapshotNotReady
+from pool.core.errors import SnapshotError, SnapshotFailed, SnapshotMissing, SnapshotNotReady
 from pool.kubevirt.cluster import Cluster
 from pool.kubevirt.snapshots import verify
 

@@ -9,9 +9,9 @@ import jsonschema
 import pytest
 import yaml
 
+from pool.core.settings import Settings
 from pool.kubevirt.cluster import Cluster
 from pool.kubevirt.manifests import golden_image, restore, snapshot, virtual_machine
-from pool.settings import Settings
 
 SHARED = Path(__file__).resolve().parents[4] / "shared"
 CLUSTER = Cluster("cluster1", "cluster1")

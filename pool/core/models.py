@@ -1,6 +1,6 @@
 """The pool's two resources, `PooledCluster` and `Session`.
 
-One source: the CRDs under `deployments/crds` are generated from these classes (`python -m pool.crds`), their field
+One source: the CRDs under `deployments/crds` are generated from these classes (`python -m pool.core.crds`), their field
 docstrings become the descriptions that `kubectl explain` shows. JSON names are camelCase; times are RFC 3339, UTC.
 """
 
@@ -12,9 +12,9 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
-from pool.errors import InvalidInput
-from pool.fields import Count, HeartbeatTimeout, Model, Priority, Time, TtlSeconds
-from pool.lifecycle import ClusterPhase, SessionPhase
+from pool.core.errors import InvalidInput
+from pool.core.fields import Count, HeartbeatTimeout, Model, Priority, Time, TtlSeconds
+from pool.core.lifecycle import ClusterPhase, SessionPhase
 
 GROUP = "cks.io"
 VERSION = "v1alpha1"

@@ -1,4 +1,4 @@
-"""CustomResourceDefinitions, generated from the models: `python -m pool.crds [--check] DIRECTORY`.
+"""CustomResourceDefinitions, made from the models; `python -m cks_pool.crds` writes them to `deployments/crds`.
 
 The schema is *structural*, as the API server demands: no references, no alternatives, every node typed. Beyond types
 it holds the rules that no writer may break, whoever writes: the lifecycle's table, one holder a cluster, epochs that
@@ -7,18 +7,20 @@ only grow. Transition rules (`oldSelf`) are checked by the API server on every u
 
 from __future__ import annotations
 
-import argparse
-import sys
-from pathlib import Path
 from typing import Any
 
-import yaml
-
-from pool.lifecycle import TRANSITIONS, ClusterPhase
-from pool.models import GROUP, VERSION, ClusterSpec, ClusterStatus, PooledCluster, Session, SessionSpec, SessionStatus
-from pool.schemas import Schema, one_line, structural
-
-HEADER = "# Generated from pool/models.py by `python -m pool.crds deployments/crds`; edit the models instead.\n"
+from pool.core.lifecycle import TRANSITIONS, ClusterPhase
+from pool.core.models import (
+    GROUP,
+    VERSION,
+    ClusterSpec,
+    ClusterStatus,
+    PooledCluster,
+    Session,
+    SessionSpec,
+    SessionStatus,
+)
+from pool.core.schemas import Schema, one_line, structural
 
 
 def definitions() -> list[dict[str, Any]]:
@@ -178,45 +180,3 @@ def _definition(
         "metadata": {"name": f"{plural}.{GROUP}", "labels": {"app.kubernetes.io/part-of": "cks-pool"}},
         "spec": {"group": GROUP, "names": names, "scope": "Namespaced", "versions": [version]},
     }
-
-
-class _Plain(yaml.SafeDumper):
-    """YAML without anchors: these files are read by people."""
-
-    def ignore_aliases(self, data: object) -> bool:
-        return True
-
-
-def files() -> dict[str, str]:
-    """File name to content, as committed under `deployments/crds`."""
-    return {
-        f"{GROUP}_{crd['spec']['names']['plural']}.yaml": HEADER
-        + yaml.dump(crd, Dumper=_Plain, sort_keys=False, width=110)
-        for crd in definitions()
-    }
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Write the files, or with `--check` say which differ (exit status 1)."""
-    parser = argparse.ArgumentParser("python -m pool.crds", description="Generate the CRDs from the models.")
-    parser.add_argument("directory", type=Path)
-    parser.add_argument("--check", action="store_true", help="change nothing; fail if a file is not up to date")
-    arguments = parser.parse_args(argv)
-    if not arguments.directory.is_dir():
-        parser.error(f"{arguments.directory} is no directory; create it, or name deployments/crds")
-    stale = [name for name, text in files().items() if _read(arguments.directory / name) != text]
-    if arguments.check:
-        for name in stale:
-            sys.stderr.write(f"{arguments.directory / name} differs from the models; run python -m pool.crds\n")
-        return 1 if stale else 0
-    for name, text in files().items():
-        (arguments.directory / name).write_text(text)
-    return 0
-
-
-def _read(path: Path) -> str | None:
-    return path.read_text() if path.exists() else None
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import yaml
 
-from pool.contract import ClusterPool
-from pool.errors import PoolError
+from pool.core.contract import ClusterPool
+from pool.core.errors import PoolError
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
@@ -85,7 +85,7 @@ async def _status(arguments: argparse.Namespace) -> int:
 
 
 async def _settings(_arguments: argparse.Namespace) -> int:
-    from pool.settings import Settings
+    from pool.core.settings import Settings
 
     print(settings_table(Settings))  # noqa: T201
     return 0

@@ -7,9 +7,9 @@ from typing import Self
 
 from pydantic import Field
 
-from pool.fields import Model, Time
-from pool.lifecycle import ClusterPhase, SessionPhase
-from pool.models import PooledCluster, Session
+from pool.core.fields import Model, Time
+from pool.core.lifecycle import ClusterPhase, SessionPhase
+from pool.core.models import PooledCluster, Session
 
 
 def _absent(value: object) -> bool:

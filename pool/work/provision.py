@@ -9,15 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from pool.errors import AlreadyExists
+from pool.core.errors import AlreadyExists
+from pool.core.settings import Settings
 from pool.guest.boots import boots_of
 from pool.guest.cloudinit import ensure_cloud_init
 from pool.guest.health import NodeHealth, wait_healthy
 from pool.guest.identity import ensure_identity
 from pool.guest.kubeconfig import ensure_kubeconfig
 from pool.kube.client import Kube, Object
+from pool.kube.gather import gather
 from pool.kube.resources import DATA_VOLUMES, PVCS, SECRETS, SERVICES, VM_SNAPSHOTS, VMS
 from pool.kube.watching import Watching
+from pool.kubevirt.clones import slow_clones
 from pool.kubevirt.cluster import (
     API_PORT,
     CA_SECRET,
@@ -27,17 +30,14 @@ from pool.kubevirt.cluster import (
     Cluster,
     Machine,
 )
-from pool.kubevirt.copies import slow_copies
 from pool.kubevirt.machines import delete_vm, ensure_vm, start, wait_running
 from pool.kubevirt.restores import delete_restores, restores_of
 from pool.kubevirt.snapshots import delete_snapshot
-from pool.settings import Settings
-from pool.together import together
 
 
 async def ensure_services(kube: Kube, cluster: Cluster) -> dict[str, Object]:
     """The cluster's three Services, by name; their addresses stay the same as long as they exist."""
-    found = await together(_ensure_service(kube, wanted) for wanted in services(cluster))
+    found = await gather(_ensure_service(kube, wanted) for wanted in services(cluster))
     return {service["metadata"]["name"]: service for service in found}
 
 
@@ -61,7 +61,7 @@ def services(cluster: Cluster) -> list[Object]:
 async def ensure_secrets(kube: Kube, cluster: Cluster, settings: Settings, now: datetime) -> None:
     """The cluster's identity, the pool's kubeconfig for it, and both VMs' cloud-init data.
 
-    Needs the Services, whose addresses the VMs are told. Raises pool.errors.GuestUnhealthy when existing VMs were made
+    Needs the Services, whose addresses the VMs are told. Raises GuestUnhealthy when existing VMs were made
     with another identity.
     """
     identity = await ensure_identity(kube, cluster, now)
@@ -74,30 +74,30 @@ async def ensure_secrets(kube: Kube, cluster: Cluster, settings: Settings, now: 
 
 
 async def ensure_vms(kube: Kube, cluster: Cluster, settings: Settings) -> None:
-    """Both VMs, made at once and told to run. Raises pool.errors.VMFailed if one of that name is not the pool's."""
+    """Both VMs, made at once and told to run. Raises VMFailed if one of that name is not the pool's."""
 
     async def ensure(machine: Machine) -> None:
         vm = await ensure_vm(kube, machine, settings)
         if vm["spec"].get("runStrategy") != "Always":
             await start(kube, machine)
 
-    await together(ensure(machine) for machine in cluster.machines)
+    await gather(ensure(machine) for machine in cluster.machines)
 
 
 async def wait_vms(kube: Kube, watching: Watching, cluster: Cluster, settings: Settings) -> list[str]:
     """Wait until both VMs run. Returns warnings about the storage, for people to read: what will be slow each time.
 
-    Raises pool.errors.VMFailed naming the reason, or WaitTimeout.
+    Raises VMFailed naming the reason, or WaitTimeout.
     """
     timeout = settings.provision_timeout
-    await together(wait_running(kube, watching, machine, timeout=timeout) for machine in cluster.machines)
-    slow = await slow_copies(kube, cluster.namespace, cluster.id)
+    await gather(wait_running(kube, watching, machine, timeout=timeout) for machine in cluster.machines)
+    slow = await slow_clones(kube, cluster.namespace, cluster.id)
     cure = "let the golden image's storage class clone or snapshot for the disks' class"
     return [f"PVC {cluster.namespace}/{name} was copied byte by byte: {why}; {cure}" for name, why in slow.items()]
 
 
 async def wait_guest(kube: Kube, cluster: Cluster, settings: Settings) -> tuple[NodeHealth, ...]:
-    """Wait until the guest of VMs at their first boot is healthy. Raises pool.errors.GuestUnhealthy."""
+    """Wait until the guest of VMs at their first boot is healthy. Raises GuestUnhealthy."""
     boots = await boots_of(kube, cluster)
     return await wait_healthy(kube, cluster, boots, timeout=settings.boot_timeout)
 
@@ -119,7 +119,7 @@ async def demolish(kube: Kube, watching: Watching, cluster: Cluster, settings: S
     """
     timeout = settings.delete_timeout
     await delete_restores(kube, watching, await restores_of(kube, cluster), timeout=timeout)
-    await together(delete_vm(kube, watching, machine, timeout=timeout) for machine in cluster.machines)
+    await gather(delete_vm(kube, watching, machine, timeout=timeout) for machine in cluster.machines)
     ours = f"{CLUSTER_LABEL}={cluster.id}"
     for found in await kube.list(VM_SNAPSHOTS, cluster.namespace, labels=ours):
         source = found["spec"]["source"]["name"]
@@ -136,7 +136,7 @@ async def demolish(kube: Kube, watching: Watching, cluster: Cluster, settings: S
 
 async def exists(kube: Kube, cluster: Cluster) -> bool:
     """Whether both VMs of the cluster exist."""
-    found = await together(kube.find(VMS, one.name, one.namespace) for one in cluster.machines)
+    found = await gather(kube.find(VMS, one.name, one.namespace) for one in cluster.machines)
     return all(vm is not None for vm in found)
 
 

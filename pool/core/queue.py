@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from pool.lifecycle import ClusterPhase, SessionPhase
-from pool.models import ConditionStatus, ConditionType, PooledCluster, Session
+from pool.core.lifecycle import ClusterPhase, SessionPhase
+from pool.core.models import ConditionStatus, ConditionType, PooledCluster, Session
 
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
 

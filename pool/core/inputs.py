@@ -6,9 +6,9 @@ from datetime import timedelta
 
 from pydantic import TypeAdapter, ValidationError
 
-from pool.errors import InvalidInput
-from pool.fields import MIN_TTL_SECONDS, ClusterId, HeartbeatTimeout, Priority, SessionId
-from pool.settings import Settings
+from pool.core.errors import InvalidInput
+from pool.core.fields import MIN_TTL_SECONDS, ClusterId, HeartbeatTimeout, Priority, SessionId
+from pool.core.settings import Settings
 
 _CLUSTER_ID: TypeAdapter[str] = TypeAdapter(ClusterId)
 _SESSION_ID: TypeAdapter[str] = TypeAdapter(SessionId)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-async def together(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+async def gather(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     """Run all at once and return their results in order; the first failure cancels the others and is raised as it is.
 
     asyncio.gather would leave the others running behind the caller's back, asyncio.TaskGroup wraps the failure.

@@ -9,7 +9,7 @@ from typing import Any
 import jinja2
 import yaml
 
-TEMPLATES = Path(__file__).resolve().parent.parent / "deployments" / "templates"
+TEMPLATES = Path(__file__).resolve().parents[2] / "deployments" / "templates"
 
 
 def render(template: str, **values: Any) -> str:

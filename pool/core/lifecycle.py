@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from pool.errors import IllegalTransition
+from pool.core.errors import IllegalTransition
 
 
 class ClusterPhase(StrEnum):

@@ -7,8 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from pool.claims import OUTAGE_PATIENCE
-from pool.errors import (
+from pool.core.errors import (
     ApiUnavailable,
     IllegalTransition,
     InvalidInput,
@@ -20,8 +19,9 @@ from pool.errors import (
     UnknownCluster,
     is_transient,
 )
-from pool.lifecycle import ClusterPhase
-from pool.models import OperationKind, PooledCluster
+from pool.core.lifecycle import ClusterPhase
+from pool.core.models import OperationKind, PooledCluster
+from pool.core.operation_rules import OUTAGE_PATIENCE
 from pool.state import OperationHandle, PoolState
 
 logger = logging.getLogger(__name__)

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from pool.crds import definitions
-from pool.errors import AlreadyExists, NamespaceNotOurs, NotFound, VMFailed
+from pool.core.crds import definitions
+from pool.core.errors import AlreadyExists, NamespaceNotOurs, NotFound, VMFailed
+from pool.core.settings import Settings
 from pool.kube.client import Kube, Object
 from pool.kube.faults import NO_SUCH_KIND
+from pool.kube.gather import gather
 from pool.kube.resources import (
     CRDS,
     DAEMON_SETS,
@@ -32,8 +34,6 @@ from pool.kube.resources import (
 from pool.kube.watching import Watching
 from pool.kubevirt.cluster import CLUSTER_LABEL, POOL_LABEL, Cluster
 from pool.kubevirt.manifests import GOLDEN_IMAGE, golden_image
-from pool.settings import Settings
-from pool.together import together
 
 PART_OF = {"app.kubernetes.io/part-of": "cks-pool"}
 CLONE_ROLE = "cks-pool-clone-golden-image"
@@ -54,7 +54,7 @@ async def ensure_pool_namespace(kube: Kube, settings: Settings) -> None:
 
 
 async def ensure_crds(kube: Kube, watching: Watching, *, timeout: float = 30.0) -> None:
-    """Our kinds, at the version of this code, and served. Raises pool.errors.WaitTimeout."""
+    """Our kinds, at the version of this code, and served. Raises WaitTimeout."""
 
     async def ensure(crd: Object) -> None:
         # Forced: whoever applied an older version, with kubectl perhaps, meant these fields.
@@ -62,7 +62,7 @@ async def ensure_crds(kube: Kube, watching: Watching, *, timeout: float = 30.0) 
         name = crd["metadata"]["name"]
         await watching.until(CRDS, name, None, _established, timeout=timeout, what=f"CRD {name} to be served")
 
-    await together(ensure(crd) for crd in definitions())
+    await gather(ensure(crd) for crd in definitions())
 
 
 async def ensure_templates_namespace(kube: Kube, settings: Settings) -> None:
@@ -74,17 +74,17 @@ async def ensure_templates_namespace(kube: Kube, settings: Settings) -> None:
 
 
 async def check_cluster_namespaces(kube: Kube, clusters: Sequence[Cluster]) -> None:
-    """Raise pool.errors.NamespaceNotOurs if any of the namespaces is somebody else's. Changes nothing.
+    """Raise NamespaceNotOurs if any of the namespaces is somebody else's. Changes nothing.
 
     Ask this of all clusters before making any: so a pool is not made by half.
     """
-    await together(_check(kube, cluster) for cluster in clusters)
+    await gather(_check(kube, cluster) for cluster in clusters)
 
 
 async def ensure_cluster_namespace(kube: Kube, cluster: Cluster, settings: Settings) -> None:
     """A cluster's namespace with all it needs before VMs come; an existing one of ours, or an empty one, is adopted.
 
-    Raises pool.errors.NamespaceNotOurs, before anything was changed.
+    Raises NamespaceNotOurs, before anything was changed.
     """
     await _check(kube, cluster)
     await _ensure_namespace(kube, cluster.namespace, {POOL_LABEL: "true"} | cluster.labels)
@@ -94,13 +94,13 @@ async def ensure_cluster_namespace(kube: Kube, cluster: Cluster, settings: Setti
         (NETWORK_POLICIES, isolation(cluster, settings)),
         (RESOURCE_QUOTAS, quota(cluster, settings)),
     )
-    await together(kube.apply(resource, obj, force=True) for resource, obj in wanted)
+    await gather(kube.apply(resource, obj, force=True) for resource, obj in wanted)
 
 
 async def ensure_golden_image(kube: Kube, watching: Watching, settings: Settings) -> None:
     """The disk that all clusters are cloned from, imported. An existing PVC of that name is taken as it is.
 
-    Raises pool.errors.VMFailed when the import failed, WaitTimeout when it takes too long.
+    Raises VMFailed when the import failed, WaitTimeout when it takes too long.
     """
     namespace = settings.templates_namespace
     if await kube.find(DATA_VOLUMES, GOLDEN_IMAGE, namespace) is None:
@@ -115,7 +115,7 @@ async def ensure_golden_image(kube: Kube, watching: Watching, settings: Settings
 async def delete_cluster_namespace(kube: Kube, watching: Watching, cluster: Cluster, *, timeout: float) -> None:
     """Remove a cluster's namespace and everything in it, if it is labelled ours, and its right to clone.
 
-    Raises pool.errors.NamespaceNotOurs when it is not labelled ours, WaitTimeout.
+    Raises NamespaceNotOurs when it is not labelled ours, WaitTimeout.
     """
     found = await kube.find(NAMESPACES, cluster.namespace)
     if found is None:
@@ -211,7 +211,7 @@ async def _check(kube: Kube, cluster: Cluster) -> None:
         raise NamespaceNotOurs(cluster.namespace, f"the namespace of cluster {owner}")
     if found["metadata"].get("deletionTimestamp"):
         raise NamespaceNotOurs(cluster.namespace, "a namespace that is being deleted")
-    lists = await together(_list_installed(kube, resource, cluster.namespace) for resource in WORKLOADS)
+    lists = await gather(_list_installed(kube, resource, cluster.namespace) for resource in WORKLOADS)
     workloads = {
         resource.kind: [obj["metadata"]["name"] for obj in objects]
         for resource, objects in zip(WORKLOADS, lists, strict=True)

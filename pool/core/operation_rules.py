@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from pool.errors import AttestationFailed, IllegalTransition, NotHolder, OperationInProgress, StaleOperation
-from pool.lifecycle import ClusterPhase
-from pool.models import (
+from pool.core.errors import AttestationFailed, IllegalTransition, NotHolder, OperationInProgress, StaleOperation
+from pool.core.lifecycle import ClusterPhase
+from pool.core.models import (
     Condition,
     ConditionStatus,
     ConditionType,

@@ -10,7 +10,7 @@ FALLBACK_ANNOTATION = "cdi.kubevirt.io/cloneFallbackReason"
 """CDI writes here on a PVC why it copies what the storage could not clone."""
 
 
-async def slow_copies(kube: Kube, namespace: str, cluster_id: str) -> dict[str, str]:
+async def slow_clones(kube: Kube, namespace: str, cluster_id: str) -> dict[str, str]:
     """The cluster's disks that CDI copies (or copied) byte by byte, which takes minutes, and why, by PVC name."""
     claims = await kube.list(PVCS, namespace, labels=f"{CLUSTER_LABEL}={cluster_id}")
     notes = {claim["metadata"]["name"]: claim["metadata"].get("annotations") or {} for claim in claims}

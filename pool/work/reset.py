@@ -10,11 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pool.errors import AttestationFailed, RestoreFailed, SnapshotMissing
+from pool.core.errors import AttestationFailed, RestoreFailed, SnapshotMissing
+from pool.core.models import ConditionType, Golden, GoldenSnapshot
+from pool.core.settings import Settings
 from pool.guest.boots import boots_of
 from pool.guest.canary import check_canaries_gone
 from pool.guest.health import NodeHealth, wait_healthy
 from pool.kube.client import Kube, Object
+from pool.kube.gather import gather
 from pool.kube.resources import PVCS, VM_SNAPSHOTS, VMIS, VMS
 from pool.kube.watching import Watching
 from pool.kubevirt import restores
@@ -22,9 +25,6 @@ from pool.kubevirt.cluster import Cluster, Machine, Role
 from pool.kubevirt.machines import kill, start, wait_running, wait_stopped, wait_unlocked
 from pool.kubevirt.snapshots import REMAKE, verify
 from pool.kubevirt.volumes import Leftover, sweep
-from pool.models import ConditionType, Golden, GoldenSnapshot
-from pool.settings import Settings
-from pool.together import together
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ async def prepare(
 ) -> None:
     """Before anything is stopped: the golden pair can be restored, and nothing of aborted resets is in the way.
 
-    Raises pool.errors.SnapshotMissing, SnapshotFailed or SnapshotNotReady with the cluster as it was.
+    Raises SnapshotMissing, SnapshotFailed or SnapshotNotReady with the cluster as it was.
     """
     await golden_pair(kube, cluster, golden)
     found = await restores.restores_of(kube, cluster)
@@ -84,7 +84,7 @@ async def stop_both(kube: Kube, watching: Watching, cluster: Cluster, settings: 
             await kill(kube, machine)
         await wait_stopped(watching, machine, timeout=settings.stop_timeout)
 
-    await together(halt(machine) for machine in cluster.machines)
+    await gather(halt(machine) for machine in cluster.machines)
 
 
 async def restore_both(
@@ -92,7 +92,7 @@ async def restore_both(
 ) -> dict[str, str]:
     """Restore both disks in parallel and prove it; returns the disks' names by VM.
 
-    Raises pool.errors.RestoreFailed, WaitTimeout. A failed restore is removed, so that the next attempt can be made.
+    Raises RestoreFailed, WaitTimeout. A failed restore is removed, so that the next attempt can be made.
     """
 
     async def one(machine: Machine) -> str:
@@ -108,7 +108,7 @@ async def restore_both(
             await restores.delete_restores(kube, watching, failed, timeout=settings.delete_timeout)
             raise
 
-    disks = await together(one(machine) for machine in cluster.machines)
+    disks = await gather(one(machine) for machine in cluster.machines)
     return {machine.name: disk for machine, disk in zip(cluster.machines, disks, strict=True)}
 
 
@@ -117,7 +117,7 @@ async def start_both(
 ) -> None:
     """Start both VMs, but only if the run restored both, and wait until they run.
 
-    Raises pool.errors.RestoreFailed with nothing started, VMFailed or WaitTimeout.
+    Raises RestoreFailed with nothing started, VMFailed or WaitTimeout.
     """
     done = await restored(kube, cluster, run_id)
     if done is None:
@@ -134,14 +134,14 @@ async def start_both(
         await start(kube, machine)
         await wait_running(kube, watching, machine, timeout=settings.provision_timeout)
 
-    await together(begin(machine) for machine in cluster.machines)
+    await gather(begin(machine) for machine in cluster.machines)
 
 
 async def attest(kube: Kube, cluster: Cluster, golden: Golden, settings: Settings) -> Attestation:
     """Prove that the cluster is clean and healthy: both disks stem from the golden generation, the guest's API is
     ready, both nodes are Ready with leases renewed since this boot, and no canary of an earlier epoch is left.
 
-    Raises pool.errors.AttestationFailed, GuestUnhealthy.
+    Raises AttestationFailed, GuestUnhealthy.
     """
     pair = await golden_pair(kube, cluster, golden)
     disks = await attest_disks(kube, cluster, golden)
@@ -154,7 +154,7 @@ async def attest(kube: Kube, cluster: Cluster, golden: Golden, settings: Setting
 async def attest_disks(kube: Kube, cluster: Cluster, golden: Golden) -> dict[str, str]:
     """Both VMs' disks by VM, each proved to be made from its golden snapshot's volume.
 
-    Raises pool.errors.AttestationFailed.
+    Raises AttestationFailed.
     """
     return {machine.name: await _attest_disk(kube, machine, _half(golden, machine)) for machine in cluster.machines}
 
@@ -192,7 +192,7 @@ async def restored(kube: Kube, cluster: Cluster, run_id: str) -> Mapping[str, Ob
 async def golden_pair(kube: Kube, cluster: Cluster, golden: Golden) -> dict[str, Object]:
     """Both golden snapshots by VM name, verified, and the very ones of the generation.
 
-    Raises pool.errors.SnapshotMissing, SnapshotFailed or SnapshotNotReady.
+    Raises SnapshotMissing, SnapshotFailed or SnapshotNotReady.
     """
     pair = {}
     for machine in cluster.machines:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from pool.errors import ApiError
+from pool.core.errors import ApiError
 from pool.kube.client import Kube, Object
 from pool.kube.resources import (
     DATA_VOLUMES,

@@ -16,16 +16,16 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from pool.bindings import LONG_AGO, free, patience_ends, queue, repairs, silence_ends
-from pool.claims import last_failed
-from pool.lifecycle import ClusterPhase, SessionPhase
-from pool.models import ConditionStatus, ConditionType, OperationKind, PooledCluster, Session
-from pool.settings import Settings
+from pool.core.lifecycle import ClusterPhase, SessionPhase
+from pool.core.models import ConditionStatus, ConditionType, OperationKind, PooledCluster, Session
+from pool.core.operation_rules import last_failed
+from pool.core.queue import LONG_AGO, free, patience_ends, queue, repairs, silence_ends
+from pool.core.settings import Settings
 
 
 @dataclass(frozen=True)
 class Observed:
-    """The pool at one moment; sessions are read before clusters (see pool.bindings.repairs)."""
+    """The pool at one moment; sessions are read before clusters (see pool.core.queue.repairs)."""
 
     sessions: Sequence[Session]
     clusters: Sequence[PooledCluster]

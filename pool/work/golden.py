@@ -9,21 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from pool.errors import SnapshotError, SnapshotFailed, VMFailed
+from pool.core.errors import SnapshotError, SnapshotFailed, VMFailed
+from pool.core.models import Golden, GoldenSnapshot
+from pool.core.settings import Settings
 from pool.guest.boots import BOOT_ANNOTATION, boot_ids, boots_of
 from pool.guest.canary import remove_canaries
 from pool.guest.certificates import serving_certificate_ends
 from pool.guest.health import wait_healthy
 from pool.guest.kubeconfig import connect_guest
 from pool.kube.client import Kube, Object
+from pool.kube.gather import gather
 from pool.kube.resources import VM_SNAPSHOTS, VMIS, VMS
 from pool.kube.watching import Watching
 from pool.kubevirt.cluster import CLUSTER_LABEL, Cluster, Machine
 from pool.kubevirt.machines import STOPPED_ANNOTATION, start, stop_and_wait, wait_running, wait_stopped, wait_unlocked
 from pool.kubevirt.snapshots import delete_snapshot, ensure_snapshot, verify
-from pool.models import Golden, GoldenSnapshot
-from pool.settings import Settings
-from pool.together import together
 
 GENERATION_ANNOTATION = "cks.io/golden-generation"
 STOP_ANNOTATION = "cks.io/golden-stop"
@@ -39,7 +39,7 @@ Pair = Mapping[str, Object]
 async def taken(kube: Kube, cluster: Cluster, generation: int, suffix: str = "") -> Pair | None:
     """The generation's snapshots, if both are there, verified and of the same stop; else None."""
     names = snapshot_names(cluster, suffix)
-    found = await together(kube.find(VM_SNAPSHOTS, names[one.name], one.namespace) for one in cluster.machines)
+    found = await gather(kube.find(VM_SNAPSHOTS, names[one.name], one.namespace) for one in cluster.machines)
     try:
         pair = {
             machine.name: verify(snapshot, machine, names[machine.name])
@@ -59,19 +59,19 @@ async def stop_both(
     """Shut both VMs down, and prove that they did so cleanly by their VMIs' last phase.
 
     VMs that are stopped already without such a proof are started and stopped again. Nothing is done if the generation
-    is taken. Raises pool.errors.VMFailed (reason UncleanShutdown), GuestUnhealthy, WaitTimeout.
+    is taken. Raises VMFailed (reason UncleanShutdown), GuestUnhealthy, WaitTimeout.
     """
     if await taken(kube, cluster, generation, suffix):
         return
     vms = [await kube.get(VMS, machine.name, machine.namespace) for machine in cluster.machines]
     if all(STOPPED_ANNOTATION in _annotations(vm) and vm["spec"].get("runStrategy") == "Halted" for vm in vms):
-        await together(wait_stopped(watching, one, timeout=settings.stop_timeout) for one in cluster.machines)
+        await gather(wait_stopped(watching, one, timeout=settings.stop_timeout) for one in cluster.machines)
         return
     await start_both(kube, watching, cluster, settings)
     await _healthy(kube, cluster, None, settings.boot_timeout)
     await remove_canaries(kube, cluster)
     boots = await boot_ids(kube, cluster)
-    await together(_stop(kube, watching, one, boots[one.name], settings) for one in cluster.machines)
+    await gather(_stop(kube, watching, one, boots[one.name], settings) for one in cluster.machines)
 
 
 async def snapshot_both(
@@ -79,7 +79,7 @@ async def snapshot_both(
 ) -> Pair:
     """The generation's two snapshots, verified. One that fails is removed and taken again at the same stop.
 
-    Raises pool.errors.SnapshotFailed, WaitTimeout.
+    Raises SnapshotFailed, WaitTimeout.
     """
     pair = await taken(kube, cluster, generation, suffix)
     if pair:
@@ -111,7 +111,7 @@ async def snapshot_both(
                     raise
         raise AssertionError("the last attempt returns or raises")
 
-    both = await together(take(machine) for machine in cluster.machines)
+    both = await gather(take(machine) for machine in cluster.machines)
     return {machine.name: one for machine, one in zip(cluster.machines, both, strict=True)}
 
 
@@ -123,7 +123,7 @@ async def start_both(kube: Kube, watching: Watching, cluster: Cluster, settings:
         await start(kube, machine)
         await wait_running(kube, watching, machine, timeout=settings.provision_timeout)
 
-    await together(begin(machine) for machine in cluster.machines)
+    await gather(begin(machine) for machine in cluster.machines)
 
 
 async def describe(
@@ -178,7 +178,7 @@ async def drop_others(
     found = await kube.list(VM_SNAPSHOTS, cluster.namespace, labels=f"{CLUSTER_LABEL}={cluster.id}")
     old = [one["metadata"]["name"] for one in found if one["metadata"]["uid"] not in keep]
     # The machine is only named in messages.
-    await together(
+    await gather(
         delete_snapshot(kube, watching, cluster.control_plane, name, timeout=settings.delete_timeout) for name in old
     )
     return old
