@@ -21,8 +21,8 @@ import httpx
 import yaml
 from rich.table import Table
 
+from pool.core.clusters import Golden, GoldenSnapshot
 from pool.core.crds import definitions
-from pool.core.models import Golden, GoldenSnapshot
 from pool.core.settings import Settings
 from pool.kube.client import Kube
 from pool.kube.resources import CRDS, NAMESPACES, POOLED_CLUSTERS, SESSIONS

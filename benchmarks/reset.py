@@ -20,8 +20,8 @@ from typing import Any
 
 from rich.table import Table
 
+from pool.core.clusters import Golden
 from pool.core.errors import PoolError
-from pool.core.models import Golden
 from pool.core.settings import Settings
 from pool.guest.boots import boots_of
 from pool.guest.health import wait_healthy

@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 from pool.core.crds import definitions
-from pool.core.models import GROUP
+from pool.core.resource import GROUP
 
 HEADER = "# Generated from pool/core by `python -m cks_pool.crds deployments/crds`; edit the models instead.\n"
 

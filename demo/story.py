@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 from demo.damage import Damage
 from demo.runs import Runs
 from demo.screen import Screen, StepFailed
+from pool.core.clusters import PooledCluster
 from pool.core.errors import UnknownPool
 from pool.core.lifecycle import ClusterPhase
-from pool.core.models import PooledCluster
 from pool.core.settings import Settings
 from pool.kube.client import Kube
 from pool.kube.resources import NAMESPACES, POOLED_CLUSTERS, VM_SNAPSHOTS, VMS

@@ -17,9 +17,9 @@ from flows.reset import Force, restore_cluster, waits
 from flows.retries import EFFECT
 from flows.runtime import connected
 from flows.sessions import release
+from pool.core.clusters import OperationKind
 from pool.core.errors import IllegalTransition
 from pool.core.lifecycle import SessionPhase
-from pool.core.models import OperationKind
 from pool.kubevirt.cluster import Cluster
 from pool.state import OperationHandle
 from pool.work import namespaces, provision

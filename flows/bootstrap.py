@@ -17,8 +17,9 @@ from flows.operations import attempt, unless_others_do
 from flows.outcomes import completed
 from flows.retries import EFFECT
 from flows.runtime import connected, utcnow
+from pool.core.clusters import ClusterCondition, ConditionType, OperationKind
 from pool.core.lifecycle import ClusterPhase
-from pool.core.models import Condition, ConditionStatus, ConditionType, OperationKind
+from pool.core.resource import ConditionStatus
 from pool.guest.health import NodeHealth
 from pool.kubevirt.cluster import Cluster
 from pool.state import OperationHandle
@@ -110,7 +111,7 @@ async def wait_guest(cluster: Cluster) -> tuple[NodeHealth, ...]:
         return await provision.wait_guest(pool.kube, cluster, pool.settings)
 
 
-def _true(kind: ConditionType, evidence: str) -> Condition:
-    return Condition(
+def _true(kind: ConditionType, evidence: str) -> ClusterCondition:
+    return ClusterCondition(
         type=kind, status=ConditionStatus.TRUE, reason="Bootstrapped", message=evidence, last_transition_time=utcnow()
     )

@@ -9,9 +9,9 @@ from typing import Annotated, TypeVar
 from pydantic import Field
 
 from pool.core import inputs
+from pool.core.clusters import PooledCluster
 from pool.core.errors import UnknownCluster
 from pool.core.fields import ClusterId, PoolSize
-from pool.core.models import PooledCluster
 from pool.core.settings import Settings
 from pool.kubevirt.cluster import Cluster
 

@@ -9,7 +9,7 @@ from prefect.deployments import arun_deployment
 
 from flows.retries import EFFECT
 from flows.runtime import connected
-from pool.core.models import PooledCluster
+from pool.core.clusters import PooledCluster
 
 
 @task(**EFFECT, task_run_name="start-{deployment}")

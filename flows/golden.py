@@ -14,9 +14,9 @@ from flows.operations import attempt, unless_others_do
 from flows.reset import restore_to
 from flows.retries import EFFECT
 from flows.runtime import connected, utcnow
+from pool.core.clusters import ConditionType, Golden, OperationKind, PooledCluster
 from pool.core.errors import IllegalTransition, OperationInProgress, SnapshotMissing
 from pool.core.lifecycle import ClusterPhase
-from pool.core.models import ConditionType, Golden, OperationKind, PooledCluster
 from pool.guest.canary import plant_canary
 from pool.kubevirt.cluster import Cluster
 from pool.kubevirt.preflight import ensure_storage_proved

@@ -10,8 +10,9 @@ from prefect import get_run_logger, task
 from flows.clusters import at_most
 from flows.retries import EFFECT
 from flows.runtime import Connection, connected, utcnow
+from pool.core.clusters import ClusterCondition, ConditionType
 from pool.core.errors import GuestUnhealthy, NotFound, UnknownCluster
-from pool.core.models import Condition, ConditionStatus, ConditionType
+from pool.core.resource import ConditionStatus
 from pool.guest.health import check_healthy
 from pool.kubevirt.cluster import Cluster
 
@@ -44,8 +45,8 @@ async def _look(pool: Connection, cluster_id: str) -> None:
         await pool.state.set_condition(cluster_id, _condition(ConditionStatus.TRUE, "Healthy", evidence), seen=found)
 
 
-def _condition(status: ConditionStatus, reason: str, message: str) -> Condition:
-    return Condition(
+def _condition(status: ConditionStatus, reason: str, message: str) -> ClusterCondition:
+    return ClusterCondition(
         type=ConditionType.GUEST_HEALTHY,
         status=status,
         reason=reason,

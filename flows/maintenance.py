@@ -15,8 +15,8 @@ from flows.dispatch import start_reset, start_run
 from flows.health import check_health
 from flows.retries import EFFECT
 from flows.runtime import Connection, connected, utcnow
+from pool.core.clusters import OperationKind
 from pool.core.errors import IllegalTransition, OperationInProgress, UnknownCluster, UnknownSession
-from pool.core.models import OperationKind
 from pool.core.planner import (
     Action,
     BindPending,

@@ -12,9 +12,9 @@ from prefect.artifacts import acreate_markdown_artifact
 from flows.dispatch import start_rebuild
 from flows.retries import EFFECT
 from flows.runtime import Connection, connected
+from pool.core.clusters import OperationKind
 from pool.core.errors import IllegalTransition, OperationInProgress, PoolError
 from pool.core.lifecycle import ClusterPhase
-from pool.core.models import OperationKind
 from pool.core.planner import to_rebuild
 from pool.kubevirt.cluster import Cluster
 from pool.state import OperationHandle

@@ -13,10 +13,10 @@ from flows.clusters import OneCluster
 from flows.operations import attempt, unless_others_do
 from flows.retries import EFFECT
 from flows.runtime import connected
+from pool.core.clusters import Golden, OperationKind
 from pool.core.errors import SnapshotMissing
 from pool.core.fields import SessionId
 from pool.core.lifecycle import ClusterPhase
-from pool.core.models import Golden, OperationKind
 from pool.guest.canary import plant_canary
 from pool.kubevirt.cluster import Cluster
 from pool.state import OperationHandle

@@ -17,7 +17,7 @@ from flows.retries import EFFECT
 from flows.runtime import connected
 from pool.core.contract import SessionLease
 from pool.core.fields import HeartbeatTimeout, SessionId, TtlSeconds
-from pool.core.models import Session
+from pool.core.sessions import Session
 
 Wait = Annotated[
     float, Field(ge=0, le=3600, description="Seconds to wait in the queue; 0 fails at once if none is free.")

@@ -8,8 +8,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from pool.core.clusters import PooledCluster
 from pool.core.contract import ClusterPoolStats
-from pool.core.models import PooledCluster
 
 COLUMNS = ("cluster", "phase", "session", "expires", "epoch", "operation", "golden", "last reset", "failure")
 

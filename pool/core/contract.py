@@ -7,9 +7,10 @@ from typing import Self
 
 from pydantic import Field
 
+from pool.core.clusters import PooledCluster
 from pool.core.fields import Model, Time
 from pool.core.lifecycle import ClusterPhase, SessionPhase
-from pool.core.models import PooledCluster, Session
+from pool.core.sessions import Session
 
 
 def _absent(value: object) -> bool:

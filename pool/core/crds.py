@@ -9,27 +9,62 @@ from __future__ import annotations
 
 from typing import Any
 
+from pool.core.clusters import ClusterSpec, ClusterStatus, PooledCluster
 from pool.core.lifecycle import TRANSITIONS, ClusterPhase
-from pool.core.models import (
-    GROUP,
-    VERSION,
-    ClusterSpec,
-    ClusterStatus,
-    PooledCluster,
-    Session,
-    SessionSpec,
-    SessionStatus,
-)
+from pool.core.pools import Pool, PoolSpec, PoolStatus
+from pool.core.resource import GROUP, VERSION
 from pool.core.schemas import Schema, one_line, structural
+from pool.core.sessions import Session, SessionSpec, SessionStatus
 
 
 def definitions() -> list[dict[str, Any]]:
-    """Both CustomResourceDefinitions, ready to apply."""
-    return [_pooled_clusters(), _sessions()]
+    """The CustomResourceDefinitions, ready to apply."""
+    return [_pools(), _pooled_clusters(), _sessions()]
+
+
+def _pools() -> dict[str, Any]:
+    spec, status = structural(PoolSpec), structural(PoolStatus)
+    spec["properties"]["clusterPrefix"]["x-kubernetes-validations"] = [
+        _rule("self == oldSelf", "a pool's prefix never changes; make another Pool")
+    ]
+    spec["properties"]["sessions"]["x-kubernetes-validations"] = [
+        _rule("self.ttlSeconds <= self.maxTtlSeconds", "ttlSeconds is at most maxTtlSeconds")
+    ]
+    spec["default"] = {}
+    columns = [
+        _column("Size", ".spec.size", "Clusters that are wanted.", "integer"),
+        _column("Available", ".status.available", "Clean, healthy and free.", "integer"),
+        _column("Locked", ".status.locked", "Held by a session.", "integer"),
+        _column("Resetting", ".status.resetting", "Being restored.", "integer"),
+        _column("Error", ".status.error", "Broken.", "integer"),
+        _column("Waiting", ".status.waiting", "Sessions that wait.", "integer"),
+        _column("Image", ".spec.image.url", "The golden image."),
+        _column("Age", ".metadata.creationTimestamp", "When it was made.", "date"),
+        _column("Creating", ".status.creating", "Being made.", "integer", wide=True),
+        _column("Removing", ".status.removing", "On their way out.", "integer", wide=True),
+        _column("Ready", ".status.conditions[?(@.type=='Ready')].status", "All made, none broken.", wide=True),
+    ]
+    definition = _definition(
+        Pool,
+        "pools",
+        ["ckspool"],
+        spec,
+        status,
+        columns,
+        None,
+        rule=_rule("size(self.metadata.name) <= 40", "a pool's name has at most 40 characters"),
+    )
+    definition["spec"]["versions"][0]["subresources"]["scale"] = {
+        "specReplicasPath": ".spec.size",
+        "statusReplicasPath": ".status.replicas",
+        "labelSelectorPath": ".status.selector",
+    }
+    return definition
 
 
 def _pooled_clusters() -> dict[str, Any]:
     spec, status = structural(ClusterSpec), structural(ClusterStatus)
+    spec["properties"]["pool"]["x-kubernetes-validations"] = [_rule("self == oldSelf", "a cluster stays in its pool")]
     spec["properties"]["namespace"]["x-kubernetes-validations"] = [
         _rule("self == oldSelf", "a cluster's namespace never changes; remove the cluster and make it again")
     ]
@@ -42,7 +77,10 @@ def _pooled_clusters() -> dict[str, Any]:
         _column("Operation", ".status.operation.kind", "What is being done to it."),
         _column("Golden", ".status.golden.generation", "The golden generation it is reset to.", "integer"),
         _column("Last Reset", ".status.lastReset", "When it last became available clean.", "date"),
+        _column("Removing", ".metadata.deletionTimestamp", "Since when it is on its way out.", "date"),
         _column("Age", ".metadata.creationTimestamp", "When it joined the pool.", "date"),
+        _column("Pool", ".spec.pool", "The Pool it belongs to.", wide=True),
+        _column("Clean", ".status.clean", "Attested, and not used since.", "boolean", wide=True),
         _column("Epoch", ".status.epoch", "Number of handovers.", "integer", wide=True),
         _column("Cordoned", ".spec.cordoned", "Never assigned while true.", "boolean", wide=True),
         _column("Failure", ".status.failure.message", "Why the last operation failed.", wide=True),
@@ -68,6 +106,7 @@ def _sessions() -> dict[str, Any]:
     status["x-kubernetes-validations"] = _session_rules()
     columns = [
         _column("Phase", ".status.phase", "Pending, Active, Released or Expired."),
+        _column("Pool", ".spec.pool", "The Pool of which a cluster is wanted.", wide=True),
         _column("Cluster", ".status.assignedCluster", "The cluster it holds, or held."),
         _column("Expires", ".status.expiresAt", "When its time ends."),
         _column("Age", ".metadata.creationTimestamp", "When it was asked for.", "date"),
@@ -133,13 +172,13 @@ def _column(name: str, path: str, description: str, kind: str = "string", *, wid
 
 
 def _definition(
-    model: type[PooledCluster | Session],
+    model: type[Pool | PooledCluster | Session],
     plural: str,
     short: list[str],
     spec: Schema,
     status: Schema,
     columns: list[Schema],
-    selectable: str,
+    selectable: str | None,
     *,
     required: list[str] | None = None,
     rule: Schema | None = None,
@@ -157,15 +196,17 @@ def _definition(
     }
     schema |= {"required": required} if required else {}
     schema |= {"x-kubernetes-validations": [rule]} if rule else {}
-    version = {
+    version: Schema = {
         "name": VERSION,
         "served": True,
         "storage": True,
         "schema": {"openAPIV3Schema": schema},
         "subresources": {"status": {}},
         "additionalPrinterColumns": columns,
-        "selectableFields": [{"jsonPath": ".status.phase"}, {"jsonPath": f".status.{selectable}"}],
     }
+    if selectable is not None:
+        paths = [".status.phase", ".spec.pool", f".status.{selectable}"]
+        version["selectableFields"] = [{"jsonPath": path} for path in paths]
     names = {
         "kind": model.KIND,
         "listKind": f"{model.KIND}List",

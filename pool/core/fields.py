@@ -39,11 +39,20 @@ SessionId = Annotated[
         description="A DNS subdomain: small letters, digits, dashes and dots.",
     ),
 ]
-PoolSize = Annotated[int, Field(ge=1, le=500, description="Number of clusters, 1 to 500.")]
+PoolName = Annotated[
+    str,
+    Field(
+        pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+        max_length=40,
+        description="A DNS label of at most 40 characters: small letters, digits, dashes.",
+    ),
+]
+PoolSize = Annotated[int, Field(ge=0, le=500, description="Number of clusters, 0 to 500.")]
 TtlSeconds = Annotated[int, Field(ge=MIN_TTL_SECONDS, le=MAX_TTL_SECONDS, description="Time to live in seconds.")]
 HeartbeatTimeout = Annotated[
     int, Field(ge=60, le=86400, description="Seconds without a sign of life after which the session ends; 60 to 86400.")
 ]
+Quantity = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$", max_length=32)]
 Priority = Annotated[int, Field(ge=-100, le=100)]
 Count = Annotated[int, Field(ge=0)]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from pool.core.clusters import PooledCluster
 from pool.core.lifecycle import ClusterPhase
-from pool.core.models import PooledCluster
 
 
 def expected_at(clusters: Sequence[PooledCluster], now: datetime) -> datetime | None:

@@ -12,18 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from pool.core.clusters import ClusterCondition, ConditionType, Failure, Golden, Operation, OperationKind, PooledCluster
 from pool.core.errors import AttestationFailed, IllegalTransition, NotHolder, OperationInProgress, StaleOperation
 from pool.core.lifecycle import ClusterPhase
-from pool.core.models import (
-    Condition,
-    ConditionStatus,
-    ConditionType,
-    Failure,
-    Golden,
-    Operation,
-    OperationKind,
-    PooledCluster,
-)
+from pool.core.resource import ConditionStatus
 
 _C, _K = ClusterPhase, OperationKind
 
@@ -255,7 +247,7 @@ def with_golden(cluster: PooledCluster, golden: Golden, message: str, now: datet
     return with_condition(cluster.with_status(golden=golden), condition)
 
 
-def with_condition(cluster: PooledCluster, condition: Condition) -> PooledCluster:
+def with_condition(cluster: PooledCluster, condition: ClusterCondition) -> PooledCluster:
     """The cluster with this condition; its time stays when its status did not change."""
     before = cluster.status.condition(condition.type)
     if before is not None and before.status is condition.status:
@@ -264,6 +256,8 @@ def with_condition(cluster: PooledCluster, condition: Condition) -> PooledCluste
     return cluster.with_status(conditions=sorted([*others, condition], key=lambda one: one.type))
 
 
-def true(kind: ConditionType, reason: str, message: str, now: datetime) -> Condition:
+def true(kind: ConditionType, reason: str, message: str, now: datetime) -> ClusterCondition:
     """The condition, True, with its evidence."""
-    return Condition(type=kind, status=ConditionStatus.TRUE, reason=reason, message=message, last_transition_time=now)
+    return ClusterCondition(
+        type=kind, status=ConditionStatus.TRUE, reason=reason, message=message, last_transition_time=now
+    )

@@ -16,10 +16,12 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from pool.core.clusters import ConditionType, OperationKind, PooledCluster
 from pool.core.lifecycle import ClusterPhase, SessionPhase
-from pool.core.models import ConditionStatus, ConditionType, OperationKind, PooledCluster, Session
 from pool.core.operation_rules import last_failed
 from pool.core.queue import LONG_AGO, free, patience_ends, queue, repairs, silence_ends
+from pool.core.resource import ConditionStatus
+from pool.core.sessions import Session
 from pool.core.settings import Settings
 
 

@@ -11,8 +11,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from pool.core.clusters import ConditionType, PooledCluster
 from pool.core.lifecycle import ClusterPhase, SessionPhase
-from pool.core.models import ConditionStatus, ConditionType, PooledCluster, Session
+from pool.core.resource import ConditionStatus
+from pool.core.sessions import Session
 
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
 

@@ -33,8 +33,11 @@ def _node(schema: Schema, defs: dict[str, Schema], field: str) -> Schema:
     if node["type"] == "array":
         node["items"] = _node(schema["items"], defs, field)
         node |= {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
-    if isinstance(node.get("default"), list | dict) or field == "phase":
+    if isinstance(node.get("default"), list) or field == "phase":
         node.pop("default", None)
+    if isinstance(node.get("default"), dict):
+        # The API server fills the fields in by their own defaults.
+        node["default"] = {}
     return node
 
 

@@ -94,5 +94,6 @@ VM_SNAPSHOT_CONTENTS = Resource(
     "snapshot.kubevirt.io", "v1beta1", "virtualmachinesnapshotcontents", "VirtualMachineSnapshotContent"
 )
 VM_RESTORES = Resource("snapshot.kubevirt.io", "v1beta1", "virtualmachinerestores", "VirtualMachineRestore")
+POOLS = Resource("cks.io", "v1alpha1", "pools", "Pool")
 POOLED_CLUSTERS = Resource("cks.io", "v1alpha1", "pooledclusters", "PooledCluster")
 SESSIONS = Resource("cks.io", "v1alpha1", "sessions", "Session")

@@ -10,11 +10,12 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 
 from pool.core import inputs
+from pool.core.clusters import PooledCluster
 from pool.core.errors import Conflict, NoClusterAvailable, NotHolder, PoolError, UnknownSession, WaitTimeout
 from pool.core.forecast import expected_at
 from pool.core.lifecycle import ClusterPhase, SessionPhase
-from pool.core.models import PooledCluster, Session, SessionSpec
 from pool.core.queue import Binding, holds, place, queue, repairs
+from pool.core.sessions import Session, SessionSpec
 from pool.kube.client import Object
 from pool.kube.resources import SESSIONS
 from pool.kube.watching import Watching

@@ -15,9 +15,9 @@ What holds at every moment, whoever does which step and wherever a process dies:
   never the one handed out, unless somebody edited by hand; then it is reset.
 * A namesake made later has another UID: it never inherits a lock.
 * The queue is judged by everybody alike (`pool.core.queue`). A newcomer that sees a cluster which has rested longer
-  than `GLANCE` (pool.state.candidates) takes it without reading the queue: whoever waited would have taken it. The price,
-  and its bound: a session whose caller died before locking can be passed by newcomers while clusters are free; the
-  next reset or maintenance serves it.
+  than `GLANCE` (pool.state.candidates) takes it without reading the queue: whoever waited would have taken it. The
+  price, and its bound: a session whose caller died before locking can be passed by newcomers while clusters are free;
+  the next reset or maintenance serves it.
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from pool.core import inputs
+from pool.core.clusters import PooledCluster
 from pool.core.errors import Conflict, NotHolder, UnknownCluster, UnknownSession
 from pool.core.lifecycle import ClusterPhase, SessionPhase
-from pool.core.models import PooledCluster, Session
 from pool.core.operation_rules import unlocked
 from pool.core.queue import Activate, Binding, GiveBack, Repair, Settle, Sync, TakeBack
+from pool.core.sessions import Session
 from pool.state.history import Why
 from pool.state.store import Store
 

@@ -13,9 +13,10 @@ from contextlib import contextmanager
 from datetime import timedelta
 from itertools import islice
 
+from pool.core.clusters import PooledCluster
 from pool.core.lifecycle import ClusterPhase
-from pool.core.models import PooledCluster, Session
 from pool.core.queue import Binding, bindings, choose, is_free, rested
+from pool.core.sessions import Session
 from pool.state.mirror import Mirror
 from pool.state.store import Store
 

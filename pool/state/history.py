@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from pool.core.clusters import PooledCluster
 from pool.core.errors import PoolError
 from pool.core.fields import rfc3339
 from pool.core.lifecycle import ClusterPhase
-from pool.core.models import API_VERSION, PooledCluster
+from pool.core.resource import API_VERSION
 from pool.kube.client import Kube
 from pool.kube.resources import EVENTS
 

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from pool.core import inputs
+from pool.core.clusters import PooledCluster
 from pool.core.errors import Conflict, InvalidInput, NotHolder, UnknownCluster, UnknownSession
 from pool.core.lifecycle import ClusterPhase, SessionPhase
-from pool.core.models import PooledCluster, Session
 from pool.core.operation_rules import unlocked
 from pool.core.queue import holds, silence_ends
+from pool.core.sessions import Session
 from pool.state.binder import end_of, ended
 from pool.state.history import Why
 from pool.state.store import Store

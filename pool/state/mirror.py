@@ -14,8 +14,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 
+from pool.core.clusters import PooledCluster
 from pool.core.errors import ApiError, ApiUnavailable
-from pool.core.models import PooledCluster
 from pool.core.queue import free, is_free, rested
 from pool.kube.resources import POOLED_CLUSTERS
 from pool.state.store import Store

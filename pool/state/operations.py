@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
+from pool.core.clusters import ClusterCondition, ConditionType, Golden, PooledCluster
 from pool.core.errors import IllegalTransition, PoolError, StaleOperation
 from pool.core.lifecycle import ClusterPhase, SessionPhase
-from pool.core.models import Condition, ConditionType, Golden, PooledCluster, Session
 from pool.core.operation_rules import Claim, Wish, begun, failed, finished, owned, with_condition, with_golden
+from pool.core.sessions import Session
 from pool.kube.resources import POOLED_CLUSTERS
 from pool.state.history import Why
 from pool.state.store import Store
@@ -157,7 +158,7 @@ class Operations:
             await self.store.change_session(name, change)
 
     async def set_condition(
-        self, cluster_id: str, condition: Condition, *, seen: PooledCluster | None = None
+        self, cluster_id: str, condition: ClusterCondition, *, seen: PooledCluster | None = None
     ) -> PooledCluster:
         """Note a health check's result on a cluster, whoever holds it; it changes no phase.
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 from datetime import timedelta
 
+from pool.core.clusters import PooledCluster
 from pool.core.errors import AlreadyExists, Conflict, UnknownCluster, UnknownSession
 from pool.core.lifecycle import ClusterPhase, SessionPhase
-from pool.core.models import Metadata, PooledCluster, Session, SessionSpec
 from pool.core.queue import holds, patience_ends
+from pool.core.resource import Metadata
+from pool.core.sessions import Session, SessionSpec
 from pool.state.binder import Binder
 from pool.state.leases import Leases
 from pool.state.store import Store

@@ -10,21 +10,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pool.core import inputs
+from pool.core.clusters import ClusterCondition, ClusterSpec, ConditionType, Golden, OperationKind, PooledCluster
 from pool.core.contract import ClusterPoolStats
 from pool.core.errors import AlreadyExists, InvalidInput, PoolError
 from pool.core.lifecycle import ClusterPhase
-from pool.core.models import (
-    ClusterSpec,
-    Condition,
-    ConditionType,
-    Golden,
-    Metadata,
-    OperationKind,
-    PooledCluster,
-    Session,
-)
 from pool.core.operation_rules import Claim, Wish
 from pool.core.planner import expired
+from pool.core.resource import Metadata
+from pool.core.sessions import Session
 from pool.core.settings import Settings
 from pool.kube.client import Kube
 from pool.kube.resources import POOLED_CLUSTERS
@@ -279,7 +272,7 @@ class PoolState:
         await self.history.drain()
 
     async def set_condition(
-        self, cluster_id: str, condition: Condition, *, seen: PooledCluster | None = None
+        self, cluster_id: str, condition: ClusterCondition, *, seen: PooledCluster | None = None
     ) -> PooledCluster:
         """Note a health check's result; it changes no phase. Not if the cluster is not as it was `seen` any more.
 

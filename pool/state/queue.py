@@ -14,8 +14,8 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+from pool.core.clusters import PooledCluster
 from pool.core.errors import ApiUnavailable
-from pool.core.models import PooledCluster
 from pool.core.queue import is_free
 from pool.state.mirror import RETRY, Mirror
 

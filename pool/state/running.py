@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
+from pool.core.clusters import ConditionType, Golden, PooledCluster
 from pool.core.errors import ApiUnavailable, PoolError, Silenced, StaleOperation
 from pool.core.lifecycle import ClusterPhase
-from pool.core.models import ConditionType, Golden, PooledCluster
 from pool.core.operation_rules import Claim
 from pool.state.operations import Operations
 

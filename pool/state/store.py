@@ -11,10 +11,11 @@ import math
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from pool.core.clusters import PooledCluster
 from pool.core.errors import Conflict, NotFound, UnknownCluster, UnknownPool, UnknownSession
 from pool.core.lifecycle import ClusterPhase, check_transition
-from pool.core.models import PooledCluster, Session
 from pool.core.queue import LONG_AGO
+from pool.core.sessions import Session
 from pool.core.settings import Settings
 from pool.kube.client import Kube, Object
 from pool.kube.resources import POOLED_CLUSTERS, SESSIONS

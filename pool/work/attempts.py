@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from pool.core.clusters import OperationKind, PooledCluster
 from pool.core.errors import (
     ApiUnavailable,
     IllegalTransition,
@@ -20,7 +21,6 @@ from pool.core.errors import (
     is_transient,
 )
 from pool.core.lifecycle import ClusterPhase
-from pool.core.models import OperationKind, PooledCluster
 from pool.core.operation_rules import OUTAGE_PATIENCE
 from pool.state import OperationHandle, PoolState
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
+from pool.core.clusters import Golden, GoldenSnapshot
 from pool.core.errors import SnapshotError, SnapshotFailed, VMFailed
-from pool.core.models import Golden, GoldenSnapshot
 from pool.core.settings import Settings
 from pool.guest.boots import BOOT_ANNOTATION, boot_ids, boots_of
 from pool.guest.canary import remove_canaries

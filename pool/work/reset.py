@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pool.core.clusters import ConditionType, Golden, GoldenSnapshot
 from pool.core.errors import AttestationFailed, RestoreFailed, SnapshotMissing
-from pool.core.models import ConditionType, Golden, GoldenSnapshot
 from pool.core.settings import Settings
 from pool.guest.boots import boots_of
 from pool.guest.canary import check_canaries_gone

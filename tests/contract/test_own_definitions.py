@@ -72,7 +72,7 @@ async def in_state(api: Api, pool: str, *states: Obj) -> str:
 async def test_the_status_is_written_apart_from_the_spec(api: Api, pool: str) -> None:
     made = await api.create(clusters(pool), {**cluster(), "status": CREATING})
     assert "status" not in made
-    assert made["spec"] == {"namespace": "c", "cordoned": False}
+    assert made["spec"] == {"pool": "default", "namespace": "c", "cordoned": False}
     path = clusters(pool, "c")
     written = await put_status(api, path, CREATING)
     assert written["metadata"]["generation"] == 1

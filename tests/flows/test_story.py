@@ -28,6 +28,7 @@ from flows.reset import reset_cluster
 from flows.runtime import Connection
 from flows.sessions import assign_session, extend_session, release_session
 from flows.status import pool_status
+from pool.core.clusters import OperationKind
 from pool.core.errors import (
     AttestationFailed,
     IllegalTransition,
@@ -38,7 +39,6 @@ from pool.core.errors import (
     UnknownSession,
 )
 from pool.core.lifecycle import ClusterPhase, SessionPhase
-from pool.core.models import OperationKind
 from pool.kube.resources import (
     DATA_VOLUMES,
     EVENTS,

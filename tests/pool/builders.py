@@ -5,23 +5,20 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pool.core.lifecycle import ClusterPhase, SessionPhase
-from pool.core.models import (
+from pool.core.clusters import (
+    ClusterCondition,
     ClusterSpec,
     ClusterStatus,
-    Condition,
-    ConditionStatus,
     ConditionType,
     Golden,
     GoldenSnapshot,
-    Metadata,
     Operation,
     OperationKind,
     PooledCluster,
-    Session,
-    SessionSpec,
-    SessionStatus,
 )
+from pool.core.lifecycle import ClusterPhase, SessionPhase
+from pool.core.resource import ConditionStatus, Metadata
+from pool.core.sessions import Session, SessionSpec, SessionStatus
 
 T0 = datetime(2026, 5, 4, 12, 0, 0, tzinfo=UTC)
 
@@ -69,8 +66,8 @@ def operation(kind: str = "reset", run: str = "run1", *, beat: float = 0, attemp
     return Operation(kind=OperationKind(kind), run_id=run, started_at=T0, heartbeat_at=at(beat), attempt=attempt)
 
 
-def unhealthy(message: str = "node wk NotReady") -> Condition:
-    return Condition(
+def unhealthy(message: str = "node wk NotReady") -> ClusterCondition:
+    return ClusterCondition(
         type=ConditionType.GUEST_HEALTHY,
         status=ConditionStatus.FALSE,
         reason="NodeNotReady",

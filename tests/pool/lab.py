@@ -8,8 +8,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from pool.core.clusters import ConditionType, OperationKind, PooledCluster
 from pool.core.crds import definitions
-from pool.core.models import ConditionType, Metadata, OperationKind, PooledCluster, Session
+from pool.core.resource import Metadata
+from pool.core.sessions import Session
 from pool.core.settings import Settings
 from pool.kube.client import Kube, Object
 from pool.kube.resources import CRDS, EVENTS, NAMESPACES, POOLED_CLUSTERS

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pool.core.models import ConditionType, OperationKind
+from pool.core.clusters import ConditionType, OperationKind
 from pool.state import PoolState
 from tests.pool.builders import golden
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pool.core.models import PooledCluster, Session
+from pool.core.clusters import PooledCluster
 from pool.core.queue import (
     Activate,
     GiveBack,
@@ -23,6 +23,7 @@ from pool.core.queue import (
     queue,
     repairs,
 )
+from pool.core.sessions import Session
 from tests.pool.builders import T0, active, at, cluster, session
 
 NO_GRACE = timedelta()

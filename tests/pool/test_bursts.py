@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from pool.core.errors import ApiUnavailable, NoClusterAvailable
-from pool.core.models import Metadata, Session
+from pool.core.resource import Metadata
+from pool.core.sessions import Session
 from pool.core.settings import Settings
 from pool.state import PoolState
 from pool.state.candidates import Candidates

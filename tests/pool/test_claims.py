@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from pool.core.clusters import ConditionType, OperationKind, PooledCluster
 from pool.core.errors import (
     AttestationFailed,
     IllegalTransition,
@@ -15,7 +16,6 @@ from pool.core.errors import (
     StaleOperation,
 )
 from pool.core.lifecycle import TRANSITIONS, ClusterPhase
-from pool.core.models import ConditionType, OperationKind, PooledCluster
 from pool.core.operation_rules import BEGINS, Claim, Wish, begun, failed, finished, owned, with_condition, with_golden
 from tests.pool.builders import T0, at, cluster, golden, operation, unhealthy
 

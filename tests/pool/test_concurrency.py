@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from pool.core.models import OperationKind
+from pool.core.clusters import OperationKind
 from pool.core.settings import Settings
 from pool.state import PoolState
 from simulator.api.faults import Fault, FaultKind

@@ -9,9 +9,10 @@ import jsonschema
 import pytest
 
 from cks_pool.crds import files, main
+from pool.core.clusters import PooledCluster
 from pool.core.crds import definitions
 from pool.core.lifecycle import TRANSITIONS, ClusterPhase, SessionPhase
-from pool.core.models import PooledCluster, Session
+from pool.core.sessions import Session
 
 COMMITTED = Path(__file__).resolve().parents[2] / "deployments" / "crds"
 SCHEMAS = {
@@ -73,5 +74,6 @@ def test_what_the_models_write_fits_their_schema(
 
 @pytest.mark.parametrize("name", ["phase", "assignedSession", "expiresAt", "operation", "golden"])
 def test_kubectl_get_pc_shows(name: str) -> None:
-    columns = definitions()[0]["spec"]["versions"][0]["additionalPrinterColumns"]
+    (kind,) = (crd for crd in definitions() if crd["spec"]["names"]["kind"] == "PooledCluster")
+    columns = kind["spec"]["versions"][0]["additionalPrinterColumns"]
     assert any(name in column["jsonPath"] for column in columns)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from pool.core.clusters import OperationKind
 from pool.core.errors import (
     ApiUnavailable,
     InvalidInput,
@@ -28,8 +29,9 @@ from pool.core.errors import (
     UnknownSession,
 )
 from pool.core.lifecycle import SessionPhase
-from pool.core.models import Metadata, OperationKind, Session, SessionSpec
 from pool.core.queue import Binding
+from pool.core.resource import Metadata
+from pool.core.sessions import Session, SessionSpec
 from pool.kube.resources import POOLED_CLUSTERS, SESSIONS
 from pool.state.binder import Binder
 from simulator.api.faults import Fault, FaultKind

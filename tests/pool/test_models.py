@@ -10,6 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from pool.core import inputs
+from pool.core.clusters import PooledCluster
 from pool.core.contract import ClusterPool, ClusterPoolStats, SessionLease
 from pool.core.errors import (
     ApiUnavailable,
@@ -26,7 +27,6 @@ from pool.core.errors import (
     is_transient,
 )
 from pool.core.fields import rfc3339
-from pool.core.models import PooledCluster
 from pool.core.settings import Settings
 from tests.pool.builders import T0, active, at, cluster
 
@@ -125,7 +125,7 @@ def test_time_to_live_of_less_than_a_minute_is_refused() -> None:
         inputs.time_to_live(59, Settings())
 
 
-@pytest.mark.parametrize("size", ["0", "501", "many"])
+@pytest.mark.parametrize("size", ["-1", "501", "many"])
 def test_settings_refuse_a_size_out_of_bounds(monkeypatch: pytest.MonkeyPatch, size: str) -> None:
     monkeypatch.setenv("CKS_POOL_SIZE", size)
     with pytest.raises(ValidationError):

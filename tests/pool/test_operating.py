@@ -7,6 +7,7 @@ import logging
 
 import pytest
 
+from pool.core.clusters import ClusterCondition, ConditionType, OperationKind
 from pool.core.errors import (
     ApiUnavailable,
     AttestationFailed,
@@ -18,7 +19,7 @@ from pool.core.errors import (
     UnknownCluster,
 )
 from pool.core.lifecycle import ClusterPhase
-from pool.core.models import Condition, ConditionStatus, ConditionType, OperationKind
+from pool.core.resource import ConditionStatus
 from pool.core.settings import Settings
 from pool.kube.client import Object
 from pool.kube.resources import EVENTS, POOLED_CLUSTERS
@@ -285,7 +286,7 @@ async def test_a_health_check_is_noted_whoever_holds_the_cluster(lab: Lab) -> No
     await lab.pool(1)
     await lab.state.assign("alice")
     lab.clock.forward(9)
-    condition = Condition(
+    condition = ClusterCondition(
         type=ConditionType.GUEST_HEALTHY,
         status=ConditionStatus.FALSE,
         reason="NodeNotReady",
@@ -301,7 +302,7 @@ async def test_a_health_check_is_noted_whoever_holds_the_cluster(lab: Lab) -> No
 async def test_what_was_seen_of_a_guest_is_not_said_of_the_clean_one_after_its_reset(lab: Lab) -> None:
     seen = await lab.add("cluster1", "resetting")
     await lab.reset("cluster1")
-    ill = Condition(
+    ill = ClusterCondition(
         type=ConditionType.GUEST_HEALTHY,
         status=ConditionStatus.FALSE,
         reason="GuestUnhealthy",

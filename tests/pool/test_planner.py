@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pool.core.models import Failure, PooledCluster, Session
+from pool.core.clusters import Failure, PooledCluster
 from pool.core.planner import (
     Action,
     BindPending,
@@ -31,6 +31,7 @@ from pool.core.planner import (
     to_rebuild,
 )
 from pool.core.queue import free
+from pool.core.sessions import Session
 from pool.core.settings import Settings
 from tests.pool.builders import T0, active, at, cluster, golden, operation, session, unhealthy
 

@@ -29,6 +29,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from pool.core.clusters import OperationKind, PooledCluster
 from pool.core.errors import (
     IllegalTransition,
     NoClusterAvailable,
@@ -39,8 +40,8 @@ from pool.core.errors import (
     UnknownPool,
     UnknownSession,
 )
-from pool.core.models import OperationKind, PooledCluster, Session
 from pool.core.planner import CreateMissing, Observed, PlanConfig, RemoveSurplus, plan
+from pool.core.sessions import Session
 from pool.core.settings import Settings
 from pool.kube.client import Object
 from pool.kube.resources import NAMESPACES, POOLED_CLUSTERS, SESSIONS

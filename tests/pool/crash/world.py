@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pool.core.models import PooledCluster
+from pool.core.clusters import PooledCluster
 from pool.core.settings import Settings
 from pool.guest.kubeconfig import connect_guest
 from pool.kube.client import Kube

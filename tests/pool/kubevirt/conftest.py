@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pool.core.models import Golden
+from pool.core.clusters import Golden
 from pool.core.settings import Settings
 from pool.guest.kubeconfig import connect_guest
 from pool.kube.client import Kube, Object

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from pool.core.clusters import ConditionType, Golden, OperationKind, PooledCluster
 from pool.core.crds import definitions
 from pool.core.errors import PoolError
-from pool.core.models import ConditionType, Golden, OperationKind, PooledCluster
 from pool.core.settings import Settings
 from pool.guest.canary import plant_canary
 from pool.kube.client import Object

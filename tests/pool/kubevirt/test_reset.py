@@ -25,6 +25,7 @@ from typing import Any
 
 import pytest
 
+from pool.core.clusters import Golden
 from pool.core.errors import (
     AttestationFailed,
     GuestUnhealthy,
@@ -32,7 +33,6 @@ from pool.core.errors import (
     SnapshotMissing,
     WaitTimeout,
 )
-from pool.core.models import Golden
 from pool.guest.boots import boots_of
 from pool.guest.canary import plant_canary
 from pool.guest.health import Boot, wait_healthy

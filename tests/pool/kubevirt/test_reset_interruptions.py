@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from pool.core.clusters import OperationKind
 from pool.core.errors import OperationInProgress, StaleOperation
 from pool.core.lifecycle import ClusterPhase
-from pool.core.models import OperationKind
 from simulator.api.faults import Fault, FaultKind
 from tests.pool.kubevirt.conftest import bench_at
 from tests.pool.kubevirt.pooled import Pool, used_and_given_back

@@ -1,24 +1,18 @@
-"""The pool's two resources, `PooledCluster` and `Session`.
-
-One source: the CRDs under `deployments/crds` are generated from these classes (`python -m pool.core.crds`), their field
-docstrings become the descriptions that `kubectl explain` shows. JSON names are camelCase; times are RFC 3339, UTC.
-"""
+"""PooledCluster: one cluster of a pool, two VMs in a namespace of its own, and whose it is."""
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic.alias_generators import to_camel
+from pydantic import Field
 
-from pool.core.errors import InvalidInput
-from pool.core.fields import Count, HeartbeatTimeout, Model, Priority, Time, TtlSeconds
-from pool.core.lifecycle import ClusterPhase, SessionPhase
+from pool.core.fields import Count, Model, PoolName, Time
+from pool.core.lifecycle import ClusterPhase
+from pool.core.resource import Condition, Reason, Resource
 
-GROUP = "cks.io"
-VERSION = "v1alpha1"
-API_VERSION = f"{GROUP}/{VERSION}"
+TEARDOWN_FINALIZER = "cks.io/teardown"
+"""On every PooledCluster: a deleted one stays until it is torn down, and its session has ended."""
 
 
 class OperationKind(StrEnum):
@@ -79,10 +73,19 @@ class Golden(Model):
     """First end of the certificates inside; a reset brings these back."""
 
 
+class ClonedImage(Model):
+    """The golden image that a cluster's disks stem from."""
+
+    url: Annotated[str, Field(max_length=1024)]
+    """Where it was imported from."""
+    disk: Annotated[str, Field(max_length=253)]
+    """Name of its disk (DataVolume and PVC) in the templates' namespace, which stays while a cluster stems from it."""
+
+
 class Failure(Model):
     """Why the last operation failed; gone after the next success."""
 
-    reason: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9]*$", max_length=128)]
+    reason: Reason
     """One CamelCase word, for programs."""
     message: Annotated[str, Field(max_length=4096)]
     """One line for people, with the cure where one is known."""
@@ -107,82 +110,18 @@ class ConditionType(StrEnum):
     """Guest API answers, both nodes Ready with fresh leases."""
 
 
-class ConditionStatus(StrEnum):
-    """Kubernetes' three truth values."""
-
-    TRUE = "True"
-    FALSE = "False"
-    UNKNOWN = "Unknown"
-
-
-class Condition(Model):
-    """One observation, in the form all Kubernetes conditions have."""
+class ClusterCondition(Condition):
+    """One observation of a cluster."""
 
     type: ConditionType
     """What it is about."""
-    status: ConditionStatus
-    """True, False or Unknown."""
-    reason: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9]*$", max_length=128)]
-    """One CamelCase word, for programs."""
-    message: Annotated[str, Field(max_length=4096)] = ""
-    """The evidence, for people."""
-    last_transition_time: Time
-    """When `status` last changed."""
-
-
-class Metadata(BaseModel):
-    """The part of Kubernetes' metadata that the pool looks at; the rest is kept and given back untouched."""
-
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="allow")
-
-    name: str
-    namespace: str | None = None
-    uid: str = ""
-    resource_version: str = ""
-    creation_timestamp: Time | None = None
-    deletion_timestamp: Time | None = None
-    labels: dict[str, str] = Field(default_factory=dict)
-
-
-class Resource(Model):
-    """What both kinds share: from and to the API's JSON, with metadata kept for compare-and-swap."""
-
-    KIND: ClassVar[str]
-    metadata: Metadata
-
-    @property
-    def name(self) -> str:
-        """The resource's name: the cluster's or session's ID."""
-        return self.metadata.name
-
-    @classmethod
-    def from_object(cls, obj: dict[str, Any]) -> Self:
-        """The resource in `obj` (the API's JSON). Raises InvalidInput if it does not fit the model."""
-        try:
-            return cls.model_validate({k: v for k, v in obj.items() if k in ("metadata", "spec", "status")})
-        except ValidationError as error:
-            first = error.errors()[0]
-            raise InvalidInput(
-                f"{cls.KIND} {obj.get('metadata', {}).get('name', '?')} cannot be read",
-                expected=".".join(str(part) for part in first["loc"]),
-                actual=first["msg"],
-                cure="its CRD is of another version; run create-namespaces",
-            ) from error
-
-    def to_object(self) -> dict[str, Any]:
-        """The API's JSON, absent values left out."""
-        content = self.model_dump(mode="json", by_alias=True, exclude_none=True)
-        content["metadata"] = {k: v for k, v in content["metadata"].items() if v not in ("", {})}
-        return {"apiVersion": API_VERSION, "kind": self.KIND} | content
-
-    def with_status(self, **fields: Any) -> Self:
-        """A copy with these fields of `status` replaced."""
-        return self.changed(status=self.__getattribute__("status").changed(**fields))
 
 
 class ClusterSpec(Model):
     """What is wanted."""
 
+    pool: PoolName = "default"
+    """Name of the Pool it belongs to, in the same namespace; it never changes."""
     namespace: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
     """The cluster's own namespace on the host; it never changes."""
     cordoned: bool = False
@@ -216,18 +155,23 @@ class ClusterStatus(Model):
     """Name of the worker's VM."""
     epoch: Count = 0
     """Counts the handovers; a writer of an earlier epoch is refused."""
+    clean: bool = False
+    """Attested clean, and nobody could have used it since. Only an attestation sets it, and what could have used the
+    cluster takes it away: a lock, an operation."""
     operation: Operation | None = None
     """The run that works on it, if any."""
+    image: ClonedImage | None = None
+    """What its disks were cloned from, whatever its Pool wants by now."""
     golden: Golden | None = None
     """The golden generation it is reset to."""
     rebuilding: bool = False
     """A rebuild began and did not finish: what is there may be old and used, only another rebuild goes on from here."""
     failure: Failure | None = None
     """Why the last operation failed."""
-    conditions: list[Condition] = Field(default_factory=list)
+    conditions: list[ClusterCondition] = Field(default_factory=list)
     """What is known, one entry a type."""
 
-    def condition(self, kind: ConditionType) -> Condition | None:
+    def condition(self, kind: ConditionType) -> ClusterCondition | None:
         """The condition of that type, if it was ever set."""
         return next((condition for condition in self.conditions if condition.type == kind), None)
 
@@ -242,55 +186,5 @@ class PooledCluster(Resource):
 
     @property
     def phase(self) -> ClusterPhase:
-        """Shorthand for `status.phase`."""
-        return self.status.phase
-
-
-class SessionSpec(Model):
-    """What is asked for."""
-
-    ttl_seconds: TtlSeconds | None = None
-    """How long the session may keep its cluster, from the assignment; the pool's default if left out."""
-    priority: Priority = 0
-    """Higher is served first; then by age."""
-    requested_at: Time | None = None
-    """When it was asked for, by the asker's clock: the order within one second of creation."""
-    wait_seconds: Count | None = None
-    """Seconds after creation for which somebody waits for a cluster; left out, the session waits until it is served."""
-    heartbeat_timeout_seconds: HeartbeatTimeout | None = None
-    """Seconds without a heartbeat after which the session counts as abandoned; left out, none are expected."""
-
-
-class SessionStatus(Model):
-    """What it has."""
-
-    phase: SessionPhase = SessionPhase.PENDING
-    """Pending, Active, Released or Expired."""
-    assigned_cluster: Annotated[str, Field(max_length=40)] | None = None
-    """The cluster it holds, or held."""
-    cluster_lock_time: Time | None = None
-    """When it got the cluster."""
-    expires_at: Time | None = None
-    """When its time ends."""
-    last_heartbeat: Time | None = None
-    """Last sign of life of its user, where the platform sends one."""
-    epoch: Count | None = None
-    """The cluster's epoch at the handover; its owner shows it when giving the cluster back."""
-    ended_at: Time | None = None
-    """When it was released or expired."""
-    message: Annotated[str, Field(max_length=4096)] = ""
-    """One line for people: its place in the queue, or why it ended."""
-
-
-class Session(Resource):
-    """A learner's claim on one cluster; its name is the session's ID."""
-
-    KIND: ClassVar[str] = "Session"
-
-    spec: SessionSpec = Field(default_factory=SessionSpec)
-    status: SessionStatus = Field(default_factory=SessionStatus)
-
-    @property
-    def phase(self) -> SessionPhase:
         """Shorthand for `status.phase`."""
         return self.status.phase

@@ -1,0 +1,63 @@
+"""Session: a learner's claim on one cluster."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from pool.core.fields import Count, HeartbeatTimeout, Model, PoolName, Priority, Time, TtlSeconds
+from pool.core.lifecycle import SessionPhase
+from pool.core.resource import Resource
+
+
+class SessionSpec(Model):
+    """What is asked for."""
+
+    pool: PoolName = "default"
+    """The Pool, in the same namespace, of which a cluster is wanted."""
+    ttl_seconds: TtlSeconds | None = None
+    """How long the session may keep its cluster, from the assignment; the pool's default if left out."""
+    priority: Priority = 0
+    """Higher is served first; then by age."""
+    requested_at: Time | None = None
+    """When it was asked for, by the asker's clock: the order within one second of creation."""
+    wait_seconds: Count | None = None
+    """Seconds after creation for which somebody waits for a cluster; left out, the session waits until it is served."""
+    heartbeat_timeout_seconds: HeartbeatTimeout | None = None
+    """Seconds without a heartbeat after which the session counts as abandoned; left out, none are expected."""
+
+
+class SessionStatus(Model):
+    """What it has."""
+
+    phase: SessionPhase = SessionPhase.PENDING
+    """Pending, Active, Released or Expired."""
+    assigned_cluster: Annotated[str, Field(max_length=40)] | None = None
+    """The cluster it holds, or held."""
+    cluster_lock_time: Time | None = None
+    """When it got the cluster."""
+    expires_at: Time | None = None
+    """When its time ends."""
+    last_heartbeat: Time | None = None
+    """Last sign of life of its user, where the platform sends one."""
+    epoch: Count | None = None
+    """The cluster's epoch at the handover; its owner shows it when giving the cluster back."""
+    ended_at: Time | None = None
+    """When it was released or expired."""
+    message: Annotated[str, Field(max_length=4096)] = ""
+    """One line for people: its place in the queue, or why it ended."""
+
+
+class Session(Resource):
+    """A learner's claim on one cluster; its name is the session's ID."""
+
+    KIND: ClassVar[str] = "Session"
+
+    spec: SessionSpec = Field(default_factory=SessionSpec)
+    status: SessionStatus = Field(default_factory=SessionStatus)
+
+    @property
+    def phase(self) -> SessionPhase:
+        """Shorthand for `status.phase`."""
+        return self.status.phase
