@@ -11,34 +11,43 @@ from prefect import flow, get_run_logger, runtime, task
 from prefect.artifacts import acreate_table_artifact
 from prefect.states import Completed
 
+from flows.clusters import at_most
 from flows.dispatch import start_reset, start_run
 from flows.health import check_health
 from flows.retries import EFFECT
 from flows.runtime import Connection, connected, utcnow
 from pool.core.clusters import OperationKind
 from pool.core.errors import IllegalTransition, OperationInProgress, UnknownCluster, UnknownSession
-from pool.core.planner import (
+from pool.core.planner import Observed, PlanConfig, plan
+from pool.core.planner.actions import (
     Action,
     BindPending,
     CheckHealth,
     CreateMissing,
+    EndWaiting,
     Expire,
+    FinishPoolRemoval,
+    ForgetSessions,
     MarkError,
-    Observed,
-    PlanConfig,
-    RemoveEndedSession,
+    OnCluster,
     RemoveSurplus,
     ReportBroken,
     StartBootstrap,
     StartGolden,
     StartRebuild,
     StartReset,
+    StartTeardown,
     TakeOver,
-    plan,
 )
+from pool.core.pools import Image, Pool, PoolSpec
+from pool.core.resource import Metadata
+from pool.core.settings import Settings
 
 ROUNDS = 3
 """Plans made in one run at most: what a round did shows in the next, and anything later is the next run's."""
+
+FORGOTTEN_AT_ONCE = 20
+"""Sessions that are removed side by side."""
 
 OF_KIND = {
     OperationKind.BOOTSTRAP: "bootstrap-pool",
@@ -55,22 +64,25 @@ async def pool_maintenance() -> Any:
     """Health, expiry, stuck operations, leftovers, the queue: whatever the plan says, a few rounds at most."""
     done: list[Action] = []
     for _ in range(ROUNDS):
-        under_way = {action.cluster_id for action in done if isinstance(action, (*STARTS, TakeOver))}
+        under_way = {action.cluster_id for action in done if isinstance(action, OnCluster)}
         actions = [action for action in await make_plan(under_way) if action not in done]
         if not actions:
             break
         await settle_sessions([action for action in actions if isinstance(action, SESSION_ACTIONS)])
         # Looking at guests comes last: it takes longest, and nothing else may wait for a guest.
-        await start_work([action for action in actions if not isinstance(action, (*SESSION_ACTIONS, CheckHealth))])
+        others = (*SESSION_ACTIONS, CheckHealth, ForgetSessions)
+        await start_work([action for action in actions if not isinstance(action, others)])
         await check_health([action.cluster_id for action in actions if isinstance(action, CheckHealth)])
+        await forget([action for action in actions if isinstance(action, ForgetSessions)])
         done += actions
     counts = Counter(type(action).__name__ for action in done)
     message = ", ".join(f"{count} {name}" for name, count in sorted(counts.items())) or "nothing to do"
     return Completed(message=message)
 
 
-SESSION_ACTIONS = (Expire, BindPending, RemoveEndedSession)
-STARTS = (StartReset, StartBootstrap, StartGolden, CreateMissing, StartRebuild, RemoveSurplus)
+SESSION_ACTIONS = (Expire, BindPending)
+NOT_YET = (CreateMissing, RemoveSurplus, EndWaiting, FinishPoolRemoval)
+"""What is planned for a Pool that is a resource, and is left out as long as it is made up here."""
 
 
 @task(**EFFECT)
@@ -82,13 +94,34 @@ async def make_plan(under_way: Collection[str]) -> list[Action]:
     async with connected() as pool:
         sessions = await pool.state.sessions()
         clusters = await pool.state.clusters()
-        config = PlanConfig.of(pool.settings, size=None)
-    actions = plan(Observed(sessions, clusters), config, utcnow(), under_way)
+        config = PlanConfig.of(pool.settings)
+        observed = Observed.of(_pool_of(pool.settings, len(clusters)), sessions, clusters)
+    actions: list[Action] = [one for one in plan(observed, config, utcnow(), under_way) if not isinstance(one, NOT_YET)]
     get_run_logger().info("%d clusters, %d sessions, %d actions", len(clusters), len(sessions), len(actions))
     if actions:
         rows = [{"action": type(action).__name__, "what": str(action)} for action in actions]
         await acreate_table_artifact(rows, key="pool-maintenance", description="What maintenance found to do")
     return actions
+
+
+def _pool_of(settings: Settings, size: int) -> Pool:
+    spec = PoolSpec(
+        size=size,
+        cluster_prefix=settings.cluster_prefix,
+        min_standby=settings.min_standby,
+        max_concurrent_operations=settings.max_concurrent_operations,
+        rebuild_broken=settings.rebuild_broken,
+        image=Image(url=settings.golden_image),
+    )
+    return Pool(metadata=Metadata(name="default"), spec=spec)
+
+
+@task(**EFFECT)
+async def forget(actions: Sequence[ForgetSessions]) -> None:
+    """Remove sessions that are over, many at a time."""
+    async with connected() as pool:
+        for action in actions:
+            await at_most(FORGOTTEN_AT_ONCE, pool.state.remove_ended_session, action.sessions)
 
 
 @task(**EFFECT)
@@ -105,8 +138,6 @@ async def _settle(pool: Connection, action: Action) -> None:
             await start_reset(released.cluster_id, released.epoch)
     elif isinstance(action, BindPending):
         await pool.state.serve_queue()
-    elif isinstance(action, RemoveEndedSession):
-        await pool.state.remove_ended_session(action.session)
 
 
 async def _each(actions: Sequence[Action], work: Callable[[Action], Awaitable[None]]) -> None:
@@ -126,6 +157,12 @@ async def _each(actions: Sequence[Action], work: Callable[[Action], Awaitable[No
         raise failures[0]
 
 
+async def epoch_of(cluster_id: str) -> int:
+    """The cluster's epoch now."""
+    async with connected() as pool:
+        return (await pool.state.cluster(cluster_id)).status.epoch
+
+
 async def start_work(actions: Sequence[Action]) -> None:
     """Start a flow run for each cluster that needs one; fail for good what is stuck for good."""
     this_run = str(runtime.flow_run.id)
@@ -141,8 +178,9 @@ async def start_work(actions: Sequence[Action]) -> None:
                 )
             case StartReset():
                 reason = f"maintenance:{this_run}"
-                await start_reset(action.cluster_id, action.epoch, reason, waiting=action.waiting)
-            case StartBootstrap() | CreateMissing():
+                epoch = await epoch_of(action.cluster_id)
+                await start_reset(action.cluster_id, epoch, reason, waiting=action.waiting)
+            case StartBootstrap():
                 parameters = _parameters(OperationKind.BOOTSTRAP, action.cluster_id)
                 await start_run("bootstrap-pool", parameters, f"{action.cluster_id}:{this_run}")
             case StartGolden():
@@ -151,7 +189,7 @@ async def start_work(actions: Sequence[Action]) -> None:
             case StartRebuild():
                 parameters = _parameters(OperationKind.REBUILD, action.cluster_id)
                 await start_run("rebuild-cluster", parameters, f"{action.cluster_id}:{this_run}")
-            case RemoveSurplus():
+            case StartTeardown():
                 parameters = _parameters(OperationKind.TEARDOWN, action.cluster_id)
                 await start_run("teardown-pool", parameters, f"{action.cluster_id}:{this_run}")
             case ReportBroken():

@@ -17,6 +17,7 @@ from pool.core.clusters import (
     PooledCluster,
 )
 from pool.core.lifecycle import ClusterPhase, SessionPhase
+from pool.core.pools import POOL_FINALIZER, Pool, PoolSpec
 from pool.core.resource import ConditionStatus, Metadata
 from pool.core.sessions import Session, SessionSpec, SessionStatus
 
@@ -33,7 +34,24 @@ def golden(generation: int = 1, **fields: Any) -> Golden:
     return Golden.model_validate({"generation": generation, "taken_at": T0} | snapshots | fields)
 
 
-def cluster(name: str, phase: str = "available", *, cordoned: bool = False, **status: Any) -> PooledCluster:
+def pool(name: str = "default", *, removing: bool = False, generation: int = 1, **spec: Any) -> Pool:
+    return Pool(
+        metadata=Metadata(
+            name=name,
+            namespace="cks-pool",
+            uid=f"uid-{name}",
+            resource_version="1",
+            generation=generation,
+            finalizers=[POOL_FINALIZER],
+            deletion_timestamp=T0 if removing else None,
+        ),
+        spec=PoolSpec.model_validate(spec),
+    )
+
+
+def cluster(
+    name: str, phase: str = "available", *, cordoned: bool = False, removing: bool = False, **status: Any
+) -> PooledCluster:
     wanted = ClusterPhase(phase)
     if wanted in (ClusterPhase.AVAILABLE, ClusterPhase.RESETTING):
         status = {"golden": golden(), "last_health_check": T0} | status
@@ -42,7 +60,13 @@ def cluster(name: str, phase: str = "available", *, cordoned: bool = False, **st
         defaults = {"assigned_session_uid": f"uid-{held}", "lock_time": T0, "expires_at": at(3600), "epoch": 1}
         status = defaults | {"golden": golden(), "last_health_check": T0} | status
     return PooledCluster(
-        metadata=Metadata(name=name, namespace="cks-pool", uid=f"uid-{name}", resource_version="1"),
+        metadata=Metadata(
+            name=name,
+            namespace="cks-pool",
+            uid=f"uid-{name}",
+            resource_version="1",
+            deletion_timestamp=T0 if removing else None,
+        ),
         spec=ClusterSpec(namespace=name, cordoned=cordoned),
         status=ClusterStatus.model_validate({"phase": wanted} | status),
     )

@@ -40,13 +40,15 @@ from pool.core.errors import (
     UnknownPool,
     UnknownSession,
 )
-from pool.core.planner import CreateMissing, Observed, PlanConfig, RemoveSurplus, plan
+from pool.core.planner import Observed, PlanConfig, plan
+from pool.core.planner.actions import CreateMissing, RemoveSurplus
 from pool.core.sessions import Session
 from pool.core.settings import Settings
 from pool.kube.client import Object
 from pool.kube.resources import NAMESPACES, POOLED_CLUSTERS, SESSIONS
 from pool.state import OperationHandle, PoolState
 from simulator.app import Simulator
+from tests.pool.builders import pool
 from tests.pool.lab import ATTESTED, CountingKube, Lab, check_holdings
 
 T = TypeVar("T")
@@ -224,7 +226,7 @@ class PoolMachine(RuleBasedStateMachine):
     def the_pool_is_resized(self, size: int, crash: int | None) -> None:
         """As maintenance would: what is missing is made, what is too much and nobody holds is removed."""
         held = {cluster.name for cluster in self.seen.values() if cluster.phase == "locked"}
-        wanted = plan(Observed([], list(self.seen.values())), PlanConfig(size=size), self.lab.clock())
+        wanted = plan(Observed.of(pool(size=size), [], self.seen.values()), PlanConfig(), self.lab.clock())
         for action in wanted:
             if isinstance(action, CreateMissing):
                 self.attempt(self.lab.state.ensure_cluster(action.cluster_id, action.cluster_id), crash)

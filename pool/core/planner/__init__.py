@@ -1,0 +1,94 @@
+"""What maintenance has to do for one Pool: a function of what was observed, nothing else.
+
+The plan is safe to interrupt after any action and to make again: every action looks again before it changes anything,
+and what was done shows in the next observation. Maintenance plans and acts until nothing is left, a few rounds at
+most. Actions come most urgent first.
+
+Never here: anything to a locked cluster beyond looking at it; anything to a cluster somebody works on and lives;
+anything started on a cordoned cluster, unless it was deleted; work on more than `maxConcurrentOperations` clusters at
+once. Work that others started counts there too. Only the resets that follow a release or an expiry are not held up by
+that number: a learner waits for them, and what was given back is out of service anyway.
+
+    actions      what a plan consists of
+    observed     what it is made from
+    of_sessions  ends, the queue, forgetting
+    needed       stuck, waiting, ill, half made, broken and missing clusters
+    removals     surplus and deleted clusters, a deleted Pool
+    replacements outdated images and certificates
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from datetime import datetime
+
+from pool.core.lifecycle import ClusterPhase
+from pool.core.planner.actions import Action, CheckHealth, ReportBroken, Start
+from pool.core.planner.needed import ailing, broken, half_made, missing, stuck, to_rebuild, waiting
+from pool.core.planner.observed import Observed, PlanConfig, ill, live, removing
+from pool.core.planner.of_sessions import expired, forgotten, served
+from pool.core.planner.removals import pool_removal, surplus, torn_down
+from pool.core.planner.replacements import replaced
+
+
+def plan(
+    observed: Observed, config: PlanConfig, now: datetime, under_way: Collection[str] = frozenset()
+) -> list[Action]:
+    """Everything that is to be done for the pool now, most urgent first.
+
+    `under_way`: clusters for which work was started that may not show yet; nothing else is started for them, and they
+    count among those that are worked on.
+    """
+    urgent = [*expired(observed.sessions, observed.clusters, now), *served(observed, config, now)]
+    starts: list[Start] = []
+    if observed.pool.metadata.deletion_timestamp is not None:
+        starts += torn_down(observed, config, now)
+        return [
+            *urgent,
+            *pool_removal(observed),
+            *_within_bound(starts, observed, config, now, under_way),
+            *_looks(observed, config, now),
+            *forgotten(observed, config, now),
+        ]
+    silent = list(stuck(observed, config, now))
+    starts += [action for action in silent if isinstance(action, Start)]
+    starts += waiting(observed, now)
+    starts += ailing(observed, now, under_way)
+    starts += torn_down(observed, config, now)
+    starts += half_made(observed)
+    starts += broken(observed)
+    starts += missing(observed)
+    starts += surplus(observed, config, now)
+    starts += replaced(observed, config, now, under_way)
+    return [
+        *urgent,
+        *(action for action in silent if not isinstance(action, Start)),
+        *_within_bound(starts, observed, config, now, under_way),
+        *_looks(observed, config, now),
+        *forgotten(observed, config, now),
+    ]
+
+
+def _within_bound(
+    starts: Iterable[Start], observed: Observed, config: PlanConfig, now: datetime, under_way: Collection[str]
+) -> list[Start]:
+    """As many of the starts as clusters may be worked on at once."""
+    busy = {cluster.name for cluster in observed.clusters if live(cluster, config, now)}.union(under_way)
+    fresh = [start for start in starts if start.cluster_id not in under_way]
+    return fresh[: max(0, observed.pool.spec.max_concurrent_operations - len(busy))]
+
+
+def _looks(observed: Observed, config: PlanConfig, now: datetime) -> Iterator[CheckHealth | ReportBroken]:
+    """The guests to look at, cordoned ones too, and what is known of the locked ones that are ill."""
+    for cluster in observed.clusters:
+        held = cluster.phase is ClusterPhase.LOCKED
+        if not held and (cluster.phase is not ClusterPhase.AVAILABLE or removing(cluster)):
+            continue
+        checked = cluster.status.last_health_check
+        if checked is None or now - checked >= config.health_interval:
+            yield CheckHealth(cluster.name)
+        if held and (message := ill(cluster)):
+            yield ReportBroken(cluster.name, cluster.status.assigned_session or "", message)
+
+
+__all__ = ["Observed", "PlanConfig", "expired", "plan", "to_rebuild"]
