@@ -59,6 +59,7 @@ TRANSITIONS: dict[tuple[ClusterPhase, ClusterPhase], str] = {
     (_C.ERROR, _C.RESETTING): "repair",
     (_C.ERROR, _C.CREATING): "rebuild from the image",
     (_C.AVAILABLE, _C.CREATING): "rebuild from the image, asked for",
+    (_C.RESETTING, _C.CREATING): "rebuild from the image, its golden generation has ended",
 }
 """Every legal change of a cluster's phase and its reason. Staying in a phase is no transition."""
 

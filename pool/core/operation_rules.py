@@ -28,6 +28,7 @@ BEGINS: dict[tuple[OperationKind, ClusterPhase], ClusterPhase] = {
     (_K.RESET, _C.ERROR): _C.RESETTING,
     (_K.REBUILD, _C.CREATING): _C.CREATING,
     (_K.REBUILD, _C.AVAILABLE): _C.CREATING,
+    (_K.REBUILD, _C.RESETTING): _C.CREATING,
     (_K.REBUILD, _C.ERROR): _C.CREATING,
     (_K.TEARDOWN, _C.CREATING): _C.CREATING,
     (_K.TEARDOWN, _C.AVAILABLE): _C.RESETTING,

@@ -4,7 +4,7 @@ from \\ to    creating  available  locked  resetting  error
 creating        -         yes        -        -        yes
 available      yes         -        yes      yes       yes
 locked          -         yes        -       yes        -
-resetting       -         yes       yes       -        yes
+resetting      yes        yes       yes       -        yes
 error          yes         -         -       yes        -
 """
 
@@ -21,7 +21,7 @@ MATRIX = {
     "creating": {"available", "error"},
     "available": {"creating", "locked", "resetting", "error"},
     "locked": {"available", "resetting"},
-    "resetting": {"available", "locked", "error"},
+    "resetting": {"available", "creating", "locked", "error"},
     "error": {"creating", "resetting"},
 }
 
