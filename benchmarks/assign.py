@@ -29,6 +29,10 @@ from pool.kube.resources import CRDS, NAMESPACES, POOLED_CLUSTERS, SESSIONS
 from pool.kube.watching import Watching
 from pool.state import PoolState
 
+NOW = datetime.now(UTC).isoformat()
+OPERATION = {"kind": "reset", "runId": "bench", "startedAt": NOW, "heartbeatAt": NOW}
+"""The rules let a cluster become clean only where somebody worked on it."""
+
 
 async def measure(*, quick: bool) -> Table:
     """Calls an assignment makes, and its median time against the bare calls, for several sizes of the pool."""
@@ -104,13 +108,15 @@ async def _fill(kube: Kube, watching: Watching, settings: Settings, size: int) -
         made = await kube.create(
             POOLED_CLUSTERS, POOLED_CLUSTERS.manifest(name, settings.namespace, spec={"namespace": name})
         )
-        # A cluster begins as creating; the rules let it become available once it has a golden generation.
+        # A cluster begins as creating; the rules let it become available at the end of an operation.
         made["status"] = {
             "phase": "creating",
+            "operation": OPERATION,
             "golden": golden.model_dump(mode="json", by_alias=True, exclude_none=True),
         }
         made = await kube.replace(POOLED_CLUSTERS, made, subresource="status")
-        made["status"]["phase"] = "available"
+        del made["status"]["operation"]
+        made["status"] |= {"phase": "available", "clean": True}
         await kube.replace(POOLED_CLUSTERS, made, subresource="status")
 
 
@@ -140,7 +146,10 @@ async def _give_back(kube: Kube, state: PoolState, cluster: str) -> None:
     found = await kube.get(POOLED_CLUSTERS, cluster, state.settings.namespace)
     for key in ("assignedSession", "assignedSessionUID", "lockTime", "expiresAt"):
         found["status"].pop(key, None)
-    found["status"]["phase"] = "available"
+    found["status"] |= {"phase": "resetting", "operation": OPERATION}
+    found = await kube.replace(POOLED_CLUSTERS, found, subresource="status")
+    del found["status"]["operation"]
+    found["status"] |= {"phase": "available", "clean": True}
     await kube.replace(POOLED_CLUSTERS, found, subresource="status")
 
 

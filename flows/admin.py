@@ -107,7 +107,9 @@ async def teardown_pool(
 async def teardown_cluster(cluster_id: str, *, force: bool) -> None:
     """One cluster: its namespace with all in it, its right to clone, and its resource."""
     async with connected() as pool:
-        cluster = Cluster(cluster_id, (await pool.state.cluster(cluster_id)).spec.namespace)
+        found = await pool.state.cluster(cluster_id)
+        cluster = Cluster(cluster_id, found.spec.namespace)
+        await pool.state.delete_cluster(found)
 
         async def work(operation: OperationHandle) -> None:
             await remove_namespace(cluster)

@@ -55,10 +55,8 @@ async def bootstrap_pool(size: Size = None, cluster_ids: ClusterIds = None, gold
 async def ensure_clusters(size: int | None, cluster_ids: Sequence[str] | None) -> list[str]:
     """A PooledCluster for each wanted cluster. Returns those that are still to be made."""
     async with connected() as pool:
-        found = [
-            await pool.state.ensure_cluster(cluster.id, cluster.namespace)
-            for cluster in named(pool.settings, size, cluster_ids)
-        ]
+        of = await pool.state.ensure_pool()
+        found = [await pool.state.ensure_cluster(of, cluster.id) for cluster in named(pool.settings, size, cluster_ids)]
     return [cluster.name for cluster in found if cluster.phase is ClusterPhase.CREATING]
 
 

@@ -13,6 +13,10 @@ from pool.core.resource import Condition, Reason, Resource
 
 TEARDOWN_FINALIZER = "cks.io/teardown"
 """On every PooledCluster: a deleted one stays until it is torn down, and its session has ended."""
+POOL_LABEL = "cks.io/pool"
+"""Name of the Pool, on every PooledCluster and on all that is made for it."""
+POOL_UID_LABEL = "cks.io/pool-uid"
+"""UID of the Pool: another Pool of that name, or the same one restored from a backup, is not it."""
 
 
 class OperationKind(StrEnum):
@@ -188,3 +192,8 @@ class PooledCluster(Resource):
     def phase(self) -> ClusterPhase:
         """Shorthand for `status.phase`."""
         return self.status.phase
+
+    @property
+    def removing(self) -> bool:
+        """Whether it is on its way out: deleted, and there until it is torn down."""
+        return self.metadata.deletion_timestamp is not None

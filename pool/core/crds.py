@@ -52,7 +52,7 @@ def _pools() -> dict[str, Any]:
         status,
         columns,
         None,
-        rule=_rule("size(self.metadata.name) <= 40", "a pool's name has at most 40 characters"),
+        rules=[_rule("size(self.metadata.name) <= 40", "a pool's name has at most 40 characters")],
     )
     definition["spec"]["versions"][0]["subresources"]["scale"] = {
         "specReplicasPath": ".spec.size",
@@ -85,7 +85,15 @@ def _pooled_clusters() -> dict[str, Any]:
         _column("Cordoned", ".spec.cordoned", "Never assigned while true.", "boolean", wide=True),
         _column("Failure", ".status.failure.message", "Why the last operation failed.", wide=True),
     ]
-    name_rule = _rule("size(self.metadata.name) <= 40", "a cluster's name has at most 40 characters")
+    rules = [
+        _rule("size(self.metadata.name) <= 40", "a cluster's name has at most 40 characters"),
+        # Of the whole object, so that it holds for the first status too, which has no older one to be compared with.
+        _rule(
+            "!has(self.status) || !has(self.status.clean) || !self.status.clean || (has(oldSelf.status)"
+            " && ((has(oldSelf.status.clean) && oldSelf.status.clean) || has(oldSelf.status.operation)))",
+            "a cluster becomes clean only by the operation that attested it",
+        ),
+    ]
     return _definition(
         PooledCluster,
         "pooledclusters",
@@ -96,7 +104,7 @@ def _pooled_clusters() -> dict[str, Any]:
         columns,
         "assignedSession",
         required=["spec"],
-        rule=name_rule,
+        rules=rules,
     )
 
 
@@ -131,6 +139,11 @@ def _cluster_rules() -> list[Schema]:
         ),
         _rule(f"self.phase != '{available}' || has(self.golden)", "an available cluster has a golden generation"),
         _rule(f"self.phase != '{available}' || !has(self.operation)", "nobody works on an available cluster"),
+        _rule(f"self.phase != '{available}' || (has(self.clean) && self.clean)", "an available cluster is clean"),
+        _rule(
+            f"!has(self.clean) || !self.clean || (self.phase != '{locked}' && !has(self.operation))",
+            "a cluster that a session or a run may use is not clean",
+        ),
         _rule(
             f"self.phase == oldSelf.phase || (oldSelf.phase + '>' + self.phase) in [{edges}]",
             "the lifecycle has no such transition",
@@ -181,7 +194,7 @@ def _definition(
     selectable: str | None,
     *,
     required: list[str] | None = None,
-    rule: Schema | None = None,
+    rules: list[Schema] | None = None,
 ) -> dict[str, Any]:
     schema: Schema = {
         "type": "object",
@@ -195,7 +208,7 @@ def _definition(
         },
     }
     schema |= {"required": required} if required else {}
-    schema |= {"x-kubernetes-validations": [rule]} if rule else {}
+    schema |= {"x-kubernetes-validations": rules} if rules else {}
     version: Schema = {
         "name": VERSION,
         "served": True,

@@ -1,8 +1,11 @@
 """What an operation may do to a cluster: pure functions from a cluster, as read, to the cluster to write.
 
-A run claims a cluster by its `status.operation`. As long as its heartbeat is fresh nobody else gets it; once that is
+A run owns a cluster by its `status.operation`. As long as its heartbeat is fresh nobody else gets it; once that is
 older than the grace, another run takes over, and everything the first one still tries raises `StaleOperation`. A
 locked cluster is only touched for its own session (reset in place) or when an operator forces it.
+
+What an operation may have used is not clean: `clean` goes when one begins, and comes back with the attestation at the
+end of one. A cluster on its way out is torn down and nothing else.
 """
 
 from __future__ import annotations
@@ -37,9 +40,10 @@ BEGINS: dict[tuple[OperationKind, ClusterPhase], ClusterPhase] = {
 }
 """From which phase an operation may begin, and the phase it puts the cluster into: never one that is assignable.
 
-Two things are not in it, see `begun`: a locked cluster is unlocked first, or kept for its session; and the golden
-snapshots of a cluster taken out of service for them are carried on by a run that takes over. Any other `resetting`
-cluster may have been used, and what was used never becomes golden.
+Three things are not in it, see `begun`: a held cluster is taken from its session first, or kept for it; the golden
+snapshots of a cluster taken out of service for them are carried on by a run that takes over (any other `resetting`
+cluster may have been used, and what was used never becomes golden); a teardown wants a cluster that is being removed,
+and the others one that is not.
 """
 
 
@@ -50,7 +54,7 @@ are two outages."""
 
 
 @dataclass(frozen=True)
-class Claim:
+class Ownership:
     """What a run holds: the cluster, the kind of operation, its run ID, the epoch at the beginning, the attempt."""
 
     cluster_id: str
@@ -61,7 +65,7 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Wish:
+class Request:
     """What a run wants to do. `session_id` (and `epoch`, if known) asks for a reset in place; `force` takes a locked
     cluster from its session."""
 
@@ -73,63 +77,86 @@ class Wish:
 
 
 def unlocked(cluster: PooledCluster, phase: ClusterPhase) -> PooledCluster:
-    """The cluster in `phase`, held by nobody. The epoch stays: it counts handovers, not returns."""
+    """The cluster in `phase`, nobody's and worked on by nobody. The epoch stays: it counts handovers, not returns.
+
+    A reset in place ends with it: its session may have used what was restored already.
+    """
     return cluster.with_status(
-        phase=phase, assigned_session=None, assigned_session_uid=None, lock_time=None, expires_at=None
+        phase=phase, assigned_session=None, assigned_session_uid=None, lock_time=None, expires_at=None, operation=None
     )
 
 
-def begun(cluster: PooledCluster, wish: Wish, now: datetime, grace: timedelta) -> PooledCluster:
-    """The cluster claimed by the run; for the run that has it already, its claim renewed.
+def begun(cluster: PooledCluster, request: Request, now: datetime, grace: timedelta) -> PooledCluster:
+    """The cluster claimed by the run; for the run that has it already, its ownership renewed.
 
     Raises NotHolder, OperationInProgress (another run's heartbeat is younger than `grace`), IllegalTransition.
     """
-    if wish.session_id is not None:
-        _check_holder(cluster, wish)
-    attempt = _attempt(cluster, wish, now, grace)
+    _check_removal(cluster, request)
+    if request.session_id is not None:
+        _check_holder(cluster, request)
+    attempt = _attempt(cluster, request, now, grace)
     before = cluster.status.operation
-    if cluster.phase is ClusterPhase.LOCKED:
-        cluster = _begun_locked(cluster, wish)
-    phase = BEGINS.get((wish.kind, cluster.phase))
-    if before is not None and before.kind is wish.kind is OperationKind.GOLDEN:
+    if cluster.status.assigned_session is not None:
+        cluster = _begun_held(cluster, request)
+    phase = BEGINS.get((request.kind, cluster.phase))
+    if before is not None and before.kind is request.kind is OperationKind.GOLDEN:
         phase = cluster.phase
     if phase is None:
         raise IllegalTransition(
-            f"{cluster.name} is not in a phase for {wish.kind}",
-            expected=" or ".join(str(begin) for kind, begin in BEGINS if kind is wish.kind),
+            f"{cluster.name} is not in a phase for {request.kind}",
+            expected=" or ".join(str(begin) for kind, begin in BEGINS if kind is request.kind),
             actual=cluster.phase,
         )
-    started = before.started_at if before is not None and before.run_id == wish.run_id else now
-    operation = Operation(kind=wish.kind, run_id=wish.run_id, started_at=started, heartbeat_at=now, attempt=attempt)
-    if cluster.status.rebuilding and wish.kind in (OperationKind.BOOTSTRAP, OperationKind.GOLDEN):
+    started = before.started_at if before is not None and before.run_id == request.run_id else now
+    operation = Operation(
+        kind=request.kind, run_id=request.run_id, started_at=started, heartbeat_at=now, attempt=attempt
+    )
+    if cluster.status.rebuilding and request.kind in (OperationKind.BOOTSTRAP, OperationKind.GOLDEN):
         raise IllegalTransition(
-            f"{cluster.name} is half rebuilt", expected="a rebuild", actual=wish.kind, cure="run rebuild-cluster"
+            f"{cluster.name} is half rebuilt", expected="a rebuild", actual=request.kind, cure="run rebuild-cluster"
         )
-    if wish.kind is OperationKind.REBUILD and (before is None or before.run_id != wish.run_id):
+    if request.kind is OperationKind.REBUILD and (before is None or before.run_id != request.run_id):
         # The snapshots go with the VMs they were taken of, and with them all that was known.
         cluster = cluster.with_status(golden=None, conditions=[], rebuilding=True)
     if cluster.phase is ClusterPhase.ERROR:
         # A repair starts counting anew; what failed before is in the cluster's events.
         cluster = cluster.with_status(failure=None)
-    return cluster.with_status(phase=phase, operation=operation)
+    return cluster.with_status(phase=phase, operation=operation, clean=False)
 
 
-def _check_holder(cluster: PooledCluster, wish: Wish) -> None:
+def _check_removal(cluster: PooledCluster, request: Request) -> None:
+    if cluster.removing and request.kind is not OperationKind.TEARDOWN:
+        raise IllegalTransition(
+            f"{cluster.name} is being removed",
+            expected="a teardown",
+            actual=request.kind,
+            cure="once it is gone, bootstrap-pool makes it anew",
+        )
+    if request.kind is OperationKind.TEARDOWN and not cluster.removing:
+        raise IllegalTransition(
+            f"{cluster.name} is not being removed",
+            expected="a deleted PooledCluster",
+            actual="one that is wanted",
+            cure=f"delete it: kubectl delete pc {cluster.name}",
+        )
+
+
+def _check_holder(cluster: PooledCluster, request: Request) -> None:
     status = cluster.status
-    if status.assigned_session != wish.session_id or wish.epoch not in (None, status.epoch):
-        at = f" at epoch {wish.epoch}" if wish.epoch is not None else ""
+    if status.assigned_session != request.session_id or request.epoch not in (None, status.epoch):
+        at = f" at epoch {request.epoch}" if request.epoch is not None else ""
         raise NotHolder(
             f"{cluster.name} is not reset in place",
-            expected=f"it to be held by session {wish.session_id}{at}",
+            expected=f"it to be held by session {request.session_id}{at}",
             actual=f"session {status.assigned_session} at epoch {status.epoch}",
         )
 
 
-def _attempt(cluster: PooledCluster, wish: Wish, now: datetime, grace: timedelta) -> int:
+def _attempt(cluster: PooledCluster, request: Request, now: datetime, grace: timedelta) -> int:
     operation, failure = cluster.status.operation, cluster.status.failure
     if operation is None:
         return failure.attempts + 1 if failure and cluster.phase is not ClusterPhase.ERROR else 1
-    if operation.run_id == wish.run_id and operation.kind is wish.kind:
+    if operation.run_id == request.run_id and operation.kind is request.kind:
         return operation.attempt
     silence = now - operation.heartbeat_at
     if silence < grace:
@@ -142,30 +169,32 @@ def _attempt(cluster: PooledCluster, wish: Wish, now: datetime, grace: timedelta
     return operation.attempt + 1
 
 
-def _begun_locked(cluster: PooledCluster, wish: Wish) -> PooledCluster:
-    if wish.session_id is not None and wish.kind is OperationKind.RESET:
+def _begun_held(cluster: PooledCluster, request: Request) -> PooledCluster:
+    in_place = request.kind is OperationKind.RESET and not request.force
+    if in_place and (request.session_id is not None or cluster.phase is ClusterPhase.RESETTING):
+        # A reset in place begins, or is carried on: whoever does that keeps the cluster for its session.
         return cluster.with_status(phase=ClusterPhase.RESETTING)
-    if wish.force:
+    if request.force:
         return unlocked(cluster, ClusterPhase.RESETTING)
     raise IllegalTransition(
         f"{cluster.name} is locked",
-        expected=f"a cluster nobody holds, for {wish.kind}",
+        expected=f"a cluster nobody holds, for {request.kind}",
         actual=f"locked by session {cluster.status.assigned_session}",
         cure="release the session, or force it",
     )
 
 
-def owned(cluster: PooledCluster, claim: Claim) -> Operation:
-    """The operation, if it still is the claim's. Raises StaleOperation.
+def owned(cluster: PooledCluster, owner: Ownership) -> Operation:
+    """The operation, if it still is the run's. Raises StaleOperation.
 
-    A session that leaves during a reset in place changes no epoch: the reset goes on.
+    A session that leaves during a reset in place ends it: the run is stale, and the cluster waits for another reset.
     """
     operation = cluster.status.operation
-    if operation is None or operation.run_id != claim.run_id or cluster.status.epoch != claim.epoch:
+    if operation is None or operation.run_id != owner.run_id or cluster.status.epoch != owner.epoch:
         actual = "no operation" if operation is None else f"{operation.kind} of run {operation.run_id}"
         raise StaleOperation(
-            f"run {claim.run_id} does not own {cluster.name} any more",
-            expected=f"{claim.kind} of run {claim.run_id} at epoch {claim.epoch}",
+            f"run {owner.run_id} does not own {cluster.name} any more",
+            expected=f"{owner.kind} of run {owner.run_id} at epoch {owner.epoch}",
             actual=f"{actual} at epoch {cluster.status.epoch}",
             cure="stop this run; the other one carries on",
         )
@@ -173,14 +202,14 @@ def owned(cluster: PooledCluster, claim: Claim) -> Operation:
 
 
 def finished(
-    cluster: PooledCluster, claim: Claim, attested: Mapping[ConditionType, str] | None, now: datetime
+    cluster: PooledCluster, owner: Ownership, attested: Mapping[ConditionType, str] | None, now: datetime
 ) -> PooledCluster:
     """The cluster after the operation's good end; with evidence of every condition it is assignable again.
 
     Raises StaleOperation, AttestationFailed.
     """
-    started = owned(cluster, claim).started_at
-    rebuilding = cluster.status.rebuilding and claim.kind is not OperationKind.REBUILD
+    started = owned(cluster, owner).started_at
+    rebuilding = cluster.status.rebuilding and owner.kind is not OperationKind.REBUILD
     cluster = cluster.with_status(operation=None, failure=None, rebuilding=rebuilding)
     if attested is None:
         return cluster
@@ -193,22 +222,29 @@ def finished(
     for kind, evidence in attested.items():
         cluster = with_condition(cluster, true(kind, "Attested", evidence, now))
     fields: dict[str, Any] = {"last_reset": now, "last_health_check": now}
-    if claim.kind is OperationKind.RESET:
+    if owner.kind is OperationKind.RESET:
         fields["last_reset_seconds"] = max(0, round((now - started).total_seconds()))
     if cluster.status.assigned_session is None:
-        return cluster.with_status(phase=ClusterPhase.AVAILABLE, **fields)
+        return cluster.with_status(phase=ClusterPhase.AVAILABLE, clean=True, **fields)
     return cluster.with_status(phase=ClusterPhase.LOCKED, epoch=cluster.status.epoch + 1, **fields)
 
 
 def failed(
-    cluster: PooledCluster, claim: Claim, reason: str, message: str, now: datetime, *, last: int, outage: bool = False
+    cluster: PooledCluster,
+    owner: Ownership,
+    reason: str,
+    message: str,
+    now: datetime,
+    *,
+    last: int,
+    outage: bool = False,
 ) -> PooledCluster:
     """The cluster after a failed attempt: `error` and held by nobody from the `last` attempt on, else as it is.
 
     An `outage` of the host's API says nothing about the cluster and is no attempt of its own, unless it goes on for
     longer than OUTAGE_PATIENCE. Raises StaleOperation.
     """
-    operation, before = owned(cluster, claim), cluster.status.failure
+    operation, before = owned(cluster, owner), cluster.status.failure
     attempts = max(operation.attempt, (before.attempts if before else 0) + 1)
     since = _outage_since(before, now) if outage else None
     if since is not None and now - since < OUTAGE_PATIENCE:

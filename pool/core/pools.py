@@ -10,6 +10,8 @@ from pydantic import Field
 from pool.core.fields import MAX_TTL_SECONDS, MIN_TTL_SECONDS, Count, Model, PoolSize, Quantity
 from pool.core.resource import Condition, Resource
 
+DEFAULT_POOL = "default"
+"""The Pool that is meant where none is named."""
 POOL_FINALIZER = "cks.io/clusters"
 """On every Pool: a deleted one stays until the last of its clusters is torn down."""
 

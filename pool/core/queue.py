@@ -36,16 +36,11 @@ class Activate:
 
 
 @dataclass(frozen=True)
-class GiveBack:
-    """The lock is surplus: its session was served elsewhere or ended first, and the cluster was never handed out."""
-
-    cluster: PooledCluster
-    reason: str
-
-
-@dataclass(frozen=True)
 class TakeBack:
-    """The lock's session is over or gone, and may have used the cluster: reset it."""
+    """The lock is surplus, for its session was served elsewhere, or its session is over or gone: reset the cluster.
+
+    Whoever wrote the lock could have used the cluster, so it is not clean any more.
+    """
 
     cluster: PooledCluster
     reason: str
@@ -71,7 +66,7 @@ class Sync:
     cluster: PooledCluster
 
 
-Repair = Activate | GiveBack | TakeBack | Settle | Sync
+Repair = Activate | TakeBack | Settle | Sync
 
 
 def holds(cluster: PooledCluster, session: Session) -> bool:
@@ -118,13 +113,14 @@ def free(clusters: Iterable[PooledCluster]) -> list[PooledCluster]:
 
 
 def is_free(cluster: PooledCluster) -> bool:
-    """Available, not cordoned, not known to be unhealthy, not being removed."""
+    """Available and clean, not cordoned, not known to be unhealthy, not being removed."""
     health = cluster.status.condition(ConditionType.GUEST_HEALTHY)
     return (
         cluster.phase is ClusterPhase.AVAILABLE
+        and cluster.status.clean
         and not cluster.spec.cordoned
         and (health is None or health.status is not ConditionStatus.FALSE)
-        and cluster.metadata.deletion_timestamp is None
+        and not cluster.removing
     )
 
 
@@ -200,7 +196,7 @@ def _lock_repair(cluster: PooledCluster, sessions: dict[str, Session]) -> Repair
         return None if _in_sync(session, cluster) else Sync(session, cluster)
     if used or cluster.phase is not ClusterPhase.LOCKED:
         return TakeBack(cluster, f"session {name} is {session.phase.lower()}")
-    return GiveBack(cluster, f"session {name} was not handed this cluster")
+    return TakeBack(cluster, f"session {name} was not handed this cluster")
 
 
 def _in_sync(session: Session, cluster: PooledCluster) -> bool:

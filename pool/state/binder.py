@@ -8,9 +8,7 @@ What holds at every moment, whoever does which step and wherever a process dies:
 
 * A session turns Active only for a cluster that is locked for it, by name and UID; and once only, since that write
   needs it to be Pending. So it has one cluster, however many were locked for it by helpers who raced.
-* A surplus lock goes back to `available` only when its session can never be handed that cluster: the session is Active
-  elsewhere, or ended without it. In doubt (the session is gone, so nobody can say) the cluster is reset. That can cost
-  a reset nobody needed, when a claim that failed removes its session while a helper is locking for it.
+* A lock takes `clean` away, so a surplus one ends in a reset. That can cost a reset nobody needed, when helpers raced.
 * The cluster gives way first: its lock is gone before its session ends. So a lock in the name of an ended session was
   never the one handed out, unless somebody edited by hand; then it is reset.
 * A namesake made later has another UID: it never inherits a lock.
@@ -31,7 +29,7 @@ from pool.core.clusters import PooledCluster
 from pool.core.errors import Conflict, NotHolder, UnknownCluster, UnknownSession
 from pool.core.lifecycle import ClusterPhase, SessionPhase
 from pool.core.operation_rules import unlocked
-from pool.core.queue import Activate, Binding, GiveBack, Repair, Settle, Sync, TakeBack
+from pool.core.queue import Activate, Binding, Repair, Settle, Sync, TakeBack, holds
 from pool.core.sessions import Session
 from pool.state.history import Why
 from pool.state.store import Store
@@ -65,11 +63,12 @@ class Binder:
             lock_time=now,
             expires_at=end_of(now, inputs.time_to_live(session.spec.ttl_seconds, self.store.settings)),
             epoch=cluster.status.epoch + 1,
+            clean=False,
         )
         return await self.store.write_cluster(cluster, after, Why("assigned", f"session {session.name}"))
 
     async def activate(self, session: Session, cluster: PooledCluster) -> Session:
-        """Mark the pending session Active with the cluster locked for it; gives the lock back if it is surplus.
+        """Mark the pending session Active with the cluster locked for it; takes the lock back if it is surplus.
 
         Returns the session as it is then: Active with this cluster or, when a helper was faster, with another.
         Raises UnknownSession if it was removed, NotHolder if it ended, before it got the cluster; Conflict if a lock
@@ -93,7 +92,7 @@ class Binder:
                 session = found
                 continue
             if found.status.assigned_cluster != cluster.name:
-                await self.give_back(cluster, f"session {session.name} was not handed this cluster")
+                await self.take_back(cluster, f"session {session.name} was not handed this cluster")
             if found.phase.ended:
                 raise NotHolder(
                     f"session {session.name} ended while it waited", actual=found.phase, cure="assign it anew"
@@ -113,11 +112,6 @@ class Binder:
         except (Conflict, UnknownCluster):
             return None
         return await self.activate(binding.session, cluster)
-
-    async def give_back(self, cluster: PooledCluster, reason: str) -> None:
-        """Make a surplus lock available again, unless anything happened to the cluster since it was read."""
-        why = Why(f"lock given back, {reason}")
-        await self._unless_changed(cluster, unlocked(cluster, ClusterPhase.AVAILABLE), why)
 
     async def take_back(self, cluster: PooledCluster, reason: str) -> None:
         """Send a cluster that may have been used to its reset, unless anything happened to it since it was read."""
@@ -154,8 +148,6 @@ class Binder:
         match repair:
             case Activate(session, cluster):
                 await self.activate(session, cluster)
-            case GiveBack(cluster, reason):
-                await self.give_back(cluster, reason)
             case TakeBack(cluster, reason):
                 await self._take_back_if_over(cluster, reason)
             case Settle(session, reason, clear):
@@ -166,9 +158,13 @@ class Binder:
 
     async def _take_back_if_over(self, cluster: PooledCluster, reason: str) -> None:
         session = await self.store.find_session(cluster.status.assigned_session or "")
-        over = session is None or session.phase.ended or session.metadata.uid != cluster.status.assigned_session_uid
-        if over:
+        pending = session is not None and session.phase is SessionPhase.PENDING
+        if session is None or not holds(cluster, session) or not (pending or _is_on(session, cluster)):
             await self.take_back(cluster, reason)
+
+
+def _is_on(session: Session, cluster: PooledCluster) -> bool:
+    return session.phase is SessionPhase.ACTIVE and session.status.assigned_cluster == cluster.name
 
 
 def _active(session: Session, cluster: PooledCluster, now: datetime) -> Session:

@@ -27,10 +27,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Released:
-    """What a release gave back: the cluster now `resetting`, or None if the session held none; and its epoch."""
+    """What a release gave back: the cluster now `resetting`, or None if the session held none; and its epoch.
+
+    `removing`: the cluster is on its way out, and waits for its teardown instead of a reset.
+    """
 
     cluster_id: str | None
     epoch: int = 0
+    removing: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,7 @@ class Leases:
             return await self.end(await self.store.session(session.name), phase, reason)
         if cluster is None or not _awaits_reset(cluster):
             return Released(None)
-        return Released(cluster.name, cluster.status.epoch)
+        return Released(cluster.name, cluster.status.epoch, cluster.removing)
 
     async def _vacate(self, session: Session, phase: SessionPhase, why: Why) -> PooledCluster | None:
         """Take the session's hold off its cluster. None if it held none, and none it gave back waits for its reset."""
@@ -103,7 +107,7 @@ class Leases:
                 return cluster
             if phase is SessionPhase.EXPIRED and not _is_expired(cluster, session, now):
                 return cluster
-            # Being reset in place already: the reset goes on, and makes it available instead.
+            # A reset in place ends here too: what it had restored may have been used already.
             return unlocked(cluster, ClusterPhase.RESETTING)
 
         try:
@@ -122,7 +126,7 @@ class Leases:
         status = cluster.status
         if not _awaits_reset(cluster) or status.epoch != session.status.epoch:
             return Released(None)
-        return Released(cluster.name, status.epoch)
+        return Released(cluster.name, status.epoch, cluster.removing)
 
     async def extend(self, session_id: str, seconds: int) -> Extension:
         """Add `seconds` to what is agreed, at most to the pool's maximum counted from the assignment.
@@ -209,7 +213,7 @@ class _Activated(Exception):
 
 
 def _awaits_reset(cluster: PooledCluster) -> bool:
-    """Given back, and no reset has begun: one in place goes on and needs no other."""
+    """Given back, and no reset has begun."""
     return cluster.phase is ClusterPhase.RESETTING and cluster.status.operation is None
 
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
-from pool.core.clusters import ClusterCondition, ConditionType, Golden, PooledCluster
-from pool.core.errors import IllegalTransition, PoolError, StaleOperation
+from pool.core.clusters import TEARDOWN_FINALIZER, ClusterCondition, ConditionType, Golden, PooledCluster
+from pool.core.errors import Conflict, IllegalTransition, NotFound, PoolError, StaleOperation
 from pool.core.lifecycle import ClusterPhase, SessionPhase
-from pool.core.operation_rules import Claim, Wish, begun, failed, finished, owned, with_condition, with_golden
+from pool.core.operation_rules import Ownership, Request, begun, failed, finished, owned, with_condition, with_golden
 from pool.core.sessions import Session
 from pool.kube.resources import POOLED_CLUSTERS
 from pool.state.history import Why
@@ -25,8 +25,8 @@ class Operations:
     def __init__(self, store: Store) -> None:
         self.store = store
 
-    async def begin(self, cluster_id: str, wish: Wish) -> Claim:
-        """Claim the cluster for a run; again by the same run it only renews the claim.
+    async def begin(self, cluster_id: str, request: Request) -> Ownership:
+        """Own the cluster for a run; again by the same run it only renews that.
 
         Raises UnknownCluster, IllegalTransition, NotHolder, OperationInProgress.
         """
@@ -34,54 +34,58 @@ class Operations:
         taken: list[str] = []
 
         def change(cluster: PooledCluster) -> PooledCluster:
-            after = begun(cluster, wish, self.store.now(), grace)
+            after = begun(cluster, request, self.store.now(), grace)
             taken[:] = _lost(cluster, after)
             return after
 
-        who = f"session {wish.session_id}" if wish.session_id else ""
-        cluster = await self.store.change_cluster(cluster_id, change, Why(f"{wish.kind} begins", who, wish.run_id))
+        who = f"session {request.session_id}" if request.session_id else ""
+        cluster = await self.store.change_cluster(
+            cluster_id, change, Why(f"{request.kind} begins", who, request.run_id)
+        )
         await self.store.history.drain()
         for name in taken:
             await self._end_session(name, cluster_id, "taken back by an operator")
         attempt = cluster.status.operation.attempt if cluster.status.operation else 1
-        return Claim(cluster_id, wish.kind, wish.run_id, cluster.status.epoch, attempt)
+        return Ownership(cluster_id, request.kind, request.run_id, cluster.status.epoch, attempt)
 
-    async def heartbeat(self, claim: Claim) -> PooledCluster:
+    async def heartbeat(self, owner: Ownership) -> PooledCluster:
         """Say that the run lives. Raises StaleOperation."""
-        return await self.change(claim, lambda cluster: cluster, Why("heartbeat", run_id=claim.run_id))
+        return await self.change(owner, lambda cluster: cluster, Why("heartbeat", run_id=owner.run_id))
 
-    async def change(self, claim: Claim, change: Callable[[PooledCluster], PooledCluster], why: Why) -> PooledCluster:
+    async def change(
+        self, owner: Ownership, change: Callable[[PooledCluster], PooledCluster], why: Why
+    ) -> PooledCluster:
         """One write of the run, a heartbeat too. Raises StaleOperation if the run does not own the cluster any more."""
 
         def guarded(cluster: PooledCluster) -> PooledCluster:
-            operation = owned(cluster, claim).changed(heartbeat_at=self.store.now())
+            operation = owned(cluster, owner).changed(heartbeat_at=self.store.now())
             return change(cluster.with_status(operation=operation))
 
-        after = await self.store.change_cluster(claim.cluster_id, guarded, why)
+        after = await self.store.change_cluster(owner.cluster_id, guarded, why)
         await self.store.history.drain()
         return after
 
-    async def transition(self, claim: Claim, to: ClusterPhase, reason: str, **fields: Any) -> PooledCluster:
+    async def transition(self, owner: Ownership, to: ClusterPhase, reason: str, **fields: Any) -> PooledCluster:
         """Move the cluster to another phase that is not `available` or `locked`: those need `finish` and its proof."""
         if to in (ClusterPhase.AVAILABLE, ClusterPhase.LOCKED):
-            raise IllegalTransition(f"{claim.cluster_id} becomes {to} only by finishing with an attestation", actual=to)
-        why = Why(reason, run_id=claim.run_id)
-        return await self.change(claim, lambda cluster: cluster.with_status(phase=to, **fields), why)
+            raise IllegalTransition(f"{owner.cluster_id} becomes {to} only by finishing with an attestation", actual=to)
+        why = Why(reason, run_id=owner.run_id)
+        return await self.change(owner, lambda cluster: cluster.with_status(phase=to, **fields), why)
 
-    async def update(self, claim: Claim, **fields: Any) -> PooledCluster:
+    async def update(self, owner: Ownership, **fields: Any) -> PooledCluster:
         """Replace fields of the status (Python names), those excepted that only a transition may change."""
         if refused := fields.keys() & {"phase", "epoch", "operation", "assigned_session", "assigned_session_uid"}:
             raise TypeError(f"{', '.join(sorted(refused))} changed by transition, finish or fail only")
-        return await self.change(claim, lambda cluster: cluster.with_status(**fields), Why("", run_id=claim.run_id))
+        return await self.change(owner, lambda cluster: cluster.with_status(**fields), Why("", run_id=owner.run_id))
 
-    async def record_golden(self, claim: Claim, golden: Golden, message: str) -> PooledCluster:
+    async def record_golden(self, owner: Ownership, golden: Golden, message: str) -> PooledCluster:
         """Record a verified golden generation, with its condition. Raises StaleOperation."""
         now = self.store.now()
-        why = Why("golden generation recorded", run_id=claim.run_id)
-        return await self.change(claim, lambda cluster: with_golden(cluster, golden, message, now), why)
+        why = Why("golden generation recorded", run_id=owner.run_id)
+        return await self.change(owner, lambda cluster: with_golden(cluster, golden, message, now), why)
 
     async def finish(
-        self, claim: Claim, *, attested: Mapping[ConditionType, str] | None = None, reason: str = ""
+        self, owner: Ownership, *, attested: Mapping[ConditionType, str] | None = None, reason: str = ""
     ) -> PooledCluster:
         """End the operation well.
 
@@ -89,13 +93,13 @@ class Operations:
         new epoch if a session kept it (a reset in place). Without, it stays in its phase, for the next operation.
         Raises StaleOperation; AttestationFailed if evidence or a golden generation is missing.
         """
-        why = Why(reason or f"{claim.kind} done", run_id=claim.run_id)
+        why = Why(reason or f"{owner.kind} done", run_id=owner.run_id)
         now = self.store.now()
         try:
-            cluster = await self.change(claim, lambda cluster: finished(cluster, claim, attested, now), why)
+            cluster = await self.change(owner, lambda cluster: finished(cluster, owner, attested, now), why)
         except StaleOperation:
             # The answer to our own write may have been lost, and the cluster handed on before we looked again.
-            cluster = await self.store.cluster(claim.cluster_id)
+            cluster = await self.store.cluster(owner.cluster_id)
             if attested is None or cluster.status.last_reset != now:
                 raise
         if cluster.phase is ClusterPhase.LOCKED:
@@ -107,7 +111,7 @@ class Operations:
         return cluster
 
     async def fail(
-        self, claim: Claim, reason: str, message: str, *, final: bool = False, outage: bool = False
+        self, owner: Ownership, reason: str, message: str, *, final: bool = False, outage: bool = False
     ) -> PooledCluster:
         """End the operation badly: `error` if it is `final` or its attempts are used up, else its phase for a retry.
 
@@ -118,27 +122,32 @@ class Operations:
         lost: list[str] = []
 
         def change(cluster: PooledCluster) -> PooledCluster:
-            after = failed(cluster, claim, reason, message, self.store.now(), last=last, outage=outage)
+            after = failed(cluster, owner, reason, message, self.store.now(), last=last, outage=outage)
             lost[:] = _lost(cluster, after)
             return after
 
-        why = Why(f"{claim.kind} failed, {reason}: {message}", run_id=claim.run_id)
-        cluster = await self.change(claim, change, why)
+        why = Why(f"{owner.kind} failed, {reason}: {message}", run_id=owner.run_id)
+        cluster = await self.change(owner, change, why)
         for name in lost:
-            await self._end_session(name, claim.cluster_id, f"its cluster failed: {reason}")
+            await self._end_session(name, owner.cluster_id, f"its cluster failed: {reason}")
         return cluster
 
-    async def remove(self, claim: Claim) -> None:
-        """Remove the cluster's resource, at the end of its teardown. Raises StaleOperation, Conflict."""
-        cluster = await self.heartbeat(claim)
-        metadata = cluster.metadata
-        await self.store.kube.delete(
-            POOLED_CLUSTERS,
-            cluster.name,
-            metadata.namespace,
-            uid=metadata.uid,
-            resource_version=metadata.resource_version,
-        )
+    async def remove(self, owner: Ownership) -> None:
+        """Let the deleted cluster's resource go, at the end of its teardown. Raises StaleOperation, Conflict."""
+        metadata = (await self.heartbeat(owner)).metadata
+        kept = [name for name in metadata.finalizers if name != TEARDOWN_FINALIZER]
+        guard = {"uid": metadata.uid, "resourceVersion": metadata.resource_version}
+        try:
+            patch = {"metadata": guard | {"finalizers": kept}}
+            await self.store.kube.patch(POOLED_CLUSTERS, owner.cluster_id, patch, metadata.namespace)
+        except NotFound:
+            logger.info("%s is gone already", owner.cluster_id)
+        except Conflict:
+            # Perhaps of our own first try, whose answer was lost.
+            found = await self.store.kube.find(POOLED_CLUSTERS, owner.cluster_id, metadata.namespace)
+            now = PooledCluster.from_object(found).metadata if found else None
+            if now is not None and now.uid == metadata.uid and TEARDOWN_FINALIZER in now.finalizers:
+                raise
 
     async def _end_session(self, name: str, cluster_id: str, message: str) -> None:
         """End the session whose cluster was taken; should this not be reached, the next observation does it."""

@@ -10,22 +10,22 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pool.core import inputs
-from pool.core.clusters import ClusterCondition, ClusterSpec, ConditionType, Golden, OperationKind, PooledCluster
+from pool.core.clusters import ClusterCondition, ConditionType, Golden, OperationKind, PooledCluster
 from pool.core.contract import ClusterPoolStats
-from pool.core.errors import AlreadyExists, InvalidInput, PoolError
+from pool.core.errors import PoolError
 from pool.core.lifecycle import ClusterPhase
-from pool.core.operation_rules import Claim, Wish
+from pool.core.operation_rules import Ownership, Request
 from pool.core.planner import expired
-from pool.core.resource import Metadata
+from pool.core.pools import DEFAULT_POOL, Pool, PoolSpec
 from pool.core.sessions import Session
 from pool.core.settings import Settings
 from pool.kube.client import Kube
-from pool.kube.resources import POOLED_CLUSTERS
 from pool.kube.watching import Watching
 from pool.state.assigning import Assigning, spec_of
 from pool.state.binder import Binder
-from pool.state.history import History, Listener, Transition, Why
+from pool.state.history import History, Listener, Transition
 from pool.state.leases import Extension, Leases, Released
+from pool.state.membership import Membership
 from pool.state.operations import Operations
 from pool.state.running import OperationHandle, keeping_alive
 from pool.state.store import Store
@@ -55,6 +55,7 @@ class PoolState:
         self._leases = Leases(self._store)
         self._assigning = Assigning(self._store, Binder(self._store), self._leases, watching)
         self._operations = Operations(self._store)
+        self._membership = Membership(self._store)
 
     @asynccontextmanager
     async def following(self) -> AsyncIterator[asyncio.Task[None]]:
@@ -91,35 +92,28 @@ class PoolState:
         """The counts of the pool; they add up."""
         return ClusterPoolStats.of(await self.clusters())
 
-    async def ensure_cluster(self, cluster_id: str, namespace: str) -> PooledCluster:
-        """The cluster's resource, `creating` if just made. Raises InvalidInput if it has another namespace."""
-        name = inputs.cluster_id(cluster_id)
-        wanted = PooledCluster(
-            metadata=Metadata(name=name, namespace=self._store.namespace), spec=ClusterSpec(namespace=namespace)
-        )
-        try:
-            found = PooledCluster.from_object(await self._store.kube.create(POOLED_CLUSTERS, wanted.to_object()))
-        except AlreadyExists:
-            found = await self._store.cluster(name)
-        if found.spec.namespace != namespace:
-            raise InvalidInput(
-                f"cluster {name} lives elsewhere",
-                expected=f"namespace {found.spec.namespace}",
-                actual=namespace,
-                cure="a cluster's namespace never changes; tear it down first",
-            )
+    async def pools(self) -> list[Pool]:
+        """All Pools of the namespace, by name. An outage raises; it is never empty."""
+        return await self._membership.pools()
 
-        def joined(cluster: PooledCluster) -> PooledCluster:
-            if cluster.status.created_at is not None:
-                return cluster
-            return cluster.with_status(created_at=self._store.now())
+    async def pool(self, name: str = DEFAULT_POOL) -> Pool:
+        """One Pool. Raises UnknownPool."""
+        return await self._membership.pool(name)
 
-        why = Why("joined the pool")
-        cluster = await self._store.change_cluster(name, joined, why)
-        if found.status.created_at is None:
-            self.history.record(Transition(cluster, None, cluster.phase, why, self._store.now()))
-            await self.history.drain()
-        return cluster
+    async def ensure_pool(self, name: str = DEFAULT_POOL, spec: PoolSpec | None = None) -> Pool:
+        """The Pool of that name, made with this `spec` (None: all defaults) if there is none."""
+        return await self._membership.ensure_pool(name, spec or PoolSpec())
+
+    async def ensure_cluster(self, pool: Pool, cluster_id: str) -> PooledCluster:
+        """The resource of a cluster of this Pool, `creating` if just made; its namespace is named as it is.
+
+        Raises InvalidInput (a bad name, another Pool's cluster), IllegalTransition if the Pool is being removed.
+        """
+        return await self._membership.ensure_cluster(pool, inputs.cluster_id(cluster_id))
+
+    async def delete_cluster(self, cluster: PooledCluster) -> None:
+        """Ask for this very cluster's removal: it is there until its teardown, which waits for its session."""
+        await self._membership.delete_cluster(cluster)
 
     async def assign(
         self,
@@ -199,10 +193,10 @@ class PoolState:
         epoch: int | None = None,
         force: bool = False,
     ) -> OperationHandle:
-        """Claim the cluster for a run; see pool.state.operations. It has no heartbeat of its own: see `operation`."""
-        wish = Wish(kind, run_id, session_id=session_id, epoch=epoch, force=force)
-        claim = await self._operations.begin(inputs.cluster_id(cluster_id), wish)
-        return OperationHandle(self._operations, claim)
+        """Own the cluster for a run; see pool.state.operations. It has no heartbeat of its own: see `operation`."""
+        request = Request(kind, run_id, session_id=session_id, epoch=epoch, force=force)
+        owner = await self._operations.begin(inputs.cluster_id(cluster_id), request)
+        return OperationHandle(self._operations, owner)
 
     @asynccontextmanager
     async def operation(
@@ -215,23 +209,23 @@ class PoolState:
         epoch: int | None = None,
         force: bool = False,
     ) -> AsyncIterator[OperationHandle]:
-        """Claim the cluster and keep the claim alive by heartbeats in the background while the body runs.
+        """Own the cluster and keep that alive by heartbeats in the background while the body runs.
 
         Raises what `begin` raises, and StaleOperation out of the body as soon as the run is found overtaken. A cluster
         that became available is handed to the queue's head at once.
         """
         begun = await self.begin(cluster_id, kind, run_id, session_id=session_id, epoch=epoch, force=force)
-        async with keeping_alive(self._operations, begun.claim) as handle:
+        async with keeping_alive(self._operations, begun.ownership) as handle:
             yield handle
         if handle.left is not None:
             await self._after(handle.left)
 
-    async def _claim(self, cluster_id: str, run_id: str) -> Claim:
-        """The run's claim as the cluster has it, for writes by name. Anything else is found stale by the write."""
+    async def _claim(self, cluster_id: str, run_id: str) -> Ownership:
+        """The run's ownership as the cluster has it, for writes by name. Anything else is found stale by the write."""
         cluster = await self.cluster(cluster_id)
         operation = cluster.status.operation
         kind = operation.kind if operation else OperationKind.RESET
-        return Claim(cluster_id, kind, run_id, cluster.status.epoch, operation.attempt if operation else 1)
+        return Ownership(cluster_id, kind, run_id, cluster.status.epoch, operation.attempt if operation else 1)
 
     async def heartbeat(self, cluster_id: str, run_id: str) -> PooledCluster:
         """Say that the run lives. Raises StaleOperation."""
@@ -251,8 +245,8 @@ class PoolState:
         self, cluster_id: str, run_id: str, *, attested: Mapping[ConditionType, str] | None = None, reason: str = ""
     ) -> PooledCluster:
         """End the operation; with evidence the cluster becomes available. Raises StaleOperation, AttestationFailed."""
-        claim = await self._claim(cluster_id, run_id)
-        cluster = await self._operations.finish(claim, attested=attested, reason=reason)
+        owner = await self._claim(cluster_id, run_id)
+        cluster = await self._operations.finish(owner, attested=attested, reason=reason)
         await self._after(cluster)
         return cluster
 
@@ -281,7 +275,7 @@ class PoolState:
         return await self._operations.set_condition(inputs.cluster_id(cluster_id), condition, seen=seen)
 
     async def remove_cluster(self, cluster_id: str, run_id: str) -> None:
-        """Remove the cluster's resource at the end of its teardown. Raises StaleOperation, Conflict."""
+        """Let the cluster's resource go at the end of its teardown. Raises StaleOperation, Conflict."""
         await self._operations.remove(await self._claim(cluster_id, run_id))
 
 

@@ -11,73 +11,73 @@ from typing import Any
 from pool.core.clusters import ConditionType, Golden, PooledCluster
 from pool.core.errors import ApiUnavailable, PoolError, Silenced, StaleOperation
 from pool.core.lifecycle import ClusterPhase
-from pool.core.operation_rules import Claim
+from pool.core.operation_rules import Ownership
 from pool.state.operations import Operations
 
 logger = logging.getLogger(__name__)
 
 
 class OperationHandle:
-    """What a run works with: every write is checked against its claim, and raises StaleOperation if overtaken."""
+    """What a run works with: every write is checked against its ownership, and raises StaleOperation if overtaken."""
 
-    def __init__(self, operations: Operations, claim: Claim) -> None:
+    def __init__(self, operations: Operations, owner: Ownership) -> None:
         self._operations = operations
-        self.claim = claim
+        self.ownership = owner
         self.settled = False
         self.left: PooledCluster | None = None
 
     @property
     def cluster_id(self) -> str:
         """The cluster worked on."""
-        return self.claim.cluster_id
+        return self.ownership.cluster_id
 
     @property
     def run_id(self) -> str:
         """The run that works on it."""
-        return self.claim.run_id
+        return self.ownership.run_id
 
     @property
     def epoch(self) -> int:
         """The cluster's epoch when the operation began."""
-        return self.claim.epoch
+        return self.ownership.epoch
 
     @property
     def attempt(self) -> int:
         """Which attempt this is, from 1."""
-        return self.claim.attempt
+        return self.ownership.attempt
 
     async def heartbeat(self) -> PooledCluster:
         """Say that the run lives."""
-        return await self._operations.heartbeat(self.claim)
+        return await self._operations.heartbeat(self.ownership)
 
     async def transition(self, to: ClusterPhase, *, reason: str, **fields: Any) -> PooledCluster:
         """As Operations.transition."""
-        return await self._operations.transition(self.claim, to, reason, **fields)
+        return await self._operations.transition(self.ownership, to, reason, **fields)
 
     async def update(self, **fields: Any) -> PooledCluster:
         """As Operations.update."""
-        return await self._operations.update(self.claim, **fields)
+        return await self._operations.update(self.ownership, **fields)
 
     async def record_golden(self, golden: Golden, message: str = "") -> PooledCluster:
         """As Operations.record_golden."""
-        return await self._operations.record_golden(self.claim, golden, message)
+        return await self._operations.record_golden(self.ownership, golden, message)
 
     async def finish(self, *, attested: Mapping[ConditionType, str] | None = None, reason: str = "") -> PooledCluster:
         """As Operations.finish; the handle is of no use afterwards."""
         with self._settling():
-            self.left = await self._operations.finish(self.claim, attested=attested, reason=reason)
+            self.left = await self._operations.finish(self.ownership, attested=attested, reason=reason)
         return self.left
 
     async def fail(self, reason: str, message: str, *, final: bool = False, outage: bool = False) -> PooledCluster:
         """As Operations.fail; the handle is of no use afterwards."""
         with self._settling():
-            self.left = await self._operations.fail(self.claim, reason, message, final=final, outage=outage)
+            self.left = await self._operations.fail(self.ownership, reason, message, final=final, outage=outage)
         return self.left
 
     async def remove(self) -> None:
         """As Operations.remove; the handle is of no use afterwards."""
         with self._settling():
-            await self._operations.remove(self.claim)
+            await self._operations.remove(self.ownership)
 
     @contextmanager
     def _settling(self) -> Iterator[None]:
@@ -91,17 +91,17 @@ class OperationHandle:
 
 
 @asynccontextmanager
-async def keeping_alive(operations: Operations, claim: Claim) -> AsyncIterator[OperationHandle]:
-    """The claim's handle, with heartbeats in the background while the body runs.
+async def keeping_alive(operations: Operations, owner: Ownership) -> AsyncIterator[OperationHandle]:
+    """The run's handle, with heartbeats in the background while the body runs.
 
     A heartbeat that finds the run overtaken, or that cannot be written for longer than the grace, cancels the body and
     raises StaleOperation or Silenced in its place. A body that raises fails the operation with the error's text; one
     that is cancelled (the worker stops) leaves it to be taken over; one that just ends finishes it, phase unchanged.
     """
-    handle = OperationHandle(operations, claim)
+    handle = OperationHandle(operations, owner)
     body = asyncio.current_task()
     assert body is not None
-    heart = asyncio.create_task(_beat(handle), name=f"heartbeat of {claim.cluster_id}")
+    heart = asyncio.create_task(_beat(handle), name=f"heartbeat of {owner.cluster_id}")
     heart.add_done_callback(lambda task: None if task.cancelled() or handle.settled else body.cancel("heartbeat"))
     try:
         yield handle

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from pool.core.clusters import PooledCluster
-from pool.core.errors import Conflict, NotFound, UnknownCluster, UnknownPool, UnknownSession
+from pool.core.errors import Conflict, IllegalTransition, NotFound, UnknownCluster, UnknownPool, UnknownSession
 from pool.core.lifecycle import ClusterPhase, check_transition
 from pool.core.queue import LONG_AGO
 from pool.core.sessions import Session
@@ -101,6 +101,8 @@ class Store:
         """
         if after.phase is not before.phase:
             check_transition(before.phase, after.phase, cluster=before.name)
+        if after.phase is ClusterPhase.AVAILABLE and not after.status.clean:
+            raise IllegalTransition(f"{before.name} cannot become available", expected="clean", actual="not attested")
         try:
             obj = await self.kube.replace(POOLED_CLUSTERS, after.to_object(), subresource="status")
             written = PooledCluster.from_object(obj)

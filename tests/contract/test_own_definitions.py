@@ -17,9 +17,10 @@ NOW = "2026-01-01T00:00:00Z"
 SNAPSHOT = {"name": "snap", "uid": "u"}
 GOLDEN = {"generation": 1, "controlPlane": SNAPSHOT, "worker": SNAPSHOT, "takenAt": NOW}
 HELD = {"phase": "locked", "epoch": 1, "assignedSession": "s", "lockTime": NOW, "expiresAt": NOW, "golden": GOLDEN}
-AVAILABLE = {"phase": "available", "epoch": 0, "golden": GOLDEN}
+AVAILABLE = {"phase": "available", "epoch": 0, "golden": GOLDEN, "clean": True}
 CREATING = {"phase": "creating", "epoch": 0}
 OPERATION = {"kind": "reset", "runId": "r", "startedAt": NOW, "heartbeatAt": NOW}
+WORKED_ON = {**CREATING, "operation": OPERATION}
 
 
 def established(definition: Obj | None) -> bool:
@@ -129,12 +130,19 @@ async def test_a_clusters_namespace_never_changes(api: Api, pool: str) -> None:
         ([], {"phase": "broken", "epoch": 0}, 'Unsupported value: "broken"'),
         ([], {"phase": "creating", "epoch": -1}, "should be greater than or equal to 0"),
         ([], {"phase": "locked", "epoch": 0, "golden": GOLDEN}, "a locked cluster has assignedSession"),
-        ([CREATING], {"phase": "available", "epoch": 0}, "an available cluster has a golden generation"),
-        ([CREATING], {**AVAILABLE, "operation": OPERATION}, "nobody works on an available cluster"),
+        (
+            [WORKED_ON],
+            {"phase": "available", "epoch": 0, "clean": True},
+            "an available cluster has a golden generation",
+        ),
+        ([WORKED_ON], {**AVAILABLE, "clean": False}, "an available cluster is clean"),
+        ([], AVAILABLE, "a cluster becomes clean only by the operation that attested it"),
+        ([CREATING], AVAILABLE, "a cluster becomes clean only by the operation that attested it"),
+        ([WORKED_ON], {**AVAILABLE, "operation": OPERATION}, "nobody works on an available cluster"),
         ([CREATING], {**CREATING, "assignedSession": "s"}, "only a locked cluster"),
         ([CREATING], HELD, "the lifecycle has no such transition"),
-        ([CREATING, AVAILABLE, HELD], {**HELD, "assignedSession": "t"}, "a held cluster does not change hands"),
-        ([CREATING, AVAILABLE, HELD], {**HELD, "epoch": 0}, "the epoch never goes back"),
+        ([WORKED_ON, AVAILABLE, HELD], {**HELD, "assignedSession": "t"}, "a held cluster does not change hands"),
+        ([WORKED_ON, AVAILABLE, HELD], {**HELD, "epoch": 0}, "the epoch never goes back"),
     ],
 )
 async def test_the_rules_of_a_clusters_life_are_kept(
@@ -163,7 +171,7 @@ async def test_what_ends_stays_ended(api: Api, pool: str) -> None:
 
 
 async def test_clusters_are_selected_by_phase_and_session(api: Api, pool: str) -> None:
-    await in_state(api, pool, CREATING, AVAILABLE, HELD)
+    await in_state(api, pool, WORKED_ON, AVAILABLE, HELD)
     await api.create(clusters(pool), cluster("d"))
     await put_status(api, clusters(pool, "d"), CREATING)
     assert await api.names(clusters(pool), fieldSelector="status.phase=locked") == ["c"]

@@ -380,7 +380,7 @@ async def lose_snapshot(host: Connection) -> None:
 
 async def test_a_cluster_that_another_run_makes_is_left_to_it(host: Connection) -> None:
     await completed(await create_namespaces(size=2, return_state=True))
-    await host.state.ensure_cluster("cluster2", "cluster2")
+    await host.state.ensure_cluster(await host.state.ensure_pool(), "cluster2")
     await host.state.begin("cluster2", OperationKind.BOOTSTRAP, "another-run")
     done = await bootstrap_pool(size=2, return_state=True)
     assert done.is_completed()

@@ -55,6 +55,8 @@ def cluster(
     wanted = ClusterPhase(phase)
     if wanted in (ClusterPhase.AVAILABLE, ClusterPhase.RESETTING):
         status = {"golden": golden(), "last_health_check": T0} | status
+    if wanted is ClusterPhase.AVAILABLE:
+        status = {"clean": True} | status
     if wanted is ClusterPhase.LOCKED:
         held = status.setdefault("assigned_session", "someone")
         defaults = {"assigned_session_uid": f"uid-{held}", "lock_time": T0, "expires_at": at(3600), "epoch": 1}

@@ -8,8 +8,18 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from pool.core.clusters import ConditionType, OperationKind, PooledCluster
+from pool.core.clusters import (
+    POOL_LABEL,
+    POOL_UID_LABEL,
+    TEARDOWN_FINALIZER,
+    ClusterStatus,
+    ConditionType,
+    OperationKind,
+    PooledCluster,
+)
 from pool.core.crds import definitions
+from pool.core.lifecycle import ClusterPhase
+from pool.core.pools import Pool
 from pool.core.resource import Metadata
 from pool.core.sessions import Session
 from pool.core.settings import Settings
@@ -17,7 +27,7 @@ from pool.kube.client import Kube, Object
 from pool.kube.resources import CRDS, EVENTS, NAMESPACES, POOLED_CLUSTERS
 from pool.kube.watching import Watching
 from pool.state import PoolState
-from tests.pool.builders import cluster
+from tests.pool.builders import cluster, operation
 
 ATTESTED = {kind: f"{kind} seen by the test" for kind in ConditionType}
 
@@ -58,6 +68,7 @@ class Lab:
         self.settings = settings
         self.clock = Clock()
         self.watching = watching
+        self._pool: Pool | None = None
         self.state = PoolState(kube, settings, now=self.clock, watching=watching)
 
     @classmethod
@@ -78,16 +89,30 @@ class Lab:
         for crd in definitions():
             await self.kube.create(CRDS, crd)
             await self.watching.until(CRDS, crd["metadata"]["name"], None, _established, timeout=10, what="CRD served")
+        await self.state.ensure_pool()
 
     async def add(self, name: str, phase: str = "available", *, cordoned: bool = False, **status: Any) -> PooledCluster:
         """A cluster in that phase, written directly: how it got there is not the test's matter."""
         wanted = cluster(name, phase, cordoned=cordoned, **status)
-        bare = wanted.changed(metadata=Metadata(name=name, namespace=self.settings.namespace))
+        self._pool = self._pool or await self.state.ensure_pool()
+        labels = {POOL_LABEL: self._pool.name, POOL_UID_LABEL: self._pool.metadata.uid}
+        named = {"name": name, "namespace": self.settings.namespace, "labels": labels}
+        bare = wanted.changed(metadata=Metadata(**named, finalizers=[TEARDOWN_FINALIZER]))
         made = PooledCluster.from_object(await self.kube.create(POOLED_CLUSTERS, bare.to_object()))
-        full = made.changed(status=wanted.status)
-        return PooledCluster.from_object(
-            await self.kube.replace(POOLED_CLUSTERS, full.to_object(), subresource="status")
-        )
+        if wanted.status.clean:
+            # The rules let a cluster become clean only at the end of an operation.
+            before = {"phase": ClusterPhase.RESETTING, "clean": False, "operation": operation()}
+            made = await self._written(made, wanted.status.changed(**before))
+        return await self._written(made, wanted.status)
+
+    async def _written(self, cluster: PooledCluster, status: ClusterStatus) -> PooledCluster:
+        obj = cluster.changed(status=status).to_object()
+        return PooledCluster.from_object(await self.kube.replace(POOLED_CLUSTERS, obj, subresource="status"))
+
+    async def delete(self, name: str) -> PooledCluster:
+        """As `kubectl delete pc`; the cluster as it is then."""
+        await self.kube.delete(POOLED_CLUSTERS, name, self.settings.namespace)
+        return await self.state.cluster(name)
 
     async def pool(self, size: int, phase: str = "available") -> None:
         """cluster1 .. clusterN, rested long and one after the other."""
@@ -123,6 +148,7 @@ def check_holdings(sessions: list[Session], clusters: list[PooledCluster]) -> No
             assert active[status.assigned_session].status.assigned_cluster == one.name
             assert active[status.assigned_session].metadata.uid == status.assigned_session_uid
             assert active[status.assigned_session].status.epoch == status.epoch
+        assert status.clean == (status.phase == "available")
         if status.phase == "available":
             assert status.golden is not None
             assert status.operation is None

@@ -34,7 +34,7 @@ async def expire(state: PoolState) -> None:
 
 
 async def ensure(state: PoolState) -> None:
-    await state.ensure_cluster("cluster9", "cluster9")
+    await state.ensure_cluster(await state.pool(), "cluster9")
 
 
 async def bootstrap(state: PoolState) -> None:
@@ -68,6 +68,7 @@ async def force(state: PoolState) -> None:
 
 
 async def tear_down(state: PoolState) -> None:
+    await state.delete_cluster(await state.cluster("dirty"))
     async with state.operation("dirty", OperationKind.TEARDOWN, "teardown") as work:
         await work.remove()
 

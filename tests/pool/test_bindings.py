@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from pool.core.clusters import PooledCluster
 from pool.core.queue import (
     Activate,
-    GiveBack,
     Repair,
     Settle,
     Sync,
@@ -101,13 +100,13 @@ CASES: list[tuple[str, list[Session], list[PooledCluster], list[type[Repair]]]] 
         "two locks, one handed out",
         [active("s", "c1")],
         [cluster("c1", "locked", assigned_session="s"), cluster("c2", "locked", assigned_session="s")],
-        [GiveBack],
+        [TakeBack],
     ),
     (
         "ended before it was handed the cluster",
         [session("s", "Released")],
         [cluster("c1", "locked", assigned_session="s")],
-        [GiveBack],
+        [TakeBack],
     ),
     (
         "ended, but the cluster is still its own",

@@ -16,7 +16,17 @@ from pool.core.errors import (
     StaleOperation,
 )
 from pool.core.lifecycle import TRANSITIONS, ClusterPhase
-from pool.core.operation_rules import BEGINS, Claim, Wish, begun, failed, finished, owned, with_condition, with_golden
+from pool.core.operation_rules import (
+    BEGINS,
+    Ownership,
+    Request,
+    begun,
+    failed,
+    finished,
+    owned,
+    with_condition,
+    with_golden,
+)
 from tests.pool.builders import T0, at, cluster, golden, operation, unhealthy
 
 GRACE = timedelta(seconds=60)
@@ -25,15 +35,19 @@ KINDS_AND_PHASES = [(kind, phase) for kind in OperationKind for phase in Cluster
 
 
 def begin(
-    there: PooledCluster, kind: str = "reset", run: str = "run2", *, now: float = 0, **wish: Any
+    there: PooledCluster, kind: str = "reset", run: str = "run2", *, now: float = 0, **request: Any
 ) -> PooledCluster:
-    return begun(there, Wish(OperationKind(kind), run, **wish), at(now), GRACE)
+    return begun(there, Request(OperationKind(kind), run, **request), at(now), GRACE)
 
 
-def claim(there: PooledCluster) -> Claim:
+def deleted(there: PooledCluster) -> PooledCluster:
+    return there.changed(metadata=there.metadata.model_copy(update={"deletion_timestamp": T0}))
+
+
+def owner(there: PooledCluster) -> Ownership:
     works = there.status.operation
     assert works is not None
-    return Claim(there.name, works.kind, works.run_id, there.status.epoch, works.attempt)
+    return Ownership(there.name, works.kind, works.run_id, there.status.epoch, works.attempt)
 
 
 @pytest.mark.parametrize(("kind", "phase"), KINDS_AND_PHASES)
@@ -41,9 +55,12 @@ def test_operations_begin_in_their_phases_only_and_never_leave_a_cluster_assigna
     kind: OperationKind, phase: ClusterPhase
 ) -> None:
     there = cluster("c1", phase)
+    if kind is OperationKind.TEARDOWN:
+        there = deleted(there)
     if (kind, phase) in BEGINS:
         after = begin(there, kind)
         assert after.phase is BEGINS[kind, phase]
+        assert not after.status.clean
         assert after.phase not in ("available", "locked")
         assert after.phase is phase or (phase, after.phase) in TRANSITIONS
     else:
@@ -54,8 +71,12 @@ def test_operations_begin_in_their_phases_only_and_never_leave_a_cluster_assigna
 @pytest.mark.parametrize("kind", OperationKind)
 def test_a_locked_cluster_is_taken_by_force_only(kind: OperationKind) -> None:
     held = cluster("c1", "locked", assigned_session="s")
-    with pytest.raises(IllegalTransition, match="locked by session s"):
-        begin(held, kind)
+    if kind is OperationKind.TEARDOWN:
+        held = deleted(held)
+    for there in (held, held.with_status(phase="resetting", operation=operation(beat=-60))):
+        if kind is not OperationKind.RESET or there is held:
+            with pytest.raises(IllegalTransition, match="locked by session s"):
+                begin(there, kind)
 
 
 def test_force_takes_the_cluster_from_its_session() -> None:
@@ -67,8 +88,9 @@ def test_a_reset_in_place_keeps_the_session_and_gives_it_a_new_epoch() -> None:
     held = cluster("c1", "locked", assigned_session="s", epoch=4)
     during = begin(held, session_id="s", epoch=4)
     assert (during.phase, during.status.assigned_session, during.status.epoch) == ("resetting", "s", 4)
-    after = finished(during, claim(during), ALL, at(30))
+    after = finished(during, owner(during), ALL, at(30))
     assert (after.phase, after.status.assigned_session, after.status.epoch) == ("locked", "s", 5)
+    assert not after.status.clean
 
 
 @pytest.mark.parametrize(("session_id", "epoch"), [("t", None), ("t", 4), ("s", 3)])
@@ -88,7 +110,7 @@ def test_a_live_operation_is_not_stolen_a_silent_one_is_taken_over(now: float, t
     assert after.status.operation is not None
     assert (after.status.operation.run_id, after.status.operation.attempt) == ("run2", 2)
     with pytest.raises(StaleOperation, match="run1 does not own c1"):
-        owned(after, claim(busy))
+        owned(after, owner(busy))
 
 
 def test_the_same_run_begins_again_without_a_new_attempt() -> None:
@@ -100,78 +122,79 @@ def test_the_same_run_begins_again_without_a_new_attempt() -> None:
 def test_an_epoch_that_moved_on_makes_the_run_stale() -> None:
     busy = cluster("c1", "resetting", operation=operation())
     with pytest.raises(StaleOperation):
-        owned(busy.with_status(epoch=1), claim(busy))
+        owned(busy.with_status(epoch=1), owner(busy))
 
 
 def test_a_cluster_becomes_available_only_with_all_the_evidence() -> None:
     busy = cluster("c1", "resetting", operation=operation(), golden=golden())
-    after = finished(busy, claim(busy), ALL, at(42))
+    after = finished(busy, owner(busy), ALL, at(42))
     assert after.phase is ClusterPhase.AVAILABLE
+    assert after.status.clean
     assert after.status.last_reset == after.status.last_health_check == at(42)
     assert after.status.last_reset_seconds == 42
     assert {c.type: c.message for c in after.status.conditions} == ALL
     for kind in ConditionType:
         with pytest.raises(AttestationFailed, match=kind):
-            finished(busy, claim(busy), {k: v for k, v in ALL.items() if k is not kind}, at(42))
+            finished(busy, owner(busy), {k: v for k, v in ALL.items() if k is not kind}, at(42))
     with pytest.raises(AttestationFailed, match="golden generation"):
-        finished(busy.with_status(golden=None), claim(busy), ALL, at(42))
+        finished(busy.with_status(golden=None), owner(busy), ALL, at(42))
 
 
 def test_without_evidence_a_finished_cluster_stays_in_its_phase() -> None:
     busy = cluster("c1", "creating", operation=operation("bootstrap"))
-    after = finished(busy, claim(busy), None, at(42))
+    after = finished(busy, owner(busy), None, at(42))
     assert (after.phase, after.status.operation) == ("creating", None)
 
 
 def test_failed_attempts_add_up_to_an_error_and_success_forgets_them() -> None:
     there = begin(cluster("c1", "resetting", golden=golden()))
-    once = failed(there, claim(there), "RestoreFailed", "no space\nleft", at(1), last=2)
+    once = failed(there, owner(there), "RestoreFailed", "no space\nleft", at(1), last=2)
     assert (once.phase, once.status.operation) == ("resetting", None)
     again = begin(once, run="run3", now=2)
     assert again.status.operation is not None
     assert again.status.operation.attempt == 2
-    over = failed(again, claim(again), "RestoreFailed", "still no space", at(3), last=2)
+    over = failed(again, owner(again), "RestoreFailed", "still no space", at(3), last=2)
     assert over.phase is ClusterPhase.ERROR
     assert over.status.failure is not None
     assert (over.status.failure.attempts, over.status.failure.since) == (2, at(1))
     repaired = begin(over, run="run4", now=4)
     assert repaired.status.operation is not None
     assert repaired.status.operation.attempt == 1
-    assert finished(repaired, claim(repaired), ALL, at(5)).status.failure is None
-    broken = failed(repaired, claim(repaired), "RestoreFailed", "again no space", at(6), last=2)
+    assert finished(repaired, owner(repaired), ALL, at(5)).status.failure is None
+    broken = failed(repaired, owner(repaired), "RestoreFailed", "again no space", at(6), last=2)
     assert broken.phase is ClusterPhase.RESETTING
 
 
 def test_an_outage_uses_up_no_attempt_until_it_lasts_too_long() -> None:
     there = begin(cluster("c1", "resetting", golden=golden()))
     for minute in (1, 10, 29):
-        again = failed(there, claim(there), "ApiUnavailable", "no answer", at(60 * minute), last=2, outage=True)
+        again = failed(there, owner(there), "ApiUnavailable", "no answer", at(60 * minute), last=2, outage=True)
         assert again.phase is ClusterPhase.RESETTING
         assert again.status.failure is not None
         assert (again.status.failure.attempts, again.status.failure.since) == (0, at(60))
         there = begin(again, run=f"run{minute}", now=60 * minute)
         assert there.status.operation is not None
         assert there.status.operation.attempt == 1
-    once = failed(there, claim(there), "ApiUnavailable", "no answer", at(60 * 31), last=2, outage=True)
+    once = failed(there, owner(there), "ApiUnavailable", "no answer", at(60 * 31), last=2, outage=True)
     assert once.status.failure is not None
     assert once.status.failure.attempts == 1
 
 
 def test_an_outage_forgets_no_attempt_that_failed_before() -> None:
     there = begin(cluster("c1", "resetting", golden=golden()))
-    once = failed(there, claim(there), "RestoreFailed", "no space", at(1), last=2)
+    once = failed(there, owner(there), "RestoreFailed", "no space", at(1), last=2)
     again = begin(once, run="run2", now=2)
-    after = failed(again, claim(again), "ApiUnavailable", "no answer", at(3), last=2, outage=True)
+    after = failed(again, owner(again), "ApiUnavailable", "no answer", at(3), last=2, outage=True)
     assert after.phase is ClusterPhase.RESETTING
     last = begin(after, run="run3", now=4)
-    assert failed(last, claim(last), "RestoreFailed", "no space", at(5), last=2).phase is ClusterPhase.ERROR
+    assert failed(last, owner(last), "RestoreFailed", "no space", at(5), last=2).phase is ClusterPhase.ERROR
 
 
 def test_an_outage_long_after_a_failure_is_no_attempt() -> None:
     there = begin(cluster("c1", "resetting", golden=golden()))
-    once = failed(there, claim(there), "RestoreFailed", "no space", at(1), last=2)
+    once = failed(there, owner(there), "RestoreFailed", "no space", at(1), last=2)
     again = begin(once, run="later", now=3600)
-    after = failed(again, claim(again), "ApiUnavailable", "no answer", at(3601), last=2, outage=True)
+    after = failed(again, owner(again), "ApiUnavailable", "no answer", at(3601), last=2, outage=True)
     assert after.phase is ClusterPhase.RESETTING
     assert after.status.failure is not None
     assert (after.status.failure.attempts, after.status.failure.last_time) == (1, at(3601))
@@ -179,10 +202,10 @@ def test_an_outage_long_after_a_failure_is_no_attempt() -> None:
 
 def test_outages_hours_apart_are_two_short_ones_not_a_long_one() -> None:
     there = begin(cluster("c1", "resetting", golden=golden()))
-    there = failed(there, claim(there), "ApiUnavailable", "no answer", at(1), last=2, outage=True)
+    there = failed(there, owner(there), "ApiUnavailable", "no answer", at(1), last=2, outage=True)
     for second in (36_000, 36_010, 36_020):
         there = begin(there, run=f"run{second}", now=second)
-        there = failed(there, claim(there), "ApiUnavailable", "no answer", at(second + 1), last=2, outage=True)
+        there = failed(there, owner(there), "ApiUnavailable", "no answer", at(second + 1), last=2, outage=True)
     assert there.phase is ClusterPhase.RESETTING
 
 
@@ -201,12 +224,12 @@ def test_what_was_used_never_becomes_golden() -> None:
 
 def test_after_a_rebuild_began_only_a_rebuild_goes_on_for_old_disks_may_be_there() -> None:
     begun_once = begin(cluster("c1", "error"), "rebuild")
-    broken = failed(begun_once, claim(begun_once), "VMFailed", "not removed", at(1), last=2)
+    broken = failed(begun_once, owner(begun_once), "VMFailed", "not removed", at(1), last=2)
     for kind in ("bootstrap", "golden"):
         with pytest.raises(IllegalTransition, match="half rebuilt"):
             begin(broken, kind)
     again = begin(broken, "rebuild", now=2)
-    done = finished(again, claim(again), None, at(3))
+    done = finished(again, owner(again), None, at(3))
     assert begin(done, "golden").phase is ClusterPhase.CREATING
 
 

@@ -42,6 +42,7 @@ LATER: dict[Scenario, float] = {scenarios.expire: 7200}
 async def prepare(lab: Lab) -> None:
     """A pool with a cluster for every scenario, in a namespace of its own."""
     await lab.kube.create(NAMESPACES, NAMESPACES.manifest(lab.settings.namespace))
+    await lab.state.ensure_pool()
     await lab.pool(2)
     await lab.add("held", last_reset=lab.clock() - timedelta(days=9))
     await lab.state.assign("holder")
@@ -50,7 +51,7 @@ async def prepare(lab: Lab) -> None:
     lab.clock.forward(60)
     await lab.state.expire("over")
     await lab.add("dirty", "resetting", epoch=3)
-    await lab.state.ensure_cluster("fresh", "fresh")
+    await lab.state.ensure_cluster(await lab.state.pool(), "fresh")
 
 
 async def outcome(lab: Lab) -> dict[str, Any]:

@@ -9,9 +9,12 @@ import pytest
 from pool.core.errors import Invalid
 from pool.kube.client import Object
 from pool.kube.resources import POOLED_CLUSTERS, SESSIONS
+from tests.pool.builders import cluster
 from tests.pool.lab import Lab
 
 NO_SUCH_EDGE = "the lifecycle has no such transition"
+
+OPERATION = {"kind": "reset", "runId": "r", "startedAt": "2026-01-01T00:00:00Z", "heartbeatAt": "2026-01-01T00:00:00Z"}
 
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("available", {"phase": "locked"}, "a locked cluster has assignedSession, lockTime and expiresAt"),
@@ -19,7 +22,14 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("available", {"assignedSession": "eve"}, "only a locked cluster, or one reset in place, has an assignedSession"),
     ("available", {"epoch": -1}, "epoch"),
     ("resetting", {"phase": "available", "golden": None}, "an available cluster has a golden generation"),
-    ("error", {"phase": "available"}, NO_SUCH_EDGE),
+    ("resetting", {"phase": "available"}, "an available cluster is clean"),
+    ("resetting", {"clean": True}, "a cluster becomes clean only by the operation that attested it"),
+    ("available", {"clean": False}, "an available cluster is clean"),
+    ("available", {"operation": OPERATION}, "nobody works on an available cluster"),
+    ("locked", {"clean": True}, "a cluster that a session or a run may use is not clean"),
+    ("error", {"phase": "available", "clean": True}, NO_SUCH_EDGE),
+    ("locked", {"phase": "available", "assignedSession": None}, NO_SUCH_EDGE),
+    ("available", {"phase": "error"}, NO_SUCH_EDGE),
     ("locked", {"phase": "error", "assignedSession": None}, NO_SUCH_EDGE),
     ("locked", {"assignedSession": "eve"}, "a held cluster does not change hands"),
     ("locked", {"epoch": 0}, "the epoch never goes back"),
@@ -32,6 +42,13 @@ async def test_a_write_that_breaks_a_rule_is_refused(lab: Lab, phase: str, patch
     with pytest.raises(Invalid, match=why):
         await lab.kube.patch(POOLED_CLUSTERS, "c1", {"status": patch}, "cks-pool", subresource="status")
     assert await lab.state.cluster("c1") == before
+
+
+async def test_a_new_cluster_is_not_clean_by_its_first_status(lab: Lab) -> None:
+    await lab.kube.create(POOLED_CLUSTERS, POOLED_CLUSTERS.manifest("c1", "cks-pool", spec={"namespace": "c1"}))
+    status = cluster("c1").to_object()["status"]
+    with pytest.raises(Invalid, match="becomes clean only by the operation"):
+        await lab.kube.patch(POOLED_CLUSTERS, "c1", {"status": status}, "cks-pool", subresource="status")
 
 
 async def test_a_clusters_namespace_never_changes(lab: Lab) -> None:

@@ -2,7 +2,7 @@
 
 session      cluster           assign again gives       release does
 (none)       available         a cluster                UnknownSession
-Pending      locked for it     that cluster             session ends, lock back to available
+Pending      locked for it     that cluster             session ends, cluster resetting
 Pending      none free         waits or fails           session ends
 Active       locked by it      the same cluster         cluster resetting, session ends
 Active       somebody else's   a new one                session ends, that cluster is left alone
@@ -29,6 +29,7 @@ from pool.core.errors import (
     UnknownSession,
 )
 from pool.core.lifecycle import SessionPhase
+from pool.core.pools import Pool
 from pool.core.queue import Binding
 from pool.core.resource import Metadata
 from pool.core.sessions import Session, SessionSpec
@@ -226,7 +227,7 @@ async def test_an_assignment_cancelled_while_it_is_served_leaves_no_place_in_the
     assert await lab.state.sessions() == []
 
 
-async def test_two_helpers_lock_two_clusters_for_one_session_and_one_is_given_back(lab: Lab) -> None:
+async def test_two_helpers_lock_two_clusters_for_one_session_and_one_is_reset(lab: Lab) -> None:
     await lab.pool(2)
     session, binder = await _pending(lab, "alice"), Binder(lab.state._store)
     one = await binder.lock(await lab.state.cluster("cluster1"), session)
@@ -234,18 +235,18 @@ async def test_two_helpers_lock_two_clusters_for_one_session_and_one_is_given_ba
     first, second = await asyncio.gather(binder.activate(session, one), binder.activate(session, two))
     assert first.status == second.status
     stats = await lab.state.stats()
-    assert (stats.locked_clusters, stats.available_clusters) == (1, 1)
+    assert (stats.locked_clusters, stats.resetting_clusters) == (1, 1)
     await lab.check()
 
 
-async def test_a_surplus_lock_left_by_a_crash_is_given_back(lab: Lab) -> None:
+async def test_a_surplus_lock_left_by_a_crash_is_reset(lab: Lab) -> None:
     await lab.pool(2)
     session, binder = await _pending(lab, "alice"), Binder(lab.state._store)
     one = await binder.lock(await lab.state.cluster("cluster1"), session)
     await binder.lock(await lab.state.cluster("cluster2"), session)
     await binder.activate(session, one)
     await lab.state.serve_queue()
-    assert (await lab.state.cluster("cluster2")).phase == "available"
+    assert (await lab.state.cluster("cluster2")).phase == "resetting"
     await lab.check()
 
 
@@ -472,7 +473,7 @@ async def test_bad_input_is_refused_before_anything_is_called(lab: Lab) -> None:
         lab.state.assign("alice", priority=1000),
         lab.state.extend("alice", 0),
         lab.state.cluster("NO"),
-        lab.state.ensure_cluster("a.b", "x"),
+        lab.state.ensure_cluster(Pool(metadata=Metadata(name="default")), "a.b"),
     ):
         with pytest.raises(InvalidInput):
             await attempt

@@ -2,8 +2,8 @@
 
 from \\ to    creating  available  locked  resetting  error
 creating        -         yes        -        -        yes
-available      yes         -        yes      yes       yes
-locked          -         yes        -       yes        -
+available      yes         -        yes      yes        -
+locked          -          -         -       yes        -
 resetting      yes        yes       yes       -        yes
 error          yes         -         -       yes        -
 """
@@ -19,8 +19,8 @@ from pool.core.lifecycle import TRANSITIONS, ClusterPhase, SessionPhase, check_t
 
 MATRIX = {
     "creating": {"available", "error"},
-    "available": {"creating", "locked", "resetting", "error"},
-    "locked": {"available", "resetting"},
+    "available": {"creating", "locked", "resetting"},
+    "locked": {"resetting"},
     "resetting": {"available", "creating", "locked", "error"},
     "error": {"creating", "resetting"},
 }

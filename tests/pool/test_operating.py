@@ -13,16 +13,18 @@ from pool.core.errors import (
     AttestationFailed,
     IllegalTransition,
     InvalidInput,
+    NoClusterAvailable,
     NotHolder,
     OperationInProgress,
     StaleOperation,
     UnknownCluster,
+    UnknownPool,
 )
 from pool.core.lifecycle import ClusterPhase
 from pool.core.resource import ConditionStatus
 from pool.core.settings import Settings
 from pool.kube.client import Object
-from pool.kube.resources import EVENTS, POOLED_CLUSTERS
+from pool.kube.resources import EVENTS, POOLED_CLUSTERS, POOLS, SESSIONS
 from pool.state import PoolState, Transition
 from tests.pool.builders import golden
 from tests.pool.lab import ATTESTED, CountingKube, Lab
@@ -32,7 +34,7 @@ RESET, BOOTSTRAP, GOLDEN = OperationKind.RESET, OperationKind.BOOTSTRAP, Operati
 
 async def test_a_clusters_whole_life_is_told_by_its_events(lab: Lab) -> None:
     state = lab.state
-    await state.ensure_cluster("c1", "ns-c1")
+    await state.ensure_cluster(await state.pool(), "c1")
     async with state.operation("c1", BOOTSTRAP, "boot-run"):
         pass
     async with state.operation("c1", GOLDEN, "golden-run") as work:
@@ -80,13 +82,36 @@ async def test_an_event_that_cannot_be_written_is_logged_and_fails_nothing(
     assert "no event for c1 available -> locked" in caplog.text
 
 
-async def test_ensuring_a_cluster_twice_adopts_it_and_another_namespace_is_refused(lab: Lab) -> None:
-    first = await lab.state.ensure_cluster("c1", "ns-c1")
+async def test_ensuring_a_cluster_twice_adopts_it_with_its_pools_identity(lab: Lab) -> None:
+    pool = await lab.state.pool()
+    first = await lab.state.ensure_cluster(pool, "c1")
     assert first.phase == "creating"
+    assert (first.spec.pool, first.spec.namespace) == ("default", "c1")
+    assert first.metadata.labels == {"cks.io/pool": "default", "cks.io/pool-uid": pool.metadata.uid}
+    assert first.metadata.finalizers == ["cks.io/teardown"]
     lab.clock.forward(9)
-    assert await lab.state.ensure_cluster("c1", "ns-c1") == first
-    with pytest.raises(InvalidInput, match="namespace ns-c1"):
-        await lab.state.ensure_cluster("c1", "elsewhere")
+    assert await lab.state.ensure_cluster(pool, "c1") == first
+
+
+async def test_another_pools_cluster_or_nobodys_is_refused_with_the_cure(lab: Lab) -> None:
+    ours = await lab.state.pool()
+    await lab.state.ensure_cluster(ours, "c1")
+    another = ours.changed(metadata=ours.metadata.model_copy(update={"uid": "of-an-earlier-pool"}))
+    spec = {"pool": "default", "namespace": "c2"}
+    await lab.kube.create(POOLED_CLUSTERS, POOLED_CLUSTERS.manifest("c2", "cks-pool", spec=spec))
+    for pool, name in ((another, "c1"), (ours, "c2"), (await lab.state.ensure_pool("other"), "c1")):
+        before = await lab.state.cluster(name)
+        with pytest.raises(InvalidInput, match=f"cluster {name} is not of pool .*kubectl delete pc {name}"):
+            await lab.state.ensure_cluster(pool, name)
+        assert await lab.state.cluster(name) == before
+
+
+async def test_no_cluster_joins_a_pool_that_is_being_removed(lab: Lab) -> None:
+    await lab.kube.delete(POOLS, "default", "cks-pool")
+    with pytest.raises(IllegalTransition, match="pool default is being removed"):
+        await lab.state.ensure_cluster(await lab.state.pool(), "c1")
+    with pytest.raises(UnknownPool, match="no Pool none"):
+        await lab.state.pool("none")
 
 
 async def test_two_runs_that_begin_at_once_one_gets_it(lab: Lab) -> None:
@@ -223,13 +248,40 @@ async def test_a_reset_in_place_keeps_the_session_with_a_new_epoch(lab: Lab) -> 
     await lab.check()
 
 
-async def test_a_session_that_leaves_during_its_reset_in_place_leaves_an_available_cluster(lab: Lab) -> None:
+@pytest.mark.parametrize("leaves", ["release", "expire", "deleted"])
+async def test_a_session_that_leaves_during_its_reset_in_place_voids_it_and_the_cluster_waits_for_another(
+    lab: Lab, leaves: str
+) -> None:
     await lab.pool(1)
-    await lab.state.assign("alice")
-    async with lab.state.operation("cluster1", RESET, "run", session_id="alice") as work:
-        assert (await lab.state.release("alice")).cluster_id is None
-        assert (await work.finish(attested=ATTESTED)).phase == "available"
+    await lab.state.assign("alice", ttl_seconds=60)
+    work = await lab.state.begin("cluster1", RESET, "in-place", session_id="alice")
+    lab.clock.forward(60)
+    if leaves == "deleted":
+        await lab.kube.delete(SESSIONS, "alice", "cks-pool")
+        await lab.state.serve_queue()
+    else:
+        released = await getattr(lab.state, leaves)("alice")
+        assert (released.cluster_id, released.epoch) == ("cluster1", 1), "so that whoever asked starts its reset"
+    with pytest.raises(StaleOperation):
+        await work.finish(attested=ATTESTED)
+    left = await lab.state.cluster("cluster1")
+    assert (left.phase, left.status.clean, left.status.operation) == ("resetting", False, None)
+    assert (await lab.reset("cluster1", "of-its-own")).status.clean
     await lab.check()
+
+
+async def test_a_used_cluster_is_not_clean_until_it_is_attested(lab: Lab) -> None:
+    await lab.pool(1)
+    assert (await lab.state.cluster("cluster1")).status.clean
+    await lab.state.assign("alice")
+    seen = [await lab.state.cluster("cluster1")]
+    async with lab.state.operation("cluster1", RESET, "in-place", session_id="alice") as work:
+        seen += [await lab.state.cluster("cluster1"), await work.finish(attested=ATTESTED)]
+    await lab.state.release("alice")
+    work = await lab.state.begin("cluster1", RESET, "run")
+    seen += [await lab.state.cluster("cluster1"), await work.finish()]
+    assert not any(cluster.status.clean for cluster in seen)
+    assert (await lab.reset("cluster1", "again")).status.clean
 
 
 async def test_a_reset_in_place_that_fails_for_good_ends_the_session(lab: Lab) -> None:
@@ -245,7 +297,7 @@ async def test_a_reset_in_place_that_fails_for_good_ends_the_session(lab: Lab) -
 async def test_a_locked_cluster_is_left_alone_unless_forced(lab: Lab) -> None:
     await lab.pool(1)
     await lab.state.assign("alice")
-    for kind in OperationKind:
+    for kind in set(OperationKind) - {OperationKind.TEARDOWN}:
         with pytest.raises(IllegalTransition, match="locked by session alice"):
             await lab.state.begin("cluster1", kind, "run")
     await lab.state.begin("cluster1", RESET, "run", force=True)
@@ -275,11 +327,77 @@ async def test_a_cluster_that_becomes_available_goes_to_who_waits(lab: Lab) -> N
 
 
 async def test_a_teardown_ends_with_the_cluster_gone(lab: Lab) -> None:
-    await lab.add("c1")
+    await lab.state.delete_cluster(await lab.add("c1"))
     async with lab.state.operation("c1", OperationKind.TEARDOWN, "run") as work:
         await work.remove()
     with pytest.raises(UnknownCluster):
         await lab.state.cluster("c1")
+
+
+@pytest.mark.parametrize("phase", ["creating", "available", "resetting", "error"])
+async def test_a_deleted_cluster_is_never_free_and_only_torn_down(lab: Lab, phase: str) -> None:
+    await lab.add("c1", phase)
+    deleted = await lab.delete("c1")
+    with pytest.raises(NoClusterAvailable):
+        await lab.state.assign("alice")
+    for kind in set(OperationKind) - {OperationKind.TEARDOWN}:
+        with pytest.raises(IllegalTransition, match="c1 is being removed"):
+            await lab.state.begin("c1", kind, "run")
+    assert await lab.state.cluster("c1") == deleted
+    await (await lab.state.begin("c1", OperationKind.TEARDOWN, "run")).remove()
+    assert await lab.state.clusters() == []
+
+
+async def test_a_cluster_that_is_wanted_is_not_torn_down(lab: Lab) -> None:
+    await lab.add("c1")
+    with pytest.raises(IllegalTransition, match=r"not being removed.*kubectl delete pc c1"):
+        await lab.state.begin("c1", OperationKind.TEARDOWN, "run")
+
+
+async def test_a_teardown_that_fails_leaves_a_cluster_that_can_only_be_torn_down(lab: Lab) -> None:
+    await lab.add("c1")
+    await lab.delete("c1")
+    for attempt in (1, 2):
+        work = await lab.state.begin("c1", OperationKind.TEARDOWN, f"run{attempt}")
+        await work.fail("WaitTimeout", "the namespace does not go")
+    broken = await lab.state.cluster("c1")
+    assert (broken.phase, broken.removing) == ("error", True)
+    for kind in (RESET, OperationKind.REBUILD):
+        with pytest.raises(IllegalTransition, match="being removed"):
+            await lab.state.begin("c1", kind, "run")
+    await (await lab.state.begin("c1", OperationKind.TEARDOWN, "run3")).remove()
+    assert await lab.state.clusters() == []
+
+
+async def test_a_deleted_cluster_stays_its_sessions_until_that_ends_and_says_that_it_goes(lab: Lab) -> None:
+    await lab.pool(1)
+    await lab.state.assign("alice")
+    await lab.delete("cluster1")
+    assert (await lab.state.extend("alice", 60)).expires_at
+    with pytest.raises(IllegalTransition, match="locked by session alice"):
+        await lab.state.begin("cluster1", OperationKind.TEARDOWN, "run")
+    released = await lab.state.release("alice")
+    assert (released.cluster_id, released.removing) == ("cluster1", True)
+    await (await lab.state.begin("cluster1", OperationKind.TEARDOWN, "run")).remove()
+    assert await lab.state.clusters() == []
+
+
+async def test_a_cluster_that_changed_while_it_was_let_go_is_not_let_go(lab: Lab) -> None:
+    await lab.add("c1")
+    await lab.delete("c1")
+    work = await lab.state.begin("c1", OperationKind.TEARDOWN, "old")
+    lab.clock.forward(lab.settings.operation_grace)
+    await lab.state.begin("c1", OperationKind.TEARDOWN, "new")
+    with pytest.raises(StaleOperation):
+        await work.remove()
+    assert (await lab.state.cluster("c1")).removing
+
+
+async def test_deleting_a_cluster_without_the_finalizer_keeps_it_until_it_is_torn_down(lab: Lab) -> None:
+    spec = {"pool": "default", "namespace": "c2"}
+    await lab.kube.create(POOLED_CLUSTERS, POOLED_CLUSTERS.manifest("c2", "cks-pool", spec=spec))
+    await lab.state.delete_cluster(await lab.state.cluster("c2"))
+    assert (await lab.state.cluster("c2")).removing
 
 
 async def test_a_health_check_is_noted_whoever_holds_the_cluster(lab: Lab) -> None:

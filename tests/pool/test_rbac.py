@@ -76,7 +76,7 @@ async def test_the_service_account_can_do_all_the_pool_does(bench: Bench) -> Non
     assert not [kind for kind, listed in shown.items() if str(listed).startswith("not listed")]
 
     state = PoolState(bench.kube, SETTINGS, now=now)
-    await state.ensure_cluster(CLUSTER.id, CLUSTER.namespace)
+    await state.ensure_cluster(await state.ensure_pool(), CLUSTER.id)
     assert [cluster.name for cluster in await state.clusters()] == ["cluster1"]
 
     await provision.demolish(bench.kube, bench.watching, CLUSTER, SETTINGS)

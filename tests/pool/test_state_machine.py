@@ -139,7 +139,10 @@ class PoolMachine(RuleBasedStateMachine):
         self.handles: list[OperationHandle] = []
         self.owners: dict[tuple[str, int], str] = {}
         self.seen: dict[str, PooledCluster] = {}
+        self.pool = self.run(self.lab.state.ensure_pool())
         self.dirty: set[str] = set()
+        self.tainted: set[tuple[str, str]] = set()
+        """Clusters and runs: what the run had restored could be used before its end."""
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         return self.world.runner.run(work)
@@ -229,13 +232,14 @@ class PoolMachine(RuleBasedStateMachine):
         wanted = plan(Observed.of(pool(size=size), [], self.seen.values()), PlanConfig(), self.lab.clock())
         for action in wanted:
             if isinstance(action, CreateMissing):
-                self.attempt(self.lab.state.ensure_cluster(action.cluster_id, action.cluster_id), crash)
+                self.attempt(self.lab.state.ensure_cluster(self.pool, action.cluster_id), crash)
             elif isinstance(action, RemoveSurplus):
                 self.attempt(self._remove(action.cluster_id), crash)
             self.look()
         assert held <= self.seen.keys()
 
     async def _remove(self, name: str) -> None:
+        await self.lab.state.delete_cluster(await self.lab.state.cluster(name))
         handle = await self.lab.state.begin(name, OperationKind.TEARDOWN, f"run{next(self.runs)}")
         await handle.remove()
 
@@ -275,9 +279,9 @@ class PoolMachine(RuleBasedStateMachine):
         work: Coroutine[Any, Any, Any]
         if how == "beat":
             work = handle.heartbeat()
-        elif how == "remove" and handle.claim.kind is OperationKind.TEARDOWN:
+        elif how == "remove" and handle.ownership.kind is OperationKind.TEARDOWN:
             work = handle.remove()
-        elif how == "attest" and golden and handle.claim.kind is not OperationKind.TEARDOWN:
+        elif how == "attest" and golden and handle.ownership.kind is not OperationKind.TEARDOWN:
             work = handle.finish(attested=ATTESTED)
         elif how in ("fail", "final"):
             work = handle.fail("Trouble", "of some kind", final=how == "final")
@@ -315,15 +319,20 @@ class PoolMachine(RuleBasedStateMachine):
         status, before = cluster.status, self.seen.get(cluster.name)
         if before is not None:
             assert status.epoch >= before.status.epoch
-            if status.last_reset != before.status.last_reset:
+            run = before.status.operation.run_id if before.status.operation else ""
+            if status.last_reset != before.status.last_reset and (cluster.name, run) not in self.tainted:
                 self.dirty.discard(cluster.name)
-            if status.epoch > before.status.epoch:
+            kept = status.assigned_session_uid == before.status.assigned_session_uid
+            if status.epoch > before.status.epoch and not kept:
                 assert cluster.name not in self.dirty, f"{cluster.name} handed out as it was used"
-        if status.phase == "available":
-            assert cluster.name not in self.dirty, f"{cluster.name} available as it was used"
+        assert status.clean == (status.phase == "available")
+        if status.clean:
+            assert cluster.name not in self.dirty, f"{cluster.name} clean as it was used"
             assert status.golden is not None
         if status.assigned_session_uid in active:
             self.dirty.add(cluster.name)
+            if status.operation is not None:
+                self.tainted.add((cluster.name, status.operation.run_id))
 
     def teardown(self) -> None:
         self.run(self._come_to_rest())
@@ -340,7 +349,9 @@ class PoolMachine(RuleBasedStateMachine):
             for cluster in await state.clusters():
                 # One in place is its session's, which may not even be active yet: the run that died is taken over.
                 begun = cluster.status.operation is not None or not cluster.status.assigned_session
-                if cluster.phase == "resetting" and cluster.status.golden and begun:
+                if cluster.removing and not cluster.status.assigned_session:
+                    await (await state.begin(cluster.name, OperationKind.TEARDOWN, f"rest{turn}")).remove()
+                elif cluster.phase == "resetting" and cluster.status.golden and begun:
                     await self._reset(cluster.name, f"rest{turn}")
         check_holdings(*await self._read())
 

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from pool.core.clusters import PooledCluster
 from pool.kube.resources import POOLED_CLUSTERS
 from pool.kubevirt.cluster import Cluster
 from pool.work import reset
@@ -52,7 +53,7 @@ async def wanted(world: World) -> None:
     await torn_down(world)
     await world.child("create-namespaces")
     for number in range(1, world.size + 1):
-        await world.state.ensure_cluster(f"cluster{number}", f"cluster{number}")
+        await world.state.ensure_cluster(await world.state.ensure_pool(), f"cluster{number}")
 
 
 async def torn_down(world: World) -> None:
@@ -90,8 +91,10 @@ async def broken(world: World) -> None:
     """A cluster in `error`."""
     await ready(world)
     found = await world.state.cluster(ONE)
-    failed = found.with_status(phase="error")
-    await world.kube.replace(POOLED_CLUSTERS, failed.to_object(), subresource="status")
+    for phase in ("resetting", "error"):
+        failed = found.with_status(phase=phase, clean=False)
+        obj = await world.kube.replace(POOLED_CLUSTERS, failed.to_object(), subresource="status")
+        found = PooledCluster.from_object(obj)
 
 
 async def clean(world: World) -> None:

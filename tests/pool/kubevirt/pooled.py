@@ -99,7 +99,7 @@ async def used_and_given_back(bench: Bench) -> Pool:
     taken = await bench.take_golden()
     await plant_canary(bench.kube, bench.cluster, 0)
     state = state_of(bench, bench.settings)
-    await state.ensure_cluster("cluster1", "cluster1")
+    await state.ensure_cluster(await state.ensure_pool(), "cluster1")
     async with state.operation("cluster1", OperationKind.GOLDEN, "golden-run") as operation:
         await operation.record_golden(taken, "both ready")
         await operation.finish(attested={kind: f"{kind} seen by the test" for kind in ConditionType})

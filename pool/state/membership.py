@@ -1,0 +1,117 @@
+"""Pools and the clusters that belong to them: made, looked up, and asked to go."""
+
+from __future__ import annotations
+
+from pool.core.clusters import POOL_LABEL, POOL_UID_LABEL, TEARDOWN_FINALIZER, ClusterSpec, PooledCluster
+from pool.core.errors import AlreadyExists, IllegalTransition, InvalidInput, NotFound, UnknownPool
+from pool.core.pools import POOL_FINALIZER, Pool, PoolSpec
+from pool.core.resource import Metadata
+from pool.kube.resources import POOLED_CLUSTERS, POOLS
+from pool.state.history import Transition, Why
+from pool.state.store import Store
+
+
+class Membership:
+    """Who belongs to which Pool of the namespace."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def pools(self) -> list[Pool]:
+        """All Pools of the namespace, by name. An outage raises; it is never empty."""
+        found = await self._store.kube.list(POOLS, self._store.namespace)
+        return sorted((Pool.from_object(obj) for obj in found), key=lambda pool: pool.name)
+
+    async def pool(self, name: str) -> Pool:
+        """One Pool. Raises UnknownPool."""
+        try:
+            found = await self._store.kube.find(POOLS, name, self._store.namespace)
+        except NotFound as error:
+            raise self._store.unknown_pool("the Pool kind is not installed") from error
+        if found is None:
+            raise UnknownPool(
+                f"no Pool {name} in namespace {self._store.namespace}",
+                expected="a Pool of that name",
+                actual="none",
+                cure="run bootstrap-pool, or apply one; kubectl get pools lists them",
+            )
+        return Pool.from_object(found)
+
+    async def ensure_pool(self, name: str, spec: PoolSpec) -> Pool:
+        """The Pool of that name, made with this `spec` if there is none."""
+        metadata = Metadata(name=name, namespace=self._store.namespace, finalizers=[POOL_FINALIZER])
+        try:
+            return Pool.from_object(
+                await self._store.kube.create(POOLS, Pool(metadata=metadata, spec=spec).to_object())
+            )
+        except AlreadyExists:
+            return await self.pool(name)
+
+    async def ensure_cluster(self, pool: Pool, name: str) -> PooledCluster:
+        """The resource of a cluster of this Pool, `creating` if just made; its namespace is named as it is.
+
+        Raises InvalidInput if another Pool has it, or if it lives in another namespace; IllegalTransition if the Pool
+        is being removed.
+        """
+        if pool.metadata.deletion_timestamp is not None:
+            raise IllegalTransition(f"pool {pool.name} is being removed", expected="a Pool that stays")
+        wanted = _wanted(pool, name, self._store.namespace)
+        try:
+            found = PooledCluster.from_object(await self._store.kube.create(POOLED_CLUSTERS, wanted.to_object()))
+        except AlreadyExists:
+            found = await self._store.cluster(name)
+        _check_own(found, wanted)
+
+        def joined(cluster: PooledCluster) -> PooledCluster:
+            if cluster.status.created_at is not None:
+                return cluster
+            return cluster.with_status(created_at=self._store.now())
+
+        why = Why("joined the pool")
+        cluster = await self._store.change_cluster(name, joined, why)
+        if found.status.created_at is None:
+            self._store.history.record(Transition(cluster, None, cluster.phase, why, self._store.now()))
+            await self._store.history.drain()
+        return cluster
+
+    async def delete_cluster(self, cluster: PooledCluster) -> None:
+        """Ask for this very cluster's removal: it is there until it is torn down, which waits for its session.
+
+        Raises Conflict if another one has its name meanwhile.
+        """
+        kube, metadata = self._store.kube, cluster.metadata
+        if TEARDOWN_FINALIZER not in metadata.finalizers and not cluster.removing:
+            # Without it the resource would be gone at once, and with it all that is known of its VMs.
+            kept = {"uid": metadata.uid, "resourceVersion": metadata.resource_version}
+            patch = {"metadata": kept | {"finalizers": [*metadata.finalizers, TEARDOWN_FINALIZER]}}
+            await kube.patch(POOLED_CLUSTERS, cluster.name, patch, metadata.namespace)
+        await kube.delete(POOLED_CLUSTERS, cluster.name, metadata.namespace, uid=metadata.uid)
+
+
+def _wanted(pool: Pool, name: str, namespace: str) -> PooledCluster:
+    metadata = Metadata(
+        name=name,
+        namespace=namespace,
+        labels={POOL_LABEL: pool.name, POOL_UID_LABEL: pool.metadata.uid},
+        finalizers=[TEARDOWN_FINALIZER],
+    )
+    return PooledCluster(metadata=metadata, spec=ClusterSpec(pool=pool.name, namespace=name))
+
+
+def _check_own(found: PooledCluster, wanted: PooledCluster) -> None:
+    name, labels = found.name, found.metadata.labels
+    uid, expected = labels.get(POOL_UID_LABEL), wanted.metadata.labels[POOL_UID_LABEL]
+    if uid != expected or found.spec.pool != wanted.spec.pool:
+        raise InvalidInput(
+            f"cluster {name} is not of pool {wanted.spec.pool}",
+            expected=f"a PooledCluster of pool {wanted.spec.pool}, label {POOL_UID_LABEL}={expected}",
+            actual=f"one of pool {found.spec.pool}, {f'label {uid}' if uid else 'without the label'}",
+            cure=f"choose another clusterPrefix, or remove it: kubectl delete pc {name}",
+        )
+    if found.spec.namespace != wanted.spec.namespace:
+        raise InvalidInput(
+            f"cluster {name} lives elsewhere",
+            expected=f"namespace {wanted.spec.namespace}",
+            actual=found.spec.namespace,
+            cure=f"a cluster's namespace never changes; remove it: kubectl delete pc {name}",
+        )
