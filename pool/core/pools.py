@@ -132,6 +132,11 @@ class Pool(Resource):
     spec: PoolSpec = PoolSpec()
     status: PoolStatus = Field(default_factory=PoolStatus)
 
+    @property
+    def removing(self) -> bool:
+        """Whether it is on its way out: deleted, and there until the last of its clusters is torn down."""
+        return self.metadata.deletion_timestamp is not None
+
     def cluster_name(self, number: int) -> str:
         """Name of the pool's cluster of that number, from 1; its namespace is named alike."""
         return f"{self.spec.cluster_prefix}{number}"

@@ -25,7 +25,7 @@ from datetime import datetime
 from pool.core.lifecycle import ClusterPhase
 from pool.core.planner.actions import Action, CheckHealth, ReportBroken, Start
 from pool.core.planner.needed import ailing, broken, half_made, missing, stuck, to_rebuild, waiting
-from pool.core.planner.observed import Observed, PlanConfig, ill, live, removing
+from pool.core.planner.observed import Observed, PlanConfig, ill, live
 from pool.core.planner.of_sessions import expired, forgotten, served
 from pool.core.planner.removals import pool_removal, surplus, torn_down
 from pool.core.planner.replacements import replaced
@@ -41,7 +41,7 @@ def plan(
     """
     urgent = [*expired(observed.sessions, observed.clusters, now), *served(observed, config, now)]
     starts: list[Start] = []
-    if observed.pool.metadata.deletion_timestamp is not None:
+    if observed.pool.removing:
         starts += torn_down(observed, config, now)
         return [
             *urgent,
@@ -82,7 +82,7 @@ def _looks(observed: Observed, config: PlanConfig, now: datetime) -> Iterator[Ch
     """The guests to look at, cordoned ones too, and what is known of the locked ones that are ill."""
     for cluster in observed.clusters:
         held = cluster.phase is ClusterPhase.LOCKED
-        if not held and (cluster.phase is not ClusterPhase.AVAILABLE or removing(cluster)):
+        if not held and (cluster.phase is not ClusterPhase.AVAILABLE or cluster.removing):
             continue
         checked = cluster.status.last_health_check
         if checked is None or now - checked >= config.health_interval:

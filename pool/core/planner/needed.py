@@ -18,7 +18,7 @@ from pool.core.planner.actions import (
     TakeOver,
     wish,
 )
-from pool.core.planner.observed import Observed, PlanConfig, generation_ended, ill, live, removing
+from pool.core.planner.observed import Observed, PlanConfig, generation_ended, ill, live
 from pool.core.resource import ConditionStatus
 
 
@@ -59,7 +59,7 @@ def ailing(observed: Observed, now: datetime, under_way: Collection[str]) -> Ite
     if len(sick) >= 2 and 2 * len(sick) > len(idle):
         since = min(_ill_since(cluster) for cluster in sick)
         tried = any(cluster.name in under_way for cluster in sick)
-        tried = tried or any(_was_tried(cluster, since) for cluster in observed.clusters if not removing(cluster))
+        tried = tried or any(_was_tried(cluster, since) for cluster in observed.clusters if not cluster.removing)
         sick = [] if tried else sick[:1]
     for cluster in sick:
         # What has ended cannot be reset: it is replaced (pool.core.planner.replacements).
@@ -115,7 +115,7 @@ def to_rebuild(clusters: Sequence[PooledCluster]) -> PooledCluster | None:
     `error` first, so that those that follow do not change whose turn it is while its rebuild has not begun. Neither
     those that somebody cordoned to look at them, nor those on their way out.
     """
-    staying = [cluster for cluster in clusters if not removing(cluster)]
+    staying = [cluster for cluster in clusters if not cluster.removing]
     if any(cluster.status.rebuilding for cluster in staying):
         return None
     failed = [

@@ -67,12 +67,7 @@ class Observed:
 
     def kept(self) -> list[PooledCluster]:
         """The clusters that maintenance may do something for: not cordoned, not on their way out."""
-        return [c for c in self.clusters if not c.spec.cordoned and not removing(c) and not self.surplus(c)]
-
-
-def removing(cluster: PooledCluster) -> bool:
-    """Whether the cluster was deleted, and is there until it is torn down."""
-    return cluster.metadata.deletion_timestamp is not None
+        return [c for c in self.clusters if not c.spec.cordoned and not c.removing and not self.surplus(c)]
 
 
 def live(cluster: PooledCluster, config: PlanConfig, now: datetime) -> bool:

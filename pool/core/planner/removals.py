@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from pool.core.clusters import OperationKind, PooledCluster
 from pool.core.operation_rules import last_failed
 from pool.core.planner.actions import FinishPoolRemoval, RemoveSurplus, StartTeardown, wish
-from pool.core.planner.observed import Observed, PlanConfig, live, removing
+from pool.core.planner.observed import Observed, PlanConfig, live
 from pool.core.pools import POOL_FINALIZER
 
 PAUSE, LONGEST_PAUSE = timedelta(minutes=1), timedelta(minutes=15)
@@ -24,7 +24,7 @@ def torn_down(observed: Observed, config: PlanConfig, now: datetime) -> Iterator
     """The deleted clusters to tear down (further) now; one that a session holds when that has ended."""
     for cluster in observed.clusters:
         held = cluster.status.assigned_session is not None
-        if removing(cluster) and not held and not live(cluster, config, now) and not _pausing(cluster, now):
+        if cluster.removing and not held and not live(cluster, config, now) and not _pausing(cluster, now):
             key = wish(OperationKind.TEARDOWN, cluster)
             yield StartTeardown(cluster.name, reason="was deleted", wish=key)
 
@@ -44,7 +44,7 @@ def surplus(observed: Observed, config: PlanConfig, now: datetime) -> Iterator[R
     above = [cluster for cluster in observed.clusters if observed.surplus(cluster)]
     for cluster in sorted(above, key=lambda cluster: observed.number(cluster) or 0, reverse=True):
         idle = cluster.status.assigned_session is None and not live(cluster, config, now)
-        if idle and not removing(cluster) and not cluster.spec.cordoned:
+        if idle and not cluster.removing and not cluster.spec.cordoned:
             size = f"the pool's size is {observed.pool.spec.size}"
             metadata = cluster.metadata
             yield RemoveSurplus(cluster.name, reason=size, uid=metadata.uid, version=metadata.resource_version)
@@ -53,7 +53,7 @@ def surplus(observed: Observed, config: PlanConfig, now: datetime) -> Iterator[R
 def pool_removal(observed: Observed) -> Iterator[RemoveSurplus | FinishPoolRemoval]:
     """What a deleted Pool needs: all its clusters deleted, those in use go when their sessions have ended."""
     for cluster in observed.clusters:
-        if not removing(cluster):
+        if not cluster.removing:
             yield RemoveSurplus(cluster.name, reason="its Pool was deleted", uid=cluster.metadata.uid)
     if not observed.clusters and POOL_FINALIZER in observed.pool.metadata.finalizers:
         yield FinishPoolRemoval(observed.pool.name)

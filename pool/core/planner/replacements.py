@@ -8,7 +8,7 @@ from datetime import datetime
 from pool.core.clusters import OperationKind, PooledCluster
 from pool.core.lifecycle import ClusterPhase, SessionPhase
 from pool.core.planner.actions import StartRebuild, wish
-from pool.core.planner.observed import Observed, PlanConfig, generation_ended, ill, removing
+from pool.core.planner.observed import Observed, PlanConfig, generation_ended, ill
 from pool.core.queue import free
 
 
@@ -66,5 +66,5 @@ def _one_is_under_way(observed: Observed) -> bool:
         or (cluster.phase is ClusterPhase.CREATING and not cluster.spec.cordoned)
         or (cluster.phase is ClusterPhase.ERROR and cluster.status.golden is None)
         for cluster in observed.clusters
-        if not removing(cluster) and not observed.surplus(cluster)
+        if not cluster.removing and not observed.surplus(cluster)
     )
