@@ -8,6 +8,7 @@ crash in between leaves an active session without a cluster, which the next call
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -127,6 +128,17 @@ class Leases:
         if not _awaits_reset(cluster) or status.epoch != session.status.epoch:
             return Released(None)
         return Released(cluster.name, status.epoch, cluster.removing)
+
+    async def turn_away(self, session: Session, why: str) -> None:
+        """End a session that waits, as read; nothing if it got a cluster or ended meanwhile."""
+
+        def turned_away(now: Session) -> Session:
+            if now.metadata.uid != session.metadata.uid or now.phase is not SessionPhase.PENDING:
+                return now
+            return ended(now, SessionPhase.RELEASED, self.store.now(), why)
+
+        with suppress(UnknownSession):
+            await self.store.change_session(session.name, turned_away)
 
     async def extend(self, session_id: str, seconds: int) -> Extension:
         """Add `seconds` to what is agreed, at most to the pool's maximum counted from the assignment.

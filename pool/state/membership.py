@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pool.core.clusters import POOL_LABEL, POOL_UID_LABEL, TEARDOWN_FINALIZER, ClusterSpec, PooledCluster
-from pool.core.errors import AlreadyExists, IllegalTransition, InvalidInput, NotFound, UnknownPool
-from pool.core.pools import POOL_FINALIZER, Pool, PoolSpec
+from pool.core.errors import AlreadyExists, Conflict, IllegalTransition, InvalidInput, NotFound, UnknownPool
+from pool.core.pools import POOL_FINALIZER, Pool, PoolSpec, PoolStatus
 from pool.core.resource import Metadata
 from pool.kube.resources import POOLED_CLUSTERS, POOLS
 from pool.state.history import Transition, Why
@@ -47,13 +47,52 @@ class Membership:
         except AlreadyExists:
             return await self.pool(name)
 
+    async def hold_pool(self, name: str) -> Pool:
+        """The Pool, with the finalizer that keeps it until its clusters are gone; one being removed gets none."""
+        while True:
+            pool = await self.pool(name)
+            if pool.removing or POOL_FINALIZER in pool.metadata.finalizers:
+                return pool
+            try:
+                return await self._write_finalizers(pool, [*pool.metadata.finalizers, POOL_FINALIZER])
+            except Conflict:
+                continue
+
+    async def let_pool_go(self, name: str) -> None:
+        """Take the finalizer off a Pool that is being removed: it is gone, or whatever else keeps it decides."""
+        while True:
+            try:
+                pool = await self.pool(name)
+                if not pool.removing or POOL_FINALIZER not in pool.metadata.finalizers:
+                    return
+                await self._write_finalizers(pool, [one for one in pool.metadata.finalizers if one != POOL_FINALIZER])
+            except Conflict:
+                continue
+            except (NotFound, UnknownPool):
+                return
+
+    async def _write_finalizers(self, pool: Pool, finalizers: list[str]) -> Pool:
+        kept = {"uid": pool.metadata.uid, "resourceVersion": pool.metadata.resource_version}
+        patch = {"metadata": kept | {"finalizers": finalizers}}
+        return Pool.from_object(await self._store.kube.patch(POOLS, pool.name, patch, self._store.namespace))
+
+    async def write_pool_status(self, pool: Pool, status: PoolStatus) -> Pool:
+        """Replace the status of the Pool as it was read, if it says anything else. Raises Conflict, UnknownPool."""
+        if status == pool.status:
+            return pool
+        try:
+            after = pool.changed(status=status).to_object()
+            return Pool.from_object(await self._store.kube.replace(POOLS, after, subresource="status"))
+        except NotFound:
+            raise UnknownPool(f"pool {pool.name} was removed meanwhile") from None
+
     async def ensure_cluster(self, pool: Pool, name: str) -> PooledCluster:
         """The resource of a cluster of this Pool, `creating` if just made; its namespace is named as it is.
 
         Raises InvalidInput if another Pool has it, or if it lives in another namespace; IllegalTransition if the Pool
         is being removed.
         """
-        if pool.metadata.deletion_timestamp is not None:
+        if pool.removing:
             raise IllegalTransition(f"pool {pool.name} is being removed", expected="a Pool that stays")
         wanted = _wanted(pool, name, self._store.namespace)
         try:
@@ -74,18 +113,20 @@ class Membership:
             await self._store.history.drain()
         return cluster
 
-    async def delete_cluster(self, cluster: PooledCluster) -> None:
+    async def delete_cluster(self, cluster: PooledCluster, *, as_read: bool = False) -> None:
         """Ask for this very cluster's removal: it is there until it is torn down, which waits for its session.
 
-        Raises Conflict if another one has its name meanwhile.
+        Raises Conflict if another one has its name meanwhile; with `as_read` also if it changed in any way since.
         """
         kube, metadata = self._store.kube, cluster.metadata
         if TEARDOWN_FINALIZER not in metadata.finalizers and not cluster.removing:
             # Without it the resource would be gone at once, and with it all that is known of its VMs.
             kept = {"uid": metadata.uid, "resourceVersion": metadata.resource_version}
             patch = {"metadata": kept | {"finalizers": [*metadata.finalizers, TEARDOWN_FINALIZER]}}
-            await kube.patch(POOLED_CLUSTERS, cluster.name, patch, metadata.namespace)
-        await kube.delete(POOLED_CLUSTERS, cluster.name, metadata.namespace, uid=metadata.uid)
+            written = await kube.patch(POOLED_CLUSTERS, cluster.name, patch, metadata.namespace)
+            metadata = PooledCluster.from_object(written).metadata
+        version = metadata.resource_version if as_read else None
+        await kube.delete(POOLED_CLUSTERS, cluster.name, metadata.namespace, uid=metadata.uid, resource_version=version)
 
 
 def _wanted(pool: Pool, name: str, namespace: str) -> PooledCluster:

@@ -16,7 +16,7 @@ from pool.core.errors import PoolError
 from pool.core.lifecycle import ClusterPhase
 from pool.core.operation_rules import Ownership, Request
 from pool.core.planner import expired
-from pool.core.pools import DEFAULT_POOL, Pool, PoolSpec
+from pool.core.pools import DEFAULT_POOL, Pool, PoolSpec, PoolStatus
 from pool.core.sessions import Session
 from pool.core.settings import Settings
 from pool.kube.client import Kube
@@ -104,6 +104,18 @@ class PoolState:
         """The Pool of that name, made with this `spec` (None: all defaults) if there is none."""
         return await self._membership.ensure_pool(name, spec or PoolSpec())
 
+    async def hold_pool(self, name: str) -> Pool:
+        """The Pool, with the finalizer that keeps it until its clusters are gone. Raises UnknownPool."""
+        return await self._membership.hold_pool(name)
+
+    async def let_pool_go(self, name: str) -> None:
+        """Let a Pool that is being removed go, once its clusters have; nothing for one that is gone."""
+        await self._membership.let_pool_go(name)
+
+    async def write_pool_status(self, pool: Pool, status: PoolStatus) -> Pool:
+        """Write what is said of the Pool, as it was read, if it changed. Raises Conflict, UnknownPool."""
+        return await self._membership.write_pool_status(pool, status)
+
     async def ensure_cluster(self, pool: Pool, cluster_id: str) -> PooledCluster:
         """The resource of a cluster of this Pool, `creating` if just made; its namespace is named as it is.
 
@@ -111,9 +123,16 @@ class PoolState:
         """
         return await self._membership.ensure_cluster(pool, inputs.cluster_id(cluster_id))
 
-    async def delete_cluster(self, cluster: PooledCluster) -> None:
-        """Ask for this very cluster's removal: it is there until its teardown, which waits for its session."""
-        await self._membership.delete_cluster(cluster)
+    async def delete_cluster(self, cluster: PooledCluster, *, as_read: bool = False) -> None:
+        """Ask for this very cluster's removal: it is there until its teardown, which waits for its session.
+
+        `as_read`: only if nothing about it has changed since. Raises Conflict.
+        """
+        await self._membership.delete_cluster(cluster, as_read=as_read)
+
+    async def turn_away(self, session: Session, why: str) -> None:
+        """End a session that waits, as read; nothing if it got a cluster or ended meanwhile."""
+        await self._leases.turn_away(session, why)
 
     async def assign(
         self,
