@@ -22,13 +22,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
 
+from pool.core.clusters import PooledCluster
 from pool.core.lifecycle import ClusterPhase
-from pool.core.planner.actions import Action, CheckHealth, ReportBroken, Start
+from pool.core.planner.actions import Action, CheckHealth, OnCluster, ReportBroken
 from pool.core.planner.needed import ailing, broken, half_made, missing, stuck, to_rebuild, waiting
 from pool.core.planner.observed import Observed, PlanConfig, ill, live
 from pool.core.planner.of_sessions import expired, forgotten, served
-from pool.core.planner.removals import pool_removal, surplus, torn_down
+from pool.core.planner.removals import finished, surplus, torn_down, with_their_pool
 from pool.core.planner.replacements import replaced
+from pool.core.pools import Pool
 
 
 def plan(
@@ -40,18 +42,19 @@ def plan(
     count among those that are worked on.
     """
     urgent = [*expired(observed.sessions, observed.clusters, now), *served(observed, config, now)]
-    starts: list[Start] = []
+    starts: list[OnCluster] = []
     if observed.pool.removing:
         starts += torn_down(observed, config, now)
         return [
             *urgent,
-            *pool_removal(observed),
+            *with_their_pool(observed),
+            *finished(observed),
             *_within_bound(starts, observed, config, now, under_way),
             *_looks(observed, config, now),
             *forgotten(observed, config, now),
         ]
     silent = list(stuck(observed, config, now))
-    starts += [action for action in silent if isinstance(action, Start)]
+    starts += [action for action in silent if isinstance(action, OnCluster)]
     starts += waiting(observed, now)
     starts += ailing(observed, now, under_way)
     starts += torn_down(observed, config, now)
@@ -62,16 +65,27 @@ def plan(
     starts += replaced(observed, config, now, under_way)
     return [
         *urgent,
-        *(action for action in silent if not isinstance(action, Start)),
+        *(action for action in silent if not isinstance(action, OnCluster)),
         *_within_bound(starts, observed, config, now, under_way),
         *_looks(observed, config, now),
         *forgotten(observed, config, now),
     ]
 
 
+def returned(pool: Pool, cluster: PooledCluster, config: PlanConfig, now: datetime) -> OnCluster | None:
+    """What a cluster needs whose session has just ended: its reset, or what comes instead of it.
+
+    At once: a learner waits for it, so the number of those that are worked on does not hold it up.
+    """
+    alone = Observed(pool, [], [cluster])
+    needs: list[OnCluster] = [*torn_down(alone, config, now)]
+    needs += with_their_pool(alone) if pool.removing else [*surplus(alone, config, now), *waiting(alone, now)]
+    return needs[0] if needs else None
+
+
 def _within_bound(
-    starts: Iterable[Start], observed: Observed, config: PlanConfig, now: datetime, under_way: Collection[str]
-) -> list[Start]:
+    starts: Iterable[OnCluster], observed: Observed, config: PlanConfig, now: datetime, under_way: Collection[str]
+) -> list[OnCluster]:
     """As many of the starts as clusters may be worked on at once."""
     busy = {cluster.name for cluster in observed.clusters if live(cluster, config, now)}.union(under_way)
     fresh = [start for start in starts if start.cluster_id not in under_way]
@@ -91,4 +105,4 @@ def _looks(observed: Observed, config: PlanConfig, now: datetime) -> Iterator[Ch
             yield ReportBroken(cluster.name, cluster.status.assigned_session or "", message)
 
 
-__all__ = ["Observed", "PlanConfig", "expired", "plan", "to_rebuild"]
+__all__ = ["Observed", "PlanConfig", "expired", "plan", "returned", "to_rebuild"]

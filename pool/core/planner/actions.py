@@ -38,9 +38,10 @@ class Expire:
 
 @dataclass(frozen=True)
 class EndWaiting:
-    """End the session, which waits for a cluster of a pool that is being removed."""
+    """End the session, as read, which waits for a cluster of a pool that is being removed."""
 
     session_id: str
+    session: Session = field(compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -81,38 +82,62 @@ class OnCluster:
 
 
 @dataclass(frozen=True)
-class TakeOver(OnCluster):
+class Started(OnCluster):
+    """Work that is started as a run of its own."""
+
+    @property
+    def operation(self) -> OperationKind:
+        """What is done to the cluster."""
+        return OPERATIONS[type(self)]
+
+
+@dataclass(frozen=True)
+class TakeOver(Started):
     """Its operation is silent past the grace: run the same kind again."""
 
     kind: OperationKind
     stale_run: str
 
+    @property
+    def operation(self) -> OperationKind:
+        return self.kind
+
 
 @dataclass(frozen=True)
-class StartReset(OnCluster):
+class StartReset(Started):
     """Start the cluster's reset. `waiting`: it is out of service until then, and need not be reset once it is not."""
 
     waiting: bool = True
 
 
 @dataclass(frozen=True)
-class StartBootstrap(OnCluster):
+class StartBootstrap(Started):
     """Bring up (again) a cluster that is being created and that nobody works on."""
 
 
 @dataclass(frozen=True)
-class StartGolden(OnCluster):
+class StartGolden(Started):
     """Take the golden snapshots of a bootstrapped cluster that has none."""
 
 
 @dataclass(frozen=True)
-class StartRebuild(OnCluster):
+class StartRebuild(Started):
     """Make the cluster again from the image: what it is reset to is outdated, or cannot be reset to."""
 
 
 @dataclass(frozen=True)
-class StartTeardown(OnCluster):
+class StartTeardown(Started):
     """Carry the removal of a deleted cluster on, whatever came of it so far."""
+
+
+OPERATIONS: dict[type[Started], OperationKind] = {
+    StartReset: OperationKind.RESET,
+    StartBootstrap: OperationKind.BOOTSTRAP,
+    StartGolden: OperationKind.GOLDEN,
+    StartRebuild: OperationKind.REBUILD,
+    StartTeardown: OperationKind.TEARDOWN,
+}
+"""What is done to the cluster, where the action does not say so itself."""
 
 
 @dataclass(frozen=True)
@@ -154,8 +179,5 @@ class FinishPoolRemoval:
     pool: str
 
 
-SessionAction = Expire | EndWaiting | BindPending
-Start = (
-    TakeOver | StartReset | StartBootstrap | StartGolden | StartRebuild | StartTeardown | CreateMissing | RemoveSurplus
-)
-Action = SessionAction | MarkError | Start | CheckHealth | ReportBroken | FinishPoolRemoval | ForgetSessions
+OfSessions = Expire | EndWaiting | BindPending | ForgetSessions
+Action = OfSessions | OnCluster | MarkError | CheckHealth | ReportBroken | FinishPoolRemoval

@@ -32,7 +32,7 @@ def served(observed: Observed, config: PlanConfig, now: datetime) -> Iterator[Bi
     if half_done:
         yield BindPending(f"{len(half_done)} half-done handovers")
     if observed.pool.removing:
-        yield from (EndWaiting(session.name) for session in waiting)
+        yield from (EndWaiting(session.name, session) for session in waiting)
     elif waiting and not half_done and (rested := free(observed.clusters)):
         yield BindPending(f"{len(waiting)} sessions wait, {len(rested)} clusters are free")
 

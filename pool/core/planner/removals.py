@@ -50,10 +50,14 @@ def surplus(observed: Observed, config: PlanConfig, now: datetime) -> Iterator[R
             yield RemoveSurplus(cluster.name, reason=size, uid=metadata.uid, version=metadata.resource_version)
 
 
-def pool_removal(observed: Observed) -> Iterator[RemoveSurplus | FinishPoolRemoval]:
-    """What a deleted Pool needs: all its clusters deleted, those in use go when their sessions have ended."""
+def with_their_pool(observed: Observed) -> Iterator[RemoveSurplus]:
+    """The clusters to delete because their Pool was: all of them. Those in use go when their sessions have ended."""
     for cluster in observed.clusters:
         if not cluster.removing:
             yield RemoveSurplus(cluster.name, reason="its Pool was deleted", uid=cluster.metadata.uid)
+
+
+def finished(observed: Observed) -> Iterator[FinishPoolRemoval]:
+    """The end of a deleted Pool, when the last of its clusters is gone."""
     if not observed.clusters and POOL_FINALIZER in observed.pool.metadata.finalizers:
         yield FinishPoolRemoval(observed.pool.name)

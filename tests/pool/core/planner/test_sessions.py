@@ -37,7 +37,8 @@ def test_half_done_handovers_and_the_queue_are_served() -> None:
 def test_those_who_wait_for_a_pool_that_is_removed_are_told() -> None:
     gone = pool(removing=True, cluster_prefix="c", size=1)
     busy = cluster("c1", "resetting", removing=True, operation=operation("teardown", beat=60))
-    assert planned([busy], [session("s"), session("t")], of=gone) == [EndWaiting("s"), EndWaiting("t")]
+    first, second = session("s"), session("t")
+    assert planned([busy], [first, second], of=gone) == [EndWaiting("s", first), EndWaiting("t", second)]
 
 
 def test_another_pools_sessions_and_clusters_are_not_its_business() -> None:

@@ -15,7 +15,17 @@ from __future__ import annotations
 import pytest
 
 from pool.core.clusters import Failure, PooledCluster
-from pool.core.planner.actions import CreateMissing, FinishPoolRemoval, RemoveSurplus, StartTeardown
+from pool.core.planner import PlanConfig, returned
+from pool.core.planner.actions import (
+    CreateMissing,
+    FinishPoolRemoval,
+    OnCluster,
+    RemoveSurplus,
+    StartRebuild,
+    StartReset,
+    StartTeardown,
+)
+from pool.core.pools import Pool
 from tests.pool.builders import active, at, cluster, golden, operation, pool, unhealthy
 from tests.pool.core.planner.planning import DAY, of_kind, planned
 
@@ -111,6 +121,27 @@ def test_a_teardown_that_failed_is_tried_again_after_a_pause(attempts: int, paus
 def test_teardowns_count_among_what_is_worked_on() -> None:
     gone = [cluster(f"c{n}", removing=True) for n in range(1, 9)]
     assert of_kind(StartTeardown, planned(gone, max_concurrent_operations=3)) == ["c1", "c2", "c3"]
+
+
+def test_a_cluster_whose_session_ended_is_removed_instead_of_being_reset_if_it_is_to_go() -> None:
+    def needs(found: PooledCluster, of: Pool) -> OnCluster | None:
+        return returned(of, found, PlanConfig(), at(60))
+
+    wanted, gone = pool(cluster_prefix="c", size=2), pool(cluster_prefix="c", size=2, removing=True)
+    for name, removing, of, kind in (
+        ("c2", False, wanted, StartReset),
+        ("c3", False, wanted, RemoveSurplus),
+        ("c2", True, wanted, StartTeardown),
+        ("c3", True, wanted, StartTeardown),
+        ("c1", False, gone, RemoveSurplus),
+        ("c1", True, gone, StartTeardown),
+    ):
+        assert isinstance(needs(cluster(name, "resetting", removing=removing), of), kind)
+    ended = cluster("c1", "resetting", golden=golden(certificates_expire_at=at(0)))
+    assert isinstance(needs(ended, wanted), StartRebuild)
+    assert needs(cluster("c1", "resetting", cordoned=True), wanted) is None
+    assert needs(cluster("c1", "resetting", operation=operation(beat=60)), wanted) is None
+    assert needs(cluster("c1"), wanted) is None, "it was reset already"
 
 
 class TestADeletedPool:
