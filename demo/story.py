@@ -82,7 +82,7 @@ class Story:
             self._expect(cluster_id is not None, f"session {session} is {held.status.phase}, without a cluster")
         assert cluster_id is not None
         cluster = await self.state.cluster(cluster_id)
-        damage = Damage(self.kube, Cluster(cluster_id, cluster.spec.namespace))
+        damage = Damage(self.kube, Cluster.of(cluster))
         with self.screen.step(f"{session} breaks {cluster_id} from the inside"):
             await damage.inflict()
             self._expect(

@@ -23,6 +23,7 @@ from pool.core.lifecycle import SessionPhase
 from pool.kubevirt.cluster import Cluster
 from pool.state import OperationHandle
 from pool.work import namespaces, provision
+from pool.work.images import ensure_image
 
 
 @flow(name="release-all-clusters")
@@ -32,7 +33,7 @@ async def release_all_clusters() -> Any:
         active = [one.name for one in await pool.state.sessions() if one.phase is SessionPhase.ACTIVE]
         ended = [await release(session_id, None) for session_id in active]
         clusters = [cluster_id for cluster_id, _ in ended if cluster_id is not None]
-        limit = pool.settings.max_concurrent_operations
+        limit = (await pool.state.pool()).spec.max_concurrent_operations
         ours = await at_most(limit, partial(unless_others_do, reset_returned), clusters)
     left = [name for name, mine in zip(clusters, ours, strict=True) if not mine]
     message = f"{len(active)} sessions ended, {len(clusters) - len(left)} clusters reset"
@@ -54,7 +55,9 @@ async def rebuild_cluster(cluster_id: OneCluster) -> Any:
         cluster_id: The cluster's name, for example cluster1.
     """
     async with connected() as pool:
-        cluster = Cluster(cluster_id, (await pool.state.cluster(cluster_id)).spec.namespace)
+        cluster = Cluster.of(await pool.state.cluster(cluster_id))
+        # Before the cluster is touched: an image that cannot be had costs none of those that there are.
+        await ensure_image(pool.kube, pool.watching, await pool.state.pool(cluster.pool), pool.settings)
 
         async def work(operation: OperationHandle) -> None:
             await demolish(cluster)
@@ -100,7 +103,7 @@ async def teardown_pool(
             await teardown_cluster(cluster_id, force=force)
 
         names = [cluster.name for cluster in found]
-        await at_most(pool.settings.max_concurrent_operations, one, names)
+        await at_most((await pool.state.pool()).spec.max_concurrent_operations, one, names)
     return Completed(message=f"{len(names)} clusters removed: {', '.join(names) or 'there were none'}", data=names)
 
 
@@ -108,7 +111,7 @@ async def teardown_cluster(cluster_id: str, *, force: bool) -> None:
     """One cluster: its namespace with all in it, its right to clone, and its resource."""
     async with connected() as pool:
         found = await pool.state.cluster(cluster_id)
-        cluster = Cluster(cluster_id, found.spec.namespace)
+        cluster = Cluster.of(found)
         await pool.state.delete_cluster(found)
 
         async def work(operation: OperationHandle) -> None:

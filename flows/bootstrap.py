@@ -17,13 +17,14 @@ from flows.operations import attempt, unless_others_do
 from flows.outcomes import completed
 from flows.retries import EFFECT
 from flows.runtime import connected, utcnow
-from pool.core.clusters import ClusterCondition, ConditionType, OperationKind
+from pool.core.clusters import ClonedImage, ClusterCondition, ConditionType, OperationKind
 from pool.core.lifecycle import ClusterPhase
 from pool.core.resource import ConditionStatus
 from pool.guest.health import NodeHealth
 from pool.kubevirt.cluster import Cluster
 from pool.state import OperationHandle
 from pool.work import provision
+from pool.work.images import ensure_cluster_image
 
 GoldenToo = Annotated[bool, Field(description="Take the golden snapshots as well, so that the clusters are available.")]
 
@@ -40,7 +41,7 @@ async def bootstrap_pool(size: Size = None, cluster_ids: ClusterIds = None, gold
     await completed(await create_namespaces(size=size, cluster_ids=cluster_ids, return_state=True))
     missing = await ensure_clusters(size, cluster_ids)
     async with connected() as pool:
-        limit = pool.settings.max_concurrent_operations
+        limit = (await pool.state.pool()).spec.max_concurrent_operations
         ours = await at_most(limit, partial(unless_others_do, bootstrap_cluster), missing)
     made = [name for name, mine in zip(missing, ours, strict=True) if mine]
     if golden_snapshots and made:
@@ -56,14 +57,14 @@ async def ensure_clusters(size: int | None, cluster_ids: Sequence[str] | None) -
     """A PooledCluster for each wanted cluster. Returns those that are still to be made."""
     async with connected() as pool:
         of = await pool.state.ensure_pool()
-        found = [await pool.state.ensure_cluster(of, cluster.id) for cluster in named(pool.settings, size, cluster_ids)]
+        found = [await pool.state.ensure_cluster(of, name) for name in named(of, size, cluster_ids)]
     return [cluster.name for cluster in found if cluster.phase is ClusterPhase.CREATING]
 
 
 async def bootstrap_cluster(cluster_id: str) -> None:
     """One cluster, from its namespace to a healthy guest."""
     async with connected() as pool:
-        cluster = Cluster(cluster_id, (await pool.state.cluster(cluster_id)).spec.namespace)
+        cluster = Cluster.of(await pool.state.cluster(cluster_id))
 
         async def work(operation: OperationHandle) -> None:
             await make(operation, cluster)
@@ -75,6 +76,7 @@ async def make(operation: OperationHandle, cluster: Cluster) -> None:
     """The steps of making a cluster, under a claim on it."""
     control_plane, worker = cluster.machines
     await operation.update(control_plane_vm=control_plane.name, worker_node_vm=worker.name)
+    await operation.update(image=await ensure_image(cluster))
     await ensure_machines(cluster)
     await wait_machines(cluster)
     nodes = await wait_guest(cluster)
@@ -85,12 +87,22 @@ async def make(operation: OperationHandle, cluster: Cluster) -> None:
     get_run_logger().info("%s is up: %s", cluster.id, evidence)
 
 
+@task(**EFFECT, task_run_name="ensure-image-{cluster.id}")
+async def ensure_image(cluster: Cluster) -> ClonedImage:
+    """The image that the cluster is cloned from, imported."""
+    async with connected() as pool:
+        of = await pool.state.pool(cluster.pool)
+        return await ensure_cluster_image(pool.kube, pool.watching, cluster, of, pool.settings)
+
+
 @task(**EFFECT, task_run_name="ensure-machines-{cluster.id}")
 async def ensure_machines(cluster: Cluster) -> None:
     """Identity, Services, cloud-init and both VMs, made at once."""
     async with connected() as pool:
-        await provision.ensure_secrets(pool.kube, cluster, pool.settings, utcnow())
-        await provision.ensure_vms(pool.kube, cluster, pool.settings)
+        of = await pool.state.pool(cluster.pool)
+        image = await ensure_cluster_image(pool.kube, pool.watching, cluster, of, pool.settings)
+        await provision.ensure_secrets(pool.kube, cluster, of, utcnow())
+        await provision.ensure_vms(pool.kube, cluster, of, image, pool.settings)
 
 
 @task(**EFFECT, task_run_name="wait-machines-{cluster.id}")

@@ -12,8 +12,7 @@ from pool.core import inputs
 from pool.core.clusters import PooledCluster
 from pool.core.errors import UnknownCluster
 from pool.core.fields import ClusterId, PoolSize
-from pool.core.settings import Settings
-from pool.kubevirt.cluster import Cluster
+from pool.core.pools import Pool
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -28,11 +27,11 @@ ClusterIds = Annotated[
 OneCluster = Annotated[ClusterId, Field(description="The cluster's name, for example cluster1.")]
 
 
-def named(settings: Settings, size: int | None, cluster_ids: Sequence[str] | None) -> list[Cluster]:
-    """The clusters that are wanted: those named, else cluster1 .. clusterN. A cluster's namespace has its name."""
-    count = size or settings.size
-    names = cluster_ids or [f"{settings.cluster_prefix}{number}" for number in range(1, count + 1)]
-    return [Cluster(inputs.cluster_id(name), name) for name in dict.fromkeys(names)]
+def named(pool: Pool, size: int | None, cluster_ids: Sequence[str] | None) -> list[str]:
+    """The clusters that are wanted: those named, else PREFIX1 .. PREFIXn. A cluster's namespace has its name."""
+    count = size or pool.spec.size
+    names = cluster_ids or [pool.cluster_name(number) for number in range(1, count + 1)]
+    return [inputs.cluster_id(name) for name in dict.fromkeys(names)]
 
 
 def existing(clusters: Sequence[PooledCluster], cluster_ids: Sequence[str] | None) -> list[PooledCluster]:

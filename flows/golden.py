@@ -45,7 +45,7 @@ async def create_golden_snapshots(cluster_ids: ClusterIds = None, refresh: Refre
         old = [cluster.name for cluster in found if _refreshable(cluster, asked=refresh)]
         if new or old:
             await prove_storage()
-        limit = pool.settings.max_concurrent_operations
+        limit = (await pool.state.pool()).spec.max_concurrent_operations
         ours = await at_most(limit, partial(unless_others_do, snapshot_cluster), new)
         refreshed = [name for name in old if await refresh_cluster(name)]
     new = [name for name, mine in zip(new, ours, strict=True) if mine]
@@ -68,7 +68,7 @@ def _refreshable(cluster: PooledCluster, *, asked: bool) -> bool:
 async def prove_storage() -> None:
     """Snapshots of the storage class outlive the volumes they were taken of; proved once per class."""
     async with connected() as pool:
-        name = await ensure_storage_proved(pool.kube, pool.watching, pool.settings)
+        name = await ensure_storage_proved(pool.kube, pool.watching, await pool.state.pool(), pool.settings)
     get_run_logger().info("snapshots of storage class %s outlive their volumes", name)
 
 
@@ -80,11 +80,12 @@ async def refresh_cluster(cluster_id: str) -> bool:
     async with connected() as pool:
         clusters = await pool.state.clusters()
         found = existing(clusters, [cluster_id])[0]
+        standby = (await pool.state.pool(found.spec.pool)).spec.min_standby
         available = sum(cluster.phase is ClusterPhase.AVAILABLE for cluster in clusters)
-        if found.phase is ClusterPhase.AVAILABLE and available <= pool.settings.min_standby:
+        if found.phase is ClusterPhase.AVAILABLE and available <= standby:
             get_run_logger().info("%s is needed: only %d clusters are available", cluster_id, available)
             return False
-        cluster = Cluster(cluster_id, found.spec.namespace)
+        cluster = Cluster.of(found)
 
         async def work(operation: OperationHandle) -> None:
             await renew(operation, cluster)
@@ -126,7 +127,7 @@ async def snapshot_cluster(cluster_id: str) -> None:
     """One cluster, from a healthy guest to an available cluster with a golden generation."""
     async with connected() as pool:
         found = await pool.state.cluster(cluster_id)
-        cluster = Cluster(cluster_id, found.spec.namespace)
+        cluster = Cluster.of(found)
         generation = await next_generation(found, cluster)
 
         async def work(operation: OperationHandle) -> None:

@@ -34,7 +34,7 @@ async def _look(pool: Connection, cluster_id: str) -> None:
         get_run_logger().info("%s is gone", cluster_id)
         return
     try:
-        nodes = await check_healthy(pool.kube, Cluster(cluster_id, found.spec.namespace), utcnow())
+        nodes = await check_healthy(pool.kube, Cluster.of(found), utcnow())
     except (GuestUnhealthy, NotFound) as error:
         # Only what is said of the guest counts: an outage of the host's API says nothing about it, and is raised.
         ill = _condition(ConditionStatus.FALSE, type(error).__name__, str(error))

@@ -39,9 +39,6 @@ from pool.core.planner.actions import (
     StartTeardown,
     TakeOver,
 )
-from pool.core.pools import Image, Pool, PoolSpec
-from pool.core.resource import Metadata
-from pool.core.settings import Settings
 
 ROUNDS = 3
 """Plans made in one run at most: what a round did shows in the next, and anything later is the next run's."""
@@ -95,25 +92,13 @@ async def make_plan(under_way: Collection[str]) -> list[Action]:
         sessions = await pool.state.sessions()
         clusters = await pool.state.clusters()
         config = PlanConfig.of(pool.settings)
-        observed = Observed.of(_pool_of(pool.settings, len(clusters)), sessions, clusters)
+        observed = Observed.of(await pool.state.pool(), sessions, clusters)
     actions: list[Action] = [one for one in plan(observed, config, utcnow(), under_way) if not isinstance(one, NOT_YET)]
     get_run_logger().info("%d clusters, %d sessions, %d actions", len(clusters), len(sessions), len(actions))
     if actions:
         rows = [{"action": type(action).__name__, "what": str(action)} for action in actions]
         await acreate_table_artifact(rows, key="pool-maintenance", description="What maintenance found to do")
     return actions
-
-
-def _pool_of(settings: Settings, size: int) -> Pool:
-    spec = PoolSpec(
-        size=size,
-        cluster_prefix=settings.cluster_prefix,
-        min_standby=settings.min_standby,
-        max_concurrent_operations=settings.max_concurrent_operations,
-        rebuild_broken=settings.rebuild_broken,
-        image=Image(url=settings.golden_image),
-    )
-    return Pool(metadata=Metadata(name="default"), spec=spec)
 
 
 @task(**EFFECT)

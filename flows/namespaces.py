@@ -13,7 +13,9 @@ from flows.clusters import ClusterIds, Size, at_most, named
 from flows.retries import EFFECT
 from flows.runtime import connected
 from pool.kubevirt.cluster import Cluster
-from pool.work import namespaces
+from pool.work import images, namespaces
+from pool.work.namespace_checks import check_cluster_namespaces
+from pool.work.prefixes import check_prefix
 
 AT_ONCE = 16
 """Namespaces that are ensured side by side; each is a handful of small writes."""
@@ -27,17 +29,19 @@ async def create_namespaces(size: Size = None, cluster_ids: ClusterIds = None) -
         size: How many clusters the pool has, 1 to 500; the pool's setting if left out.
         cluster_ids: Only these clusters, by name; all of the pool if left out.
     """
-    await check_ownership(size, cluster_ids)
     await ensure_pool_resources()
+    await check_ownership(size, cluster_ids)
     names, _ = await asyncio.gather(ensure_cluster_namespaces(size, cluster_ids), ensure_golden_image())
     return Completed(message=f"{len(names)} cluster namespaces: {', '.join(names[:10])}", data=names)
 
 
 @task(**EFFECT)
 async def check_ownership(size: int | None, cluster_ids: Sequence[str] | None) -> None:
-    """Fail before anything is made if a namespace of a cluster's name is somebody else's."""
+    """Fail before anything is made of a cluster if its name is another pool's, or its namespace somebody else's."""
     async with connected() as pool:
-        await namespaces.check_cluster_namespaces(pool.kube, named(pool.settings, size, cluster_ids))
+        of = await pool.state.ensure_pool()
+        await check_prefix(pool.kube, of)
+        await check_cluster_namespaces(pool.kube, of, named(of, size, cluster_ids), pool.settings)
 
 
 @task(**EFFECT)
@@ -53,10 +57,12 @@ async def ensure_pool_resources() -> None:
 async def ensure_cluster_namespaces(size: int | None, cluster_ids: Sequence[str] | None) -> list[str]:
     """Each cluster's namespace with its labels, right to clone, isolation and quota. Returns the namespaces."""
     async with connected() as pool:
-        clusters = named(pool.settings, size, cluster_ids)
+        of = await pool.state.pool()
+        names = named(of, size, cluster_ids)
+        clusters = [Cluster.of(await pool.state.ensure_cluster(of, name)) for name in names]
 
         async def ensure(cluster: Cluster) -> None:
-            await namespaces.ensure_cluster_namespace(pool.kube, cluster, pool.settings)
+            await namespaces.ensure_cluster_namespace(pool.kube, pool.watching, cluster, of, pool.settings)
 
         await at_most(AT_ONCE, ensure, clusters)
     get_run_logger().info("%d cluster namespaces ensured", len(clusters))
@@ -67,4 +73,4 @@ async def ensure_cluster_namespaces(size: int | None, cluster_ids: Sequence[str]
 async def ensure_golden_image() -> None:
     """The disk that clusters are cloned from, imported."""
     async with connected() as pool:
-        await namespaces.ensure_golden_image(pool.kube, pool.watching, pool.settings)
+        await images.ensure_image(pool.kube, pool.watching, await pool.state.pool(), pool.settings)

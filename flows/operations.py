@@ -42,7 +42,7 @@ async def attempt(
         if not over:
             get_run_logger().warning("%s of %s failed: %s", kind, cluster_id, error)
             return
-        cluster = Cluster(cluster_id, (await pool.state.cluster(cluster_id)).spec.namespace)
+        cluster = Cluster.of(await pool.state.cluster(cluster_id))
         await cast(Any, keep_diagnostics)(cluster, str(error), return_state=True)
         await cast(Any, rebuild_if_due)(cluster_id, return_state=True)
 
@@ -74,7 +74,8 @@ async def unless_others_do(work: Callable[[str], Awaitable[Any]], cluster_id: st
 async def rebuild_if_due(cluster_id: str) -> None:
     """Start the rebuild of a cluster whose resets failed, if it is its turn; maintenance looks again."""
     async with connected() as pool:
-        due = to_rebuild(await pool.state.clusters()) if pool.settings.rebuild_broken else None
+        allowed = (await pool.state.pool()).spec.rebuild_broken
+        due = to_rebuild(await pool.state.clusters()) if allowed else None
     if due is None or due.name != cluster_id:
         get_run_logger().warning("%s stays in error: see docs/runbook.md", cluster_id)
         return

@@ -63,7 +63,7 @@ async def restore_cluster(cluster_id: str, *, session_id: str | None = None, for
     """The whole reset of one cluster. Returns the golden generation it was restored to."""
     async with connected() as pool:
         found = await pool.state.cluster(cluster_id)
-        cluster = Cluster(cluster_id, found.spec.namespace)
+        cluster = Cluster.of(found)
 
         async def work(operation: OperationHandle) -> int:
             return await restore(operation, cluster)

@@ -71,8 +71,6 @@ class Golden(Model):
     """When both were verified."""
     kubernetes_version: Annotated[str, Field(max_length=64)] | None = None
     """What the guest's API server says it is, as v1.32.0."""
-    image: Annotated[str, Field(max_length=1024)] | None = None
-    """The golden image the cluster was made from; another one than the pool's is outdated."""
     certificates_expire_at: Time | None = None
     """First end of the certificates inside; a reset brings these back."""
 

@@ -10,7 +10,9 @@
      ├ NotHolder               wrong session, or an epoch that is over
      ├ OperationInProgress     another run works on the cluster, and lives
      ├ StaleOperation          this run was overtaken; it may change nothing
-     ├ NamespaceNotOurs        the namespace belongs to somebody else
+     ├ NotOurs                 an object carries another pool's identity, or none; it is not touched
+     │  └ NamespaceNotOurs     the namespace belongs to somebody else
+     ├ FormerCluster           an object is left of an earlier cluster of this name
      ├ SnapshotError
      │  ├ SnapshotMissing
      │  ├ SnapshotNotReady
@@ -128,18 +130,29 @@ class Silenced(StaleOperation):
     """This run could not say for the length of the grace that it lives: it may be overtaken any moment, so it stops."""
 
 
-class NamespaceNotOurs(PoolError):
-    """The namespace exists, is not labelled as the pool's, and holds other workloads. `found` names them."""
+class NotOurs(PoolError):
+    """An object carries the identity of another pool, or none. Nothing was changed."""
 
-    def __init__(self, namespace: str, found: str) -> None:
+
+class NamespaceNotOurs(NotOurs):
+    """The namespace is another pool's, the system's, or holds what is not the pool's. `found` says what."""
+
+    def __init__(self, namespace: str, found: str, *, cure: str = "") -> None:
         self.namespace = namespace
         self.found = found
         super().__init__(
             f"namespace {namespace} is not the pool's",
             expected="a namespace labelled for this pool, or an empty one",
             actual=found,
-            cure="choose another cluster name, or remove what is in it",
+            cure=cure or "choose another spec.clusterPrefix for the Pool, or remove what is in it",
         )
+
+
+class FormerCluster(PoolError):
+    """An object is left of an earlier PooledCluster of this name, so a learner may have used it: not to be adopted.
+
+    Whoever makes the cluster removes it first.
+    """
 
 
 class SnapshotError(PoolError):

@@ -7,12 +7,13 @@ import hashlib
 from dataclasses import dataclass
 
 from pool.core.errors import AlreadyExists, GuestUnhealthy
-from pool.core.settings import Settings
+from pool.core.pools import Pool
 from pool.guest import pki
 from pool.guest.identity import Identity
 from pool.kube.client import Kube, Object
 from pool.kube.resources import SECRETS, VMS
 from pool.kubevirt.cluster import API_PORT, WIREGUARD_PORT, Cluster, Machine, Role
+from pool.kubevirt.ownership import owned
 from pool.kubevirt.templates import render
 
 IDENTITY_ANNOTATION = "cks.io/identity"
@@ -29,11 +30,9 @@ class File:
     owner: str = "root:root"
 
 
-def user_data(cluster: Cluster, machine: Machine, identity: Identity, peer_endpoint: str, settings: Settings) -> str:
+def user_data(cluster: Cluster, machine: Machine, identity: Identity, peer_endpoint: str, pool: Pool) -> str:
     """The `#cloud-config` of a VM. `peer_endpoint` is the other VM's WireGuard address from here, "ip:port"."""
-    return render(
-        "user-data.yaml.j2", machine=machine, files=files(cluster, machine, identity, peer_endpoint, settings)
-    )
+    return render("user-data.yaml.j2", machine=machine, files=files(cluster, machine, identity, peer_endpoint, pool))
 
 
 def network_data(machine: Machine) -> str:
@@ -41,7 +40,7 @@ def network_data(machine: Machine) -> str:
     return render("network-data.yaml.j2", machine=machine)
 
 
-def files(cluster: Cluster, machine: Machine, identity: Identity, peer_endpoint: str, settings: Settings) -> list[File]:
+def files(cluster: Cluster, machine: Machine, identity: Identity, peer_endpoint: str, pool: Pool) -> list[File]:
     """The files of a VM, the same for the same arguments."""
     control_plane = machine.role is Role.CONTROL_PLANE
     peer = cluster.worker if control_plane else cluster.control_plane
@@ -50,7 +49,7 @@ def files(cluster: Cluster, machine: Machine, identity: Identity, peer_endpoint:
         "machine": machine,
         "peer": peer,
         "identity": identity,
-        "settings": settings,
+        "kubernetes_version": pool.spec.image.kubernetes_version,
         "api_port": API_PORT,
         "api_address": "127.0.0.1" if control_plane else cluster.control_plane.wireguard_address,
         "ca_hash": pki.discovery_hash(identity.ca.certificate),
@@ -79,15 +78,15 @@ def files(cluster: Cluster, machine: Machine, identity: Identity, peer_endpoint:
 
 
 async def ensure_cloud_init(
-    kube: Kube, cluster: Cluster, machine: Machine, identity: Identity, peer_endpoint: str, settings: Settings
+    kube: Kube, cluster: Cluster, machine: Machine, identity: Identity, peer_endpoint: str, pool: Pool
 ) -> None:
     """The VM's cloud-init Secret, made of this identity.
 
-    As long as there is no VM it is written anew, so that settings take effect. Once there is one it stays as it is:
+    As long as there is no VM it is written anew, so that what the Pool says takes effect. Then it stays as it is:
     the guest booted with it, and cloud-init Secrets must not change between two starts (KubeVirt: they are not part of
-    a snapshot). Raises GuestUnhealthy if an existing VM was made with another identity.
+    a snapshot). Raises GuestUnhealthy if an existing VM was made with another identity, NotOurs, FormerCluster.
     """
-    wanted = secret(machine, identity, user_data(cluster, machine, identity, peer_endpoint, settings))
+    wanted = secret(machine, identity, user_data(cluster, machine, identity, peer_endpoint, pool))
     found = await kube.find(SECRETS, machine.cloud_init_secret, machine.namespace)
     booted = await kube.find(VMS, machine.name, machine.namespace) is not None
     if found is None:
@@ -96,6 +95,7 @@ async def ensure_cloud_init(
             return
         except AlreadyExists:
             found = await kube.get(SECRETS, machine.cloud_init_secret, machine.namespace)
+    owned(found, cluster)
     made_with = (found["metadata"].get("annotations") or {}).get(IDENTITY_ANNOTATION)
     if booted and made_with != wanted["metadata"]["annotations"][IDENTITY_ANNOTATION]:
         raise GuestUnhealthy(

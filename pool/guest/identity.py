@@ -16,6 +16,7 @@ from pool.guest import pki
 from pool.kube.client import Kube, Object
 from pool.kube.resources import SECRETS
 from pool.kubevirt.cluster import CA_SECRET, Cluster, Role
+from pool.kubevirt.ownership import owned
 
 TOKEN_KEY = "bootstrap-token"
 
@@ -39,7 +40,7 @@ async def ensure_identity(kube: Kube, cluster: Cluster, now: datetime) -> Identi
     """The cluster's identity: that of the existing Secret, else a new one.
 
     An existing one is never changed, whatever its age: the guests' disks carry it. Raises GuestUnhealthy
-    when it cannot be read.
+    when it cannot be read, NotOurs, FormerCluster.
     """
     secret = await kube.find(SECRETS, CA_SECRET, cluster.namespace)
     if secret is None:
@@ -48,7 +49,7 @@ async def ensure_identity(kube: Kube, cluster: Cluster, now: datetime) -> Identi
         except AlreadyExists:
             # Another run was faster, or our own first try whose answer was lost: what is there counts.
             secret = await kube.get(SECRETS, CA_SECRET, cluster.namespace)
-    return identity_of(secret)
+    return identity_of(owned(secret, cluster))
 
 
 def secret_of(cluster: Cluster, identity: Identity) -> Object:

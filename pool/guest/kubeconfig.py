@@ -19,6 +19,7 @@ from pool.guest.identity import Identity
 from pool.kube.client import Kube, Object
 from pool.kube.resources import SECRETS, SERVICES
 from pool.kubevirt.cluster import API_PORT, KUBECONFIG_SECRET, Cluster
+from pool.kubevirt.ownership import owned
 
 USER = "cks-pool"
 RENEW_BEFORE = timedelta(days=60)
@@ -45,9 +46,12 @@ def make_kubeconfig(cluster: Cluster, ca_certificate: bytes, client: pki.KeyPair
 
 
 async def ensure_kubeconfig(kube: Kube, cluster: Cluster, identity: Identity, now: datetime) -> str:
-    """The pool's kubeconfig for the cluster; made again when the CA is another one or the certificate ends soon."""
+    """The pool's kubeconfig for the cluster; made again when the CA is another one or the certificate ends soon.
+
+    Raises NotOurs, FormerCluster.
+    """
     found = await kube.find(SECRETS, KUBECONFIG_SECRET, cluster.namespace)
-    if found is not None and usable(found, identity.ca.certificate, now):
+    if found is not None and usable(owned(found, cluster), identity.ca.certificate, now):
         return _text(found)
     client = pki.make_client(identity.ca, USER, pki.CLUSTER_ADMINS, now)
     text = make_kubeconfig(cluster, identity.ca.certificate, client)
@@ -60,7 +64,7 @@ async def ensure_kubeconfig(kube: Kube, cluster: Cluster, identity: Identity, no
     try:
         await kube.create(SECRETS, wanted)
     except AlreadyExists:
-        return _text(await kube.get(SECRETS, KUBECONFIG_SECRET, cluster.namespace))
+        return _text(owned(await kube.get(SECRETS, KUBECONFIG_SECRET, cluster.namespace), cluster))
     return text
 
 

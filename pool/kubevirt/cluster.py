@@ -1,4 +1,4 @@
-"""What a cluster of the pool is made of, by name: two VMs in a namespace, and what belongs to them."""
+"""What a cluster of the pool is made of, by name: two VMs in a namespace, and what belongs to them; and whose it is."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ import uuid
 from dataclasses import dataclass
 from enum import StrEnum
 
+from pool.core.clusters import POOL_LABEL, POOL_UID_LABEL, PooledCluster
+from pool.core.errors import NotOurs
+from pool.core.pools import Pool
+
 CLUSTER_LABEL = "cks.io/cluster-id"
+CLUSTER_UID_LABEL = "cks.io/cluster-uid"
 ROLE_LABEL = "cks.io/vm-role"
-POOL_LABEL = "cks.io/cluster-pool"
 RUN_LABEL = "cks.io/run-id"
 
 ROOT_VOLUME = "rootdisk"
@@ -40,9 +44,18 @@ class Role(StrEnum):
 class Machine:
     """One VM of a cluster; its name is also the guest node's."""
 
-    cluster_id: str
-    namespace: str
+    cluster: Cluster
     role: Role
+
+    @property
+    def cluster_id(self) -> str:
+        """The cluster's ID."""
+        return self.cluster.id
+
+    @property
+    def namespace(self) -> str:
+        """The cluster's namespace."""
+        return self.cluster.namespace
 
     @property
     def name(self) -> str:
@@ -52,6 +65,11 @@ class Machine:
     @property
     def labels(self) -> dict[str, str]:
         """On the VM, its template (so VMI and launcher pod), its volumes, snapshots and restores."""
+        return self.cluster.labels | {ROLE_LABEL: self.role.value}
+
+    @property
+    def selector(self) -> dict[str, str]:
+        """Which launcher pod is this VM's, whatever became of the cluster's resource."""
         return {CLUSTER_LABEL: self.cluster_id, ROLE_LABEL: self.role.value}
 
     @property
@@ -96,20 +114,45 @@ class Machine:
 
 @dataclass(frozen=True)
 class Cluster:
-    """A cluster of the pool: its ID and its namespace on the host."""
+    """A cluster of a pool: its ID, its namespace on the host, and its identity.
+
+    `uid` is its PooledCluster's, `pool` the Pool's name, `pool_uid` the Pool's UID. Names come again, UIDs do not: what
+    carries another `pool_uid` is never touched, what carries another `uid` is left of an earlier cluster.
+    """
 
     id: str
     namespace: str
+    uid: str
+    pool: str
+    pool_uid: str
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for an identity with a gap: a selector made of it would match what is not the cluster's."""
+        if not all((self.id, self.namespace, self.uid, self.pool, self.pool_uid)):
+            raise ValueError(f"a cluster needs a whole identity, got {self}")
+
+    @classmethod
+    def of(cls, pooled: PooledCluster) -> Cluster:
+        """The cluster that a PooledCluster is about. Raises NotOurs if that says of no Pool that it is its."""
+        pool_uid = pooled.metadata.labels.get(POOL_UID_LABEL, "")
+        if not pool_uid or not pooled.metadata.uid:
+            raise NotOurs(
+                f"PooledCluster {pooled.name}",
+                expected=f"the label {POOL_UID_LABEL}",
+                actual="none",
+                cure=f"only bootstrap-pool makes them; delete it, or label it with the UID of Pool {pooled.spec.pool}",
+            )
+        return cls(pooled.name, pooled.spec.namespace, pooled.metadata.uid, pooled.spec.pool, pool_uid)
 
     @property
     def control_plane(self) -> Machine:
         """The VM with the guest's API server."""
-        return Machine(self.id, self.namespace, Role.CONTROL_PLANE)
+        return Machine(self, Role.CONTROL_PLANE)
 
     @property
     def worker(self) -> Machine:
         """The other VM."""
-        return Machine(self.id, self.namespace, Role.WORKER)
+        return Machine(self, Role.WORKER)
 
     @property
     def machines(self) -> tuple[Machine, Machine]:
@@ -118,8 +161,18 @@ class Cluster:
 
     @property
     def labels(self) -> dict[str, str]:
-        """On everything of the cluster that belongs to no single VM."""
-        return {CLUSTER_LABEL: self.id}
+        """On everything that is made for the cluster."""
+        return {
+            CLUSTER_LABEL: self.id,
+            CLUSTER_UID_LABEL: self.uid,
+            POOL_LABEL: self.pool,
+            POOL_UID_LABEL: self.pool_uid,
+        }
+
+    @property
+    def selector(self) -> str:
+        """Label selector of everything that was made for a cluster of this name of the pool, earlier ones included."""
+        return f"{CLUSTER_LABEL}={self.id},{POOL_UID_LABEL}={self.pool_uid}"
 
     @property
     def server_name(self) -> str:
@@ -130,3 +183,8 @@ class Cluster:
     def endpoint(self) -> str:
         """The guest's control plane endpoint, as "name:port"."""
         return f"{self.server_name}:{API_PORT}"
+
+
+def pool_labels(pool: Pool) -> dict[str, str]:
+    """On everything that is made for a pool and for no single cluster, and on its PooledClusters."""
+    return {POOL_LABEL: pool.name, POOL_UID_LABEL: pool.metadata.uid}

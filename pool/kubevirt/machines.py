@@ -11,7 +11,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from pool.core.clusters import ClonedImage
 from pool.core.errors import AlreadyExists, Conflict, NotFound, VMFailed, WaitTimeout
+from pool.core.pools import Pool
 from pool.core.settings import Settings
 from pool.kube.client import Kube, Object
 from pool.kube.gather import gather
@@ -20,7 +22,8 @@ from pool.kube.watching import Watching, described
 from pool.kubevirt.clones import slow_clones
 from pool.kubevirt.cluster import CLUSTER_LABEL, Machine
 from pool.kubevirt.failures import failure_of
-from pool.kubevirt.manifests import virtual_machine
+from pool.kubevirt.manifests import IMAGE_DISK_ANNOTATION, IMAGE_URL_ANNOTATION, virtual_machine
+from pool.kubevirt.ownership import owned, removable, remove_exactly
 
 STOPPED_ANNOTATION = "cks.io/stopped-cleanly"
 """On a VM: UID of the VMI that was seen to shut down cleanly. Every start removes it: it is about the disk as it is."""
@@ -31,22 +34,26 @@ PATIENCE = 30.0
 _SUBRESOURCES = Resource("subresources.kubevirt.io", "v1", "virtualmachines", "VirtualMachine")
 
 
-async def ensure_vm(kube: Kube, machine: Machine, settings: Settings) -> Object:
-    """The VM as it is, or a new running one. Raises VMFailed if one of that name is not the cluster's."""
+async def ensure_vm(kube: Kube, machine: Machine, pool: Pool, image: ClonedImage, settings: Settings) -> Object:
+    """The VM as it is, or a new running one, its disk cloned from `image`.
+
+    Raises NotOurs or FormerCluster if one of that name is not this very cluster's.
+    """
     try:
         found = await kube.find(VMS, machine.name, machine.namespace)
-        vm = found or await kube.create(VMS, virtual_machine(machine, settings))
+        vm = found or await kube.create(VMS, virtual_machine(machine, pool, image, settings))
     except AlreadyExists:
         vm = await kube.get(VMS, machine.name, machine.namespace)
-    if (vm["metadata"].get("labels") or {}).get(CLUSTER_LABEL) != machine.cluster_id:
-        raise VMFailed(
-            f"VM {machine.namespace}/{machine.name} is not the pool's",
-            reason="NotOurs",
-            expected=f"label {CLUSTER_LABEL}={machine.cluster_id}",
-            actual=str(vm["metadata"].get("labels")),
-            cure="choose another cluster name or remove that VM",
-        )
-    return vm
+    return owned(vm, machine.cluster)
+
+
+def image_of(vm: Object) -> ClonedImage | None:
+    """What the VM's disk was cloned from when it was made; None if nobody noted it."""
+    # The template's source says it only until the first restore; KubeVirt keeps a VM's annotations.
+    notes = vm["metadata"].get("annotations") or {}
+    if not notes.keys() >= {IMAGE_URL_ANNOTATION, IMAGE_DISK_ANNOTATION}:
+        return None
+    return ClonedImage(url=notes[IMAGE_URL_ANNOTATION], disk=notes[IMAGE_DISK_ANNOTATION])
 
 
 async def start(kube: Kube, machine: Machine) -> None:
@@ -187,13 +194,20 @@ async def wait_unlocked(watching: Watching, machine: Machine, *, timeout: float)
 
 
 async def delete_vm(kube: Kube, watching: Watching, machine: Machine, *, timeout: float) -> None:
-    """Remove the VM with what it owns (KubeVirt: its DataVolumes and restores), and wait until it is gone."""
-    await kube.delete(VMS, machine.name, machine.namespace, propagation="Foreground")
+    """Remove the VM with what it owns (KubeVirt: its DataVolumes and restores), and wait until it is gone.
+
+    Also one of an earlier cluster of this name; raises NotOurs for any other.
+    """
+    found = await kube.find(VMS, machine.name, machine.namespace)
+    if found is None:
+        return
+    await remove_exactly(kube, VMS, removable(found, machine.cluster), propagation="Foreground")
+    uid = found["metadata"]["uid"]
     await watching.until(
         VMS,
         machine.name,
         machine.namespace,
-        lambda vm: True if vm is None else None,
+        lambda vm: True if vm is None or vm["metadata"]["uid"] != uid else None,
         timeout=timeout,
         what=f"VM {machine.namespace}/{machine.name} to be deleted",
         labels=CLUSTER_LABEL,

@@ -4,32 +4,60 @@ from __future__ import annotations
 
 import hashlib
 
+from pool.core.clusters import ClonedImage
+from pool.core.pools import Pool
 from pool.core.settings import Settings
 from pool.kube.client import Object
 from pool.kube.resources import DATA_VOLUMES, VM_RESTORES, VM_SNAPSHOTS, VMS
-from pool.kubevirt.cluster import ROOT_VOLUME, RUN_LABEL, Machine
+from pool.kubevirt.cluster import ROOT_VOLUME, RUN_LABEL, Machine, pool_labels
 from pool.kubevirt.templates import render_manifest
 
-GOLDEN_IMAGE = "golden"
-"""DataVolume and PVC in the templates namespace that every root disk is cloned from."""
+IMAGE_LABEL = "cks.io/golden-image"
+"""On an image's disk, which tells it from the pool's other ones in the templates' namespace."""
+IMAGE_URL_ANNOTATION = "cks.io/image-url"
+"""On an image's disk: where it was imported from. On a VM: where that of its own disk was."""
+IMAGE_DISK_ANNOTATION = "cks.io/image-disk"
+"""On a VM: name of the image's disk that its own was cloned from."""
+BIND_NOW = {"cdi.kubevirt.io/storage.bind.immediate.requested": "true"}
+"""A class that binds at first use would never fill a volume that nobody uses but to clone it."""
 
 
-def virtual_machine(machine: Machine, settings: Settings) -> Object:
-    """The VirtualMachine, running, its root disk cloned from the golden image."""
-    return render_manifest(
-        "vm.yaml.j2", machine=machine, settings=settings, root_volume=ROOT_VOLUME, golden_image=GOLDEN_IMAGE
+def virtual_machine(machine: Machine, pool: Pool, image: ClonedImage, settings: Settings) -> Object:
+    """The VirtualMachine, running, its root disk cloned from the image's."""
+    made = render_manifest(
+        "vm.yaml.j2",
+        machine=machine,
+        machines=pool.spec.machines,
+        image=image,
+        root_volume=ROOT_VOLUME,
+        templates_namespace=settings.templates_namespace,
+        stop_grace=settings.golden_stop_grace,
     )
+    made["metadata"]["annotations"] = {IMAGE_URL_ANNOTATION: image.url, IMAGE_DISK_ANNOTATION: image.disk}
+    return made
 
 
-def golden_image(settings: Settings) -> Object:
-    """The DataVolume that imports the golden image from a registry."""
-    storage: Object = {"resources": {"requests": {"storage": settings.disk_size}}}
-    if settings.storage_class:
-        storage["storageClassName"] = settings.storage_class
-    spec = {"source": {"registry": {"url": settings.golden_image}}, "storage": storage}
-    made = DATA_VOLUMES.manifest(GOLDEN_IMAGE, settings.templates_namespace, spec=spec)
-    # A class that binds at first use would never import: nobody uses this volume but to clone it.
-    made["metadata"]["annotations"] = {"cdi.kubevirt.io/storage.bind.immediate.requested": "true"}
+def wanted_image(pool: Pool) -> ClonedImage:
+    """The image that the pool's clusters are to be cloned from: it is known by what it is.
+
+    Another URL, size or storage class is another disk, so a disk never changes under those who clone it.
+    """
+    machines = pool.spec.machines
+    facts = (pool.metadata.uid, pool.spec.image.url, machines.disk, machines.storage_class or "")
+    key = hashlib.sha256("\n".join(facts).encode()).hexdigest()[:12]
+    return ClonedImage(url=pool.spec.image.url, disk=f"golden-{pool.name}-{key}")
+
+
+def image_disk(pool: Pool, settings: Settings) -> Object:
+    """The DataVolume that imports the pool's image from its registry."""
+    image, machines = wanted_image(pool), pool.spec.machines
+    storage: Object = {"resources": {"requests": {"storage": machines.disk}}}
+    if machines.storage_class:
+        storage["storageClassName"] = machines.storage_class
+    spec = {"source": {"registry": {"url": image.url}}, "storage": storage}
+    labels = pool_labels(pool) | {IMAGE_LABEL: "true"}
+    made = DATA_VOLUMES.manifest(image.disk, settings.templates_namespace, labels=labels, spec=spec)
+    made["metadata"]["annotations"] = BIND_NOW | {IMAGE_URL_ANNOTATION: image.url}
     return made
 
 

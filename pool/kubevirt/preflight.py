@@ -7,12 +7,15 @@ once per class: make a volume, snapshot it, delete it, and make another one of t
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TypeVar
 
 from pool.core.errors import AlreadyExists, InvalidInput, NotFound, SnapshotFailed, WaitTimeout
+from pool.core.pools import Pool
 from pool.core.settings import Settings
 from pool.kube.client import Kube, Object
 from pool.kube.resources import (
@@ -26,6 +29,9 @@ from pool.kube.resources import (
     Resource,
 )
 from pool.kube.watching import Watching, described
+from pool.kubevirt.cluster import pool_labels
+from pool.kubevirt.manifests import BIND_NOW
+from pool.kubevirt.ownership import remove_exactly
 
 T = TypeVar("T")
 
@@ -36,43 +42,50 @@ DEFAULT_SNAPSHOT_CLASS = "snapshot.storage.kubernetes.io/is-default-class"
 SIZE = "1Gi"
 
 
-async def ensure_storage_proved(kube: Kube, watching: Watching, settings: Settings) -> str:
+async def ensure_storage_proved(kube: Kube, watching: Watching, pool: Pool, settings: Settings) -> str:
     """The name of the pool's storage class, proved to keep snapshots when their volumes go; proved once per class.
 
     Raises InvalidInput when there is no such class, SnapshotFailed when its snapshots do not outlive
     their volumes, WaitTimeout naming the step that did not end.
     """
-    storage = await storage_class(kube, settings)
+    storage = await storage_class(kube, pool)
     name, uid = storage["metadata"]["name"], storage["metadata"]["uid"]
     namespace = await kube.get(NAMESPACES, settings.templates_namespace)
     proved: dict[str, str] = json.loads(_annotations(namespace).get(PROVED, "{}"))
     if proved.get(name) == uid:
         return str(name)
+    proof = _Proof(kube, watching, pool, settings, str(name))
     try:
-        await _prove(kube, watching, settings, name, await snapshot_class(kube, storage))
+        await proof.make(await snapshot_class(kube, storage))
     finally:
-        await _clean(kube, watching, settings)
+        await proof.clean()
     noted = json.dumps({**proved, name: uid}, sort_keys=True)
     change = {"metadata": {"annotations": {PROVED: noted}}}
     await kube.patch(NAMESPACES, settings.templates_namespace, change)
     return str(name)
 
 
-async def storage_class(kube: Kube, settings: Settings) -> Object:
-    """The storage class of the pool's disks: the one in the settings, else the cluster's default.
+def proof_name(pool: Pool) -> str:
+    """Name of the pool's VolumeSnapshot during a proof, and of its volumes before their suffix."""
+    return f"preflight-{hashlib.sha256(pool.metadata.uid.encode()).hexdigest()[:12]}"
+
+
+async def storage_class(kube: Kube, pool: Pool) -> Object:
+    """The storage class of the pool's disks: the one it names, else the cluster's default.
 
     Raises InvalidInput when there is none.
     """
+    wanted = pool.spec.machines.storage_class
     found = await kube.list(STORAGE_CLASSES)
     for one in found:
-        default = settings.storage_class is None and _annotations(one).get(DEFAULT_CLASS) == "true"
-        if default or one["metadata"]["name"] == settings.storage_class:
+        default = wanted is None and _annotations(one).get(DEFAULT_CLASS) == "true"
+        if default or one["metadata"]["name"] == wanted:
             return one
     raise InvalidInput(
         "storage class",
-        expected=settings.storage_class or "a default one",
+        expected=wanted or "a default one",
         actual=_names(found),
-        cure="name one with CKS_POOL_STORAGE_CLASS",
+        cure=f"name one in spec.machines.storageClass of Pool {pool.name}",
     )
 
 
@@ -115,80 +128,94 @@ def _names(found: list[Object]) -> str:
     return ", ".join(one["metadata"]["name"] for one in found) or "none"
 
 
-async def _prove(kube: Kube, watching: Watching, settings: Settings, storage: str, snapshot_class: str) -> None:
-    namespace = settings.templates_namespace
-    await _clean(kube, watching, settings)
-    await _volume(kube, watching, settings, "preflight-source", storage, {"blank": {}})
-    spec = {"source": {"persistentVolumeClaimName": "preflight-source"}, "volumeSnapshotClassName": snapshot_class}
-    await _create(kube, VOLUME_SNAPSHOTS, VOLUME_SNAPSHOTS.manifest("preflight", namespace, spec=spec))
-    await _until(watching, VOLUME_SNAPSHOTS, "preflight", _ready, "be ready to use", settings)
-    await _remove(kube, watching, DATA_VOLUMES, "preflight-source", settings)
-    await _remove(kube, watching, PVCS, "preflight-source", settings)
-    source = {"snapshot": {"namespace": namespace, "name": "preflight"}}
-    try:
-        await _volume(kube, watching, settings, "preflight-restored", storage, source)
-    except WaitTimeout as error:
-        raise _dies(storage, f"a restore that does not end: {error.last_seen}") from error
-    snapshot = await kube.find(VOLUME_SNAPSHOTS, "preflight", namespace)
-    if not _ready(snapshot):
-        raise _dies(storage, described(snapshot))
+@dataclass(frozen=True)
+class _Proof:
+    """One proof of a storage class, with objects of the pool's own: several pools may be at it at once."""
 
+    kube: Kube
+    watching: Watching
+    pool: Pool
+    settings: Settings
+    storage: str
 
-async def _volume(kube: Kube, watching: Watching, settings: Settings, name: str, storage: str, source: Object) -> None:
-    """A DataVolume, Succeeded, also of a class that binds at first use."""
-    wanted = {"storageClassName": storage, "resources": {"requests": {"storage": SIZE}}}
-    made = DATA_VOLUMES.manifest(name, settings.templates_namespace, spec={"source": source, "storage": wanted})
-    made["metadata"]["annotations"] = {"cdi.kubevirt.io/storage.bind.immediate.requested": "true"}
-    await _create(kube, DATA_VOLUMES, made)
+    @property
+    def snapshot(self) -> str:
+        return proof_name(self.pool)
 
-    def succeeded(seen: Object | None) -> bool | None:
-        return True if ((seen or {}).get("status") or {}).get("phase") == "Succeeded" else None
+    @property
+    def source(self) -> str:
+        return f"{self.snapshot}-source"
 
-    await _until(watching, DATA_VOLUMES, name, succeeded, "be filled", settings)
+    @property
+    def restored(self) -> str:
+        return f"{self.snapshot}-restored"
 
+    async def make(self, snapshot_class: str) -> None:
+        """A volume, its snapshot, and another volume of that once the first one is gone. Raises SnapshotFailed."""
+        namespace = self.settings.templates_namespace
+        await self.clean()
+        await self._volume(self.source, {"blank": {}})
+        spec = {"source": {"persistentVolumeClaimName": self.source}, "volumeSnapshotClassName": snapshot_class}
+        await self._create(VOLUME_SNAPSHOTS, self.snapshot, spec)
+        await self._until(VOLUME_SNAPSHOTS, self.snapshot, _ready, "be ready to use")
+        await self._remove(DATA_VOLUMES, self.source)
+        await self._remove(PVCS, self.source)
+        try:
+            await self._volume(self.restored, {"snapshot": {"namespace": namespace, "name": self.snapshot}})
+        except WaitTimeout as error:
+            raise _dies(self.storage, f"a restore that does not end: {error.last_seen}") from error
+        snapshot = await self.kube.find(VOLUME_SNAPSHOTS, self.snapshot, namespace)
+        if not _ready(snapshot):
+            raise _dies(self.storage, described(snapshot))
 
-async def _clean(kube: Kube, watching: Watching, settings: Settings) -> None:
-    for resource, name in (
-        (DATA_VOLUMES, "preflight-source"),
-        (DATA_VOLUMES, "preflight-restored"),
-        (PVCS, "preflight-source"),
-        (PVCS, "preflight-restored"),
-        (VOLUME_SNAPSHOTS, "preflight"),
-    ):
-        await _remove(kube, watching, resource, name, settings)
+    async def clean(self) -> None:
+        """Nothing of a proof is left."""
+        for resource, name in (
+            (DATA_VOLUMES, self.source),
+            (DATA_VOLUMES, self.restored),
+            (PVCS, self.source),
+            (PVCS, self.restored),
+            (VOLUME_SNAPSHOTS, self.snapshot),
+        ):
+            await self._remove(resource, name)
 
+    async def _volume(self, name: str, source: Object) -> None:
+        """A DataVolume, Succeeded, also of a class that binds at first use."""
+        wanted = {"storageClassName": self.storage, "resources": {"requests": {"storage": SIZE}}}
+        await self._create(DATA_VOLUMES, name, {"source": source, "storage": wanted}, BIND_NOW)
 
-async def _create(kube: Kube, resource: Resource, wanted: Object) -> None:
-    try:
-        with suppress(AlreadyExists):
-            await kube.create(resource, wanted)
-    except NotFound as error:
-        raise SnapshotFailed(
-            f"{resource.kind}s cannot be made",
-            expected="CDI and a CSI snapshotter on the host cluster",
-            actual=error.message,
-            cure="install them",
-        ) from error
+        def succeeded(seen: Object | None) -> bool | None:
+            return True if ((seen or {}).get("status") or {}).get("phase") == "Succeeded" else None
 
+        await self._until(DATA_VOLUMES, name, succeeded, "be filled")
 
-async def _remove(kube: Kube, watching: Watching, resource: Resource, name: str, settings: Settings) -> None:
-    if await kube.find(resource, name, settings.templates_namespace) is None:
-        return
-    await kube.delete(resource, name, settings.templates_namespace)
-    await _until(watching, resource, name, lambda seen: True if seen is None else None, "go", settings)
+    async def _create(
+        self, resource: Resource, name: str, spec: Object, annotations: Mapping[str, str] | None = None
+    ) -> None:
+        wanted = resource.manifest(name, self.settings.templates_namespace, labels=pool_labels(self.pool), spec=spec)
+        wanted["metadata"]["annotations"] = dict(annotations or {})
+        try:
+            with suppress(AlreadyExists):
+                await self.kube.create(resource, wanted)
+        except NotFound as error:
+            raise SnapshotFailed(
+                f"{resource.kind}s cannot be made",
+                expected="CDI and a CSI snapshotter on the host cluster",
+                actual=error.message,
+                cure="install them",
+            ) from error
 
+    async def _remove(self, resource: Resource, name: str) -> None:
+        found = await self.kube.find(resource, name, self.settings.templates_namespace)
+        if found is None:
+            return
+        await remove_exactly(self.kube, resource, found)
+        await self._until(resource, name, lambda seen: True if seen is None else None, "go")
 
-async def _until(
-    watching: Watching,
-    resource: Resource,
-    name: str,
-    check: Callable[[Object | None], T | None],
-    what: str,
-    settings: Settings,
-) -> T:
-    namespace = settings.templates_namespace
-    text = f"{resource.kind} {namespace}/{name} to {what}"
-    return await watching.until(resource, name, namespace, check, timeout=settings.snapshot_timeout, what=text)
+    async def _until(self, resource: Resource, name: str, check: Callable[[Object | None], T | None], what: str) -> T:
+        namespace, timeout = self.settings.templates_namespace, self.settings.snapshot_timeout
+        text = f"{resource.kind} {namespace}/{name} to {what}"
+        return await self.watching.until(resource, name, namespace, check, timeout=timeout, what=text)
 
 
 def _ready(snapshot: Object | None) -> bool | None:
@@ -205,5 +232,5 @@ def _dies(storage: str, actual: str) -> SnapshotFailed:
         f"snapshots of storage class {storage}",
         expected="snapshots that outlive their volume",
         actual=actual,
-        cure="choose another class or snapshot type (Longhorn: type bak) with CKS_POOL_STORAGE_CLASS",
+        cure="choose another class or snapshot type (Longhorn: type bak) with spec.machines.storageClass of the Pool",
     )

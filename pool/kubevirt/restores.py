@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
+from pool.core.clusters import POOL_UID_LABEL
 from pool.core.errors import AlreadyExists, Invalid, RestoreFailed, WaitTimeout
 from pool.kube.client import Kube, Object
 from pool.kube.gather import gather
@@ -18,6 +19,7 @@ from pool.kubevirt.cluster import CLUSTER_LABEL, ROOT_VOLUME, RUN_LABEL, Cluster
 from pool.kubevirt.failures import quota_exceeded
 from pool.kubevirt.machines import PATIENCE
 from pool.kubevirt.manifests import restore, run_key
+from pool.kubevirt.ownership import labels_of, owned, removable, remove_exactly
 
 LAST_RESTORE = "restore.kubevirt.io/lastRestoreUID"
 
@@ -47,12 +49,18 @@ async def restores_of(kube: Kube, cluster: Cluster) -> list[Object]:
     return [one for one in found if one["spec"]["target"]["name"] in names]
 
 
-async def delete_restores(kube: Kube, watching: Watching, restores: Iterable[Object], *, timeout: float) -> None:
-    """Remove restores and wait until they are gone; a VM is locked until its unfinished one is. Disks stay."""
+async def delete_restores(
+    kube: Kube, watching: Watching, cluster: Cluster, restores: Iterable[Object], *, timeout: float
+) -> None:
+    """Remove restores and wait until they are gone; a VM is locked until its unfinished one is. Disks stay.
+
+    One without any pool's label is somebody's work on a VM of ours, and blocks it. Raises NotOurs, before any is
+    removed, if one carries another pool's.
+    """
 
     async def remove(one: Object) -> None:
         meta = one["metadata"]
-        await kube.delete(VM_RESTORES, meta["name"], meta["namespace"], uid=meta["uid"])
+        await remove_exactly(kube, VM_RESTORES, one)
         await watching.until(
             VM_RESTORES,
             meta["name"],
@@ -61,10 +69,14 @@ async def delete_restores(kube: Kube, watching: Watching, restores: Iterable[Obj
             timeout=timeout,
             what=f"restore {meta['namespace']}/{meta['name']} to be deleted",
             # Those of others carry no label of ours; they are rare.
-            labels=CLUSTER_LABEL if CLUSTER_LABEL in (meta.get("labels") or {}) else "",
+            labels=CLUSTER_LABEL if CLUSTER_LABEL in labels_of(one) else "",
         )
 
-    await gather(remove(one) for one in restores)
+    found = list(restores)
+    for one in found:
+        if POOL_UID_LABEL in labels_of(one):
+            removable(one, cluster)
+    await gather(remove(one) for one in found)
 
 
 async def run_restore(
@@ -80,10 +92,11 @@ async def run_restore(
     # KubeVirt's webhook, which is asked before names are compared, refuses its namesake as a second restore.
     try:
         await kube.create(VM_RESTORES, wanted)
-    except AlreadyExists:
-        pass
-    except Invalid:
-        if await kube.find(VM_RESTORES, name, machine.namespace) is None:
+    except (AlreadyExists, Invalid) as refused:
+        there = await kube.find(VM_RESTORES, name, machine.namespace)
+        if there is not None:
+            owned(there, machine.cluster)
+        elif isinstance(refused, Invalid):
             raise
     what = f"restore {machine.namespace}/{name}"
 

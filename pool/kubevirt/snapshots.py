@@ -12,6 +12,7 @@ from pool.kube.resources import VM_SNAPSHOTS
 from pool.kube.watching import Watching, described
 from pool.kubevirt.cluster import CLUSTER_LABEL, ROOT_VOLUME, Machine
 from pool.kubevirt.manifests import snapshot
+from pool.kubevirt.ownership import owned, remove
 
 REMAKE = "run create-golden-snapshots for the cluster"
 
@@ -51,10 +52,12 @@ async def ensure_snapshot(
     """A verified snapshot of that name with these annotations: the existing one, else a new one of the VM as it is.
 
     One that failed, or has other annotations (it was taken of another state of the VM), is removed and taken again.
-    Raises SnapshotFailed if the new one fails, WaitTimeout.
+    Raises SnapshotFailed if the new one fails, WaitTimeout, NotOurs, FormerCluster.
     """
     what = f"snapshot {machine.namespace}/{name}"
     found = await kube.find(VM_SNAPSHOTS, name, machine.namespace)
+    if found is not None:
+        owned(found, machine.cluster)
     if found is not None and not _usable(found, machine, name, annotations):
         await delete_snapshot(kube, watching, machine, name, timeout=settings.delete_timeout)
         found = None
@@ -81,14 +84,18 @@ async def ensure_snapshot(
         what=f"{what} to be ready",
         labels=CLUSTER_LABEL,
     )
-    if not _annotated(taken, annotations):
+    if not _annotated(owned(taken, machine.cluster), annotations):
         raise SnapshotFailed(what, expected="a snapshot of this stop", actual="another run's", cure="run it again")
     return taken
 
 
 async def delete_snapshot(kube: Kube, watching: Watching, machine: Machine, name: str, *, timeout: float) -> None:
-    """Remove a snapshot and wait until its name is free. KubeVirt: finalizers keep it until its content is gone."""
-    await kube.delete(VM_SNAPSHOTS, name, machine.namespace)
+    """Remove a snapshot and wait until its name is free. KubeVirt: finalizers keep it until its content is gone.
+
+    Also one of an earlier cluster of this name; raises NotOurs for any other.
+    """
+    if not await remove(kube, VM_SNAPSHOTS, name, machine.cluster):
+        return
     await watching.until(
         VM_SNAPSHOTS,
         name,

@@ -13,7 +13,8 @@ from pool.core.errors import Conflict
 from pool.kube.client import Kube, Object
 from pool.kube.gather import gather
 from pool.kube.resources import DATA_VOLUMES, PVCS, VM_RESTORES, VMS, Resource
-from pool.kubevirt.cluster import CLUSTER_LABEL
+from pool.kubevirt.cluster import Cluster
+from pool.kubevirt.ownership import Owner, owner
 from pool.kubevirt.restores import failure_text, finished
 
 RESTORE_ANNOTATION = "restore.kubevirt.io/name"
@@ -35,13 +36,13 @@ def leftovers(
     data_volumes: Iterable[Object],
     restores: Iterable[Object],
     vms: Iterable[Object],
-    namespaces: frozenset[str],
+    cluster: Cluster,
 ) -> list[Leftover]:
     """The disks to remove. Pure.
 
-    A PVC or DataVolume goes if it stems from a restore (by annotation or label) or is one of ours (by label), no
-    volume of any VM refers to it, no unfinished restore owns it, and it is in one of `namespaces`, the pool's own.
-    One of ours without a trace of a restore goes only while its VM exists and uses another: else the VM is being made.
+    A PVC or DataVolume goes if it is in the cluster's namespace and carries its identity (KubeVirt: a restored disk has
+    the labels of the one it replaces), no volume of any VM refers to it, and no unfinished restore owns it. One without
+    a trace of a restore goes only while its VM exists and uses another: else the VM is being made.
 
     Read the disks first, then the restores, then the VMs: a disk seen first is then either still its restore's or
     already its VM's.
@@ -54,7 +55,9 @@ def leftovers(
         for obj in objects:
             meta = obj["metadata"]
             where = (meta["namespace"], meta["name"])
-            if meta["namespace"] not in namespaces or where in used or meta.get("deletionTimestamp"):
+            if meta["namespace"] != cluster.namespace or owner(obj, cluster) is Owner.OTHERS:
+                continue
+            if where in used or meta.get("deletionTimestamp"):
                 continue
             if _owned(meta, owners) or not (_restored(meta) or _replaced(meta, vms)):
                 continue
@@ -62,19 +65,12 @@ def leftovers(
     return found
 
 
-async def sweep(kube: Kube, namespaces: frozenset[str]) -> list[Leftover]:
-    """Remove the leftover disks of these namespaces; returns what was removed.
-
-    Raises ValueError without a namespace: a sweep never runs unscoped.
-    """
-    if not namespaces or not all(namespaces):
-        raise ValueError("a sweep needs the pool's namespaces")
-    found: list[Leftover] = []
-    for namespace in sorted(namespaces):
-        claims, volumes = await gather(kube.list(kind, namespace) for kind in (PVCS, DATA_VOLUMES))
-        restores = await kube.list(VM_RESTORES, namespace)
-        vms = await kube.list(VMS, namespace)
-        found += leftovers(claims, volumes, restores, vms, frozenset({namespace}))
+async def sweep(kube: Kube, cluster: Cluster) -> list[Leftover]:
+    """Remove the leftover disks of the cluster; returns what was removed."""
+    claims, volumes = await gather(kube.list(kind, cluster.namespace) for kind in (PVCS, DATA_VOLUMES))
+    restores = await kube.list(VM_RESTORES, cluster.namespace)
+    vms = await kube.list(VMS, cluster.namespace)
+    found = leftovers(claims, volumes, restores, vms, cluster)
     return [one for one in found if await _remove(kube, one)]
 
 
@@ -91,10 +87,7 @@ def _restored(meta: Object) -> bool:
 
 
 def _replaced(meta: Object, vms: list[Object]) -> bool:
-    """Whether it is the disk of one of our VMs that uses another one now."""
-    labels = meta.get("labels") or {}
-    if CLUSTER_LABEL not in labels:
-        return False
+    """Whether it is the disk of a VM that uses another one now."""
     owners = {owner["uid"] for owner in meta.get("ownerReferences") or [] if owner.get("kind") == "VirtualMachine"}
     return any(vm["metadata"]["uid"] in owners for vm in vms)
 

@@ -21,8 +21,9 @@ from pool.kube.client import Kube, Object
 from pool.kube.gather import gather
 from pool.kube.resources import VM_SNAPSHOTS, VMIS, VMS
 from pool.kube.watching import Watching
-from pool.kubevirt.cluster import CLUSTER_LABEL, Cluster, Machine
+from pool.kubevirt.cluster import Cluster, Machine
 from pool.kubevirt.machines import STOPPED_ANNOTATION, start, stop_and_wait, wait_running, wait_stopped, wait_unlocked
+from pool.kubevirt.ownership import Owner, owner
 from pool.kubevirt.snapshots import delete_snapshot, ensure_snapshot, verify
 
 GENERATION_ANNOTATION = "cks.io/golden-generation"
@@ -45,6 +46,8 @@ async def taken(kube: Kube, cluster: Cluster, generation: int, suffix: str = "")
             machine.name: verify(snapshot, machine, names[machine.name])
             for machine, snapshot in zip(cluster.machines, found, strict=True)
         }
+        if any(owner(snapshot, cluster) is not Owner.CLUSTER for snapshot in pair.values()):
+            return None
     except SnapshotError:
         return None
     notes = [_annotations(snapshot) for snapshot in pair.values()]
@@ -140,7 +143,6 @@ async def describe(
         worker=_half(pair, cluster.worker),
         taken_at=now,
         kubernetes_version=version,
-        image=settings.golden_image,
         certificates_expire_at=ends,
     )
 
@@ -175,7 +177,7 @@ async def drop_others(
     KubeVirt: not while a restore of an old one runs.
     """
     keep = {golden.control_plane.uid, golden.worker.uid}
-    found = await kube.list(VM_SNAPSHOTS, cluster.namespace, labels=f"{CLUSTER_LABEL}={cluster.id}")
+    found = await kube.list(VM_SNAPSHOTS, cluster.namespace, labels=cluster.selector)
     old = [one["metadata"]["name"] for one in found if one["metadata"]["uid"] not in keep]
     # The machine is only named in messages.
     await gather(

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
+from pool.core.clusters import ClonedImage
 from pool.core.errors import AlreadyExists
+from pool.core.pools import Pool
 from pool.core.settings import Settings
 from pool.guest.boots import boots_of
 from pool.guest.cloudinit import ensure_cloud_init
@@ -31,13 +33,18 @@ from pool.kubevirt.cluster import (
     Machine,
 )
 from pool.kubevirt.machines import delete_vm, ensure_vm, start, wait_running
+from pool.kubevirt.ownership import Owner, owner, removable, remove, remove_exactly
 from pool.kubevirt.restores import delete_restores, restores_of
 from pool.kubevirt.snapshots import delete_snapshot
+from pool.work.images import ensure_cluster_image
 
 
 async def ensure_services(kube: Kube, cluster: Cluster) -> dict[str, Object]:
-    """The cluster's three Services, by name; their addresses stay the same as long as they exist."""
-    found = await gather(_ensure_service(kube, wanted) for wanted in services(cluster))
+    """The cluster's three Services, by name; their addresses stay the same as long as they exist.
+
+    Raises NotOurs.
+    """
+    found = await gather(_ensure_service(kube, cluster, wanted) for wanted in services(cluster))
     return {service["metadata"]["name"]: service for service in found}
 
 
@@ -49,7 +56,7 @@ def services(cluster: Cluster) -> list[Object]:
 
     def service(name: str, machine: Machine, protocol: str, port: int) -> Object:
         ports = [{"name": protocol.lower(), "protocol": protocol, "port": port, "targetPort": port}]
-        spec = {"selector": machine.labels, "ports": ports, "publishNotReadyAddresses": True}
+        spec = {"selector": machine.selector, "ports": ports, "publishNotReadyAddresses": True}
         return SERVICES.manifest(name, cluster.namespace, labels=cluster.labels, spec=spec)
 
     return [
@@ -58,7 +65,7 @@ def services(cluster: Cluster) -> list[Object]:
     ]
 
 
-async def ensure_secrets(kube: Kube, cluster: Cluster, settings: Settings, now: datetime) -> None:
+async def ensure_secrets(kube: Kube, cluster: Cluster, pool: Pool, now: datetime) -> None:
     """The cluster's identity, the pool's kubeconfig for it, and both VMs' cloud-init data.
 
     Needs the Services, whose addresses the VMs are told. Raises GuestUnhealthy when existing VMs were made
@@ -70,14 +77,14 @@ async def ensure_secrets(kube: Kube, cluster: Cluster, settings: Settings, now: 
     control_plane, worker = cluster.machines
     for machine, peer in ((control_plane, worker), (worker, control_plane)):
         endpoint = f"{found[peer.wireguard_service]['spec']['clusterIP']}:{WIREGUARD_PORT}"
-        await ensure_cloud_init(kube, cluster, machine, identity, endpoint, settings)
+        await ensure_cloud_init(kube, cluster, machine, identity, endpoint, pool)
 
 
-async def ensure_vms(kube: Kube, cluster: Cluster, settings: Settings) -> None:
-    """Both VMs, made at once and told to run. Raises VMFailed if one of that name is not the pool's."""
+async def ensure_vms(kube: Kube, cluster: Cluster, pool: Pool, image: ClonedImage, settings: Settings) -> None:
+    """Both VMs, made at once and told to run. Raises NotOurs or FormerCluster if one of that name is another's."""
 
     async def ensure(machine: Machine) -> None:
-        vm = await ensure_vm(kube, machine, settings)
+        vm = await ensure_vm(kube, machine, pool, image, settings)
         if vm["spec"].get("runStrategy") != "Always":
             await start(kube, machine)
 
@@ -103,11 +110,12 @@ async def wait_guest(kube: Kube, cluster: Cluster, settings: Settings) -> tuple[
 
 
 async def ensure_cluster(
-    kube: Kube, watching: Watching, cluster: Cluster, settings: Settings, *, now: Callable[[], datetime]
+    kube: Kube, watching: Watching, cluster: Cluster, pool: Pool, settings: Settings, *, now: Callable[[], datetime]
 ) -> tuple[NodeHealth, ...]:
     """All steps: from a namespace to a healthy cluster without golden snapshots."""
-    await ensure_secrets(kube, cluster, settings, now())
-    await ensure_vms(kube, cluster, settings)
+    image = await ensure_cluster_image(kube, watching, cluster, pool, settings)
+    await ensure_secrets(kube, cluster, pool, now())
+    await ensure_vms(kube, cluster, pool, image, settings)
     await wait_vms(kube, watching, cluster, settings)
     return await wait_guest(kube, cluster, settings)
 
@@ -118,20 +126,18 @@ async def demolish(kube: Kube, watching: Watching, cluster: Cluster, settings: S
     Its namespace and Services stay. A learner may have read the old CA's key, so the next cluster gets a new one.
     """
     timeout = settings.delete_timeout
-    await delete_restores(kube, watching, await restores_of(kube, cluster), timeout=timeout)
+    await delete_restores(kube, watching, cluster, await restores_of(kube, cluster), timeout=timeout)
     await gather(delete_vm(kube, watching, machine, timeout=timeout) for machine in cluster.machines)
-    ours = f"{CLUSTER_LABEL}={cluster.id}"
-    for found in await kube.list(VM_SNAPSHOTS, cluster.namespace, labels=ours):
+    for found in await kube.list(VM_SNAPSHOTS, cluster.namespace, labels=cluster.selector):
         source = found["spec"]["source"]["name"]
         machine = next((one for one in cluster.machines if one.name == source), cluster.control_plane)
         await delete_snapshot(kube, watching, machine, found["metadata"]["name"], timeout=timeout)
     for resource in (DATA_VOLUMES, PVCS):
-        for found in await kube.list(resource, cluster.namespace, labels=ours):
-            meta = found["metadata"]
-            await kube.delete(resource, meta["name"], cluster.namespace, uid=meta["uid"])
+        for found in await kube.list(resource, cluster.namespace, labels=cluster.selector):
+            await remove_exactly(kube, resource, found)
             await _gone(watching, cluster, found, timeout)
     for name in (*(machine.cloud_init_secret for machine in cluster.machines), KUBECONFIG_SECRET, CA_SECRET):
-        await kube.delete(SECRETS, name, cluster.namespace)
+        await remove(kube, SECRETS, name, cluster)
 
 
 async def exists(kube: Kube, cluster: Cluster) -> bool:
@@ -154,7 +160,7 @@ async def _gone(watching: Watching, cluster: Cluster, found: Object, timeout: fl
     )
 
 
-async def _ensure_service(kube: Kube, wanted: Object) -> Object:
+async def _ensure_service(kube: Kube, cluster: Cluster, wanted: Object) -> Object:
     meta = wanted["metadata"]
     found = await kube.find(SERVICES, meta["name"], meta["namespace"])
     if found is None:
@@ -162,6 +168,10 @@ async def _ensure_service(kube: Kube, wanted: Object) -> Object:
             return await kube.create(SERVICES, wanted)
         except AlreadyExists:
             found = await kube.get(SERVICES, meta["name"], meta["namespace"])
-    if found["spec"].get("selector") != wanted["spec"]["selector"]:
-        return await kube.patch(SERVICES, meta["name"], {"spec": wanted["spec"]}, meta["namespace"])
+    removable(found, cluster)
+    # A Service of an earlier cluster of this name holds nothing but its address, and that may be kept.
+    same = found["spec"].get("selector") == wanted["spec"]["selector"] and owner(found, cluster) is Owner.CLUSTER
+    if not same:
+        change = {"metadata": {"uid": found["metadata"]["uid"], "labels": meta["labels"]}, "spec": wanted["spec"]}
+        return await kube.patch(SERVICES, meta["name"], change, meta["namespace"])
     return found

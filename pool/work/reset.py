@@ -68,7 +68,7 @@ async def prepare(
     found = await restores.restores_of(kube, cluster)
     # KubeVirt: an unfinished or failed restore blocks every later one of its VM until it is deleted.
     useless = [one for one in found if not restores.of_run(one, run_id) or restores.failure_text(one)]
-    await restores.delete_restores(kube, watching, useless, timeout=settings.delete_timeout)
+    await restores.delete_restores(kube, watching, cluster, useless, timeout=settings.delete_timeout)
 
 
 async def stop_both(kube: Kube, watching: Watching, cluster: Cluster, settings: Settings, *, run_id: str) -> None:
@@ -105,7 +105,7 @@ async def restore_both(
         except RestoreFailed:
             mine = [r for r in await restores.restores_of(kube, cluster) if restores.of_run(r, run_id)]
             failed = [r for r in mine if r["spec"]["target"]["name"] == machine.name]
-            await restores.delete_restores(kube, watching, failed, timeout=settings.delete_timeout)
+            await restores.delete_restores(kube, watching, cluster, failed, timeout=settings.delete_timeout)
             raise
 
     disks = await gather(one(machine) for machine in cluster.machines)
@@ -162,8 +162,8 @@ async def attest_disks(kube: Kube, cluster: Cluster, golden: Golden) -> dict[str
 async def clean_up(kube: Kube, watching: Watching, cluster: Cluster, settings: Settings) -> list[Leftover]:
     """Remove the cluster's finished restores, and the disks that aborted ones left; returns the latter."""
     found = await restores.restores_of(kube, cluster)
-    await restores.delete_restores(kube, watching, found, timeout=settings.delete_timeout)
-    return await sweep(kube, frozenset({cluster.namespace}))
+    await restores.delete_restores(kube, watching, cluster, found, timeout=settings.delete_timeout)
+    return await sweep(kube, cluster)
 
 
 async def reset_cluster(

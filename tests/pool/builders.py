@@ -20,6 +20,7 @@ from pool.core.lifecycle import ClusterPhase, SessionPhase
 from pool.core.pools import POOL_FINALIZER, Pool, PoolSpec
 from pool.core.resource import ConditionStatus, Metadata
 from pool.core.sessions import Session, SessionSpec, SessionStatus
+from pool.kubevirt.cluster import Cluster, pool_labels
 
 T0 = datetime(2026, 5, 4, 12, 0, 0, tzinfo=UTC)
 
@@ -49,6 +50,12 @@ def pool(name: str = "default", *, removing: bool = False, generation: int = 1, 
     )
 
 
+def member(name: str = "cluster1", *, uid: str = "", of: Pool | None = None) -> Cluster:
+    """A cluster of the pool, as work on it knows it."""
+    of = of or pool()
+    return Cluster(name, name, uid or f"uid-{name}", of.name, of.metadata.uid)
+
+
 def cluster(
     name: str, phase: str = "available", *, cordoned: bool = False, removing: bool = False, **status: Any
 ) -> PooledCluster:
@@ -68,6 +75,7 @@ def cluster(
             uid=f"uid-{name}",
             resource_version="1",
             deletion_timestamp=T0 if removing else None,
+            labels=pool_labels(pool()),
         ),
         spec=ClusterSpec(namespace=name, cordoned=cordoned),
         status=ClusterStatus.model_validate({"phase": wanted} | status),

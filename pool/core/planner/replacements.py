@@ -39,9 +39,8 @@ def why_outdated(observed: Observed, cluster: PooledCluster, config: PlanConfig,
     ends = golden.certificates_expire_at
     if ends is not None and ends - now < config.certificate_margin:
         return f"its golden certificates end on {ends:%Y-%m-%d}"
-    made_from = image.url if image else golden.image
-    if made_from not in (None, observed.pool.spec.image.url):
-        return f"it was made from {made_from}"
+    if image is not None and image.url != observed.pool.spec.image.url:
+        return f"it was made from {image.url}"
     return ""
 
 

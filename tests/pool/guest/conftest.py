@@ -4,16 +4,18 @@ from datetime import UTC, datetime
 
 import pytest
 
-from pool.core.settings import Settings
+from pool.core.pools import Pool
 from pool.guest.identity import Identity, make_identity
 from pool.kubevirt.cluster import Cluster
+from tests.pool import builders
+from tests.pool.builders import member
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 
 @pytest.fixture
 def cluster() -> Cluster:
-    return Cluster("cluster1", "cluster1")
+    return member()
 
 
 @pytest.fixture(scope="session")
@@ -22,5 +24,5 @@ def identity() -> Identity:
 
 
 @pytest.fixture
-def settings() -> Settings:
-    return Settings()
+def pool() -> Pool:
+    return builders.pool()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pool.core.settings import Settings
+from pool.core.pools import Pool
 from pool.guest import pki
 from pool.guest.cloudinit import network_data, user_data
 from pool.guest.identity import Identity, identity_of, make_identity, secret_of
@@ -19,21 +19,21 @@ from tests.pool.guest.conftest import NOW
 PEER = "10.96.7.7:51820"
 
 
-def parsed(cluster: Cluster, machine: Machine, identity: Identity, settings: Settings) -> tuple[Any, dict[str, str]]:
-    text = user_data(cluster, machine, identity, PEER, settings)
+def parsed(cluster: Cluster, machine: Machine, identity: Identity, pool: Pool) -> tuple[Any, dict[str, str]]:
+    text = user_data(cluster, machine, identity, PEER, pool)
     assert text.startswith("#cloud-config\n")
     data = yaml.safe_load(text)
     return data, {file["path"]: file["content"] for file in data["write_files"]}
 
 
 @pytest.fixture
-def control_plane(cluster: Cluster, identity: Identity, settings: Settings) -> dict[str, str]:
-    return parsed(cluster, cluster.control_plane, identity, settings)[1]
+def control_plane(cluster: Cluster, identity: Identity, pool: Pool) -> dict[str, str]:
+    return parsed(cluster, cluster.control_plane, identity, pool)[1]
 
 
 @pytest.fixture
-def worker(cluster: Cluster, identity: Identity, settings: Settings) -> dict[str, str]:
-    return parsed(cluster, cluster.worker, identity, settings)[1]
+def worker(cluster: Cluster, identity: Identity, pool: Pool) -> dict[str, str]:
+    return parsed(cluster, cluster.worker, identity, pool)[1]
 
 
 def test_files_are_written_as_they_are(control_plane: dict[str, str], identity: Identity) -> None:
@@ -41,8 +41,8 @@ def test_files_are_written_as_they_are(control_plane: dict[str, str], identity: 
     assert control_plane["/etc/kubernetes/pki/ca.key"] == identity.ca.key.decode()
 
 
-def test_secrets_are_not_readable_for_all(cluster: Cluster, identity: Identity, settings: Settings) -> None:
-    data, _ = parsed(cluster, cluster.control_plane, identity, settings)
+def test_secrets_are_not_readable_for_all(cluster: Cluster, identity: Identity, pool: Pool) -> None:
+    data, _ = parsed(cluster, cluster.control_plane, identity, pool)
     modes = {file["path"]: file["permissions"] for file in data["write_files"]}
     assert modes["/etc/kubernetes/pki/ca.key"] == "0600"
     assert modes["/etc/cks/kubeadm.yaml"] == "0600"
@@ -97,18 +97,18 @@ def test_names_of_the_control_plane_lead_to_fixed_addresses(
 
 @pytest.mark.parametrize("role", ["control_plane", "worker"])
 def test_first_boot_is_a_valid_script(
-    role: str, cluster: Cluster, identity: Identity, settings: Settings, tmp_path: Path
+    role: str, cluster: Cluster, identity: Identity, pool: Pool, tmp_path: Path
 ) -> None:
     machine = getattr(cluster, role)
-    data, files = parsed(cluster, machine, identity, settings)
+    data, files = parsed(cluster, machine, identity, pool)
     script = tmp_path / "first-boot"
     script.write_text(files["/usr/local/sbin/cks-first-boot"])
     subprocess.run(["bash", "-n", str(script)], check=True)
     assert ["/usr/local/sbin/cks-first-boot"] in data["runcmd"]
 
 
-def test_same_input_same_bytes(cluster: Cluster, identity: Identity, settings: Settings) -> None:
-    one, two = (user_data(cluster, cluster.worker, identity, PEER, settings) for _ in range(2))
+def test_same_input_same_bytes(cluster: Cluster, identity: Identity, pool: Pool) -> None:
+    one, two = (user_data(cluster, cluster.worker, identity, PEER, pool) for _ in range(2))
     assert one == two
 
 

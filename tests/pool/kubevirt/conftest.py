@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from pool.core import pools
 from pool.core.clusters import Golden
 from pool.core.settings import Settings
 from pool.guest.kubeconfig import connect_guest
@@ -18,9 +19,11 @@ from pool.kube.client import Kube, Object
 from pool.kube.resources import CONFIG_MAPS, DATA_VOLUMES, PVCS, VM_RESTORES, VOLUME_SNAPSHOTS
 from pool.kube.watching import Watching
 from pool.kubevirt.cluster import Cluster
-from pool.work import golden, namespaces, provision, reset
+from pool.work import golden, images, namespaces, provision, reset
 from pool.work.reset import Attestation
 from simulator.app import Simulator
+from tests.pool.builders import member
+from tests.pool.builders import pool as make_pool
 from tests.pool.kubevirt.pooled import Pool, used_and_given_back
 from tests.pool.wire import Wire
 
@@ -35,7 +38,8 @@ SETTINGS = Settings(
     delete_timeout=WAIT,
     import_timeout=WAIT,
 )
-CLUSTER = Cluster("cluster1", "cluster1")
+POOL = make_pool()
+CLUSTER = member()
 
 
 def now() -> datetime:
@@ -52,17 +56,18 @@ class Bench:
     wire: Wire
     settings: Settings = field(default_factory=lambda: SETTINGS)
     cluster: Cluster = CLUSTER
+    pool: pools.Pool = POOL
 
     async def bootstrap(self) -> None:
         """A healthy cluster without golden snapshots."""
         await self.prepare()
-        await provision.ensure_cluster(self.kube, self.watching, self.cluster, self.settings, now=now)
+        await provision.ensure_cluster(self.kube, self.watching, self.cluster, self.pool, self.settings, now=now)
 
     async def prepare(self) -> None:
         """Everything a cluster needs but itself."""
         await namespaces.ensure_templates_namespace(self.kube, self.settings)
-        await namespaces.ensure_cluster_namespace(self.kube, self.cluster, self.settings)
-        await namespaces.ensure_golden_image(self.kube, self.watching, self.settings)
+        await namespaces.ensure_cluster_namespace(self.kube, self.watching, self.cluster, self.pool, self.settings)
+        await images.ensure_image(self.kube, self.watching, self.pool, self.settings)
 
     async def take_golden(self, generation: int = 1) -> Golden:
         return await golden.take_golden(

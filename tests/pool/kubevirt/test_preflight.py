@@ -15,8 +15,9 @@ from pool.kube.resources import (
     VOLUME_SNAPSHOT_CLASSES,
     VOLUME_SNAPSHOTS,
 )
-from pool.kubevirt.preflight import ensure_storage_proved, snapshot_class
+from pool.kubevirt.preflight import ensure_storage_proved, proof_name, snapshot_class
 from pool.work import namespaces
+from tests.pool.builders import pool
 from tests.pool.kubevirt.conftest import Bench
 
 
@@ -32,55 +33,62 @@ async def leftovers(bench: Bench) -> int:
 
 
 async def test_good_storage_is_proved_once(templates: Bench) -> None:
-    assert await ensure_storage_proved(templates.kube, templates.watching, templates.settings) == "standard"
+    assert (
+        await ensure_storage_proved(templates.kube, templates.watching, templates.pool, templates.settings)
+        == "standard"
+    )
     assert await leftovers(templates) == 0
     created = templates.wire.calls["create", "volumesnapshots"]
-    await ensure_storage_proved(templates.kube, templates.watching, templates.settings)
+    await ensure_storage_proved(templates.kube, templates.watching, templates.pool, templates.settings)
     assert templates.wire.calls["create", "volumesnapshots"] == created == 1
 
 
 async def test_a_class_made_anew_is_proved_anew(templates: Bench) -> None:
-    await ensure_storage_proved(templates.kube, templates.watching, templates.settings)
+    await ensure_storage_proved(templates.kube, templates.watching, templates.pool, templates.settings)
     found = await templates.kube.get(STORAGE_CLASSES, "standard")
     await templates.kube.delete(STORAGE_CLASSES, "standard")
     for key in ("uid", "resourceVersion", "creationTimestamp", "managedFields"):
         found["metadata"].pop(key, None)
     await templates.kube.create(STORAGE_CLASSES, found)
-    await ensure_storage_proved(templates.kube, templates.watching, templates.settings)
+    await ensure_storage_proved(templates.kube, templates.watching, templates.pool, templates.settings)
     assert templates.wire.calls["create", "volumesnapshots"] == 2
 
 
 async def test_storage_whose_snapshots_die_with_their_volume_is_refused(templates: Bench) -> None:
     settings = templates.settings.model_copy(update={"snapshot_timeout": 1.0})
+    name = proof_name(templates.pool)
 
     async def lose_the_snapshot() -> None:
         """What such a driver does: the volume goes, and the snapshot with it."""
         await templates.watching.until(
-            DATA_VOLUMES, "preflight-source", "vm-templates", lambda seen: seen, timeout=10, what="it to be made"
+            DATA_VOLUMES, f"{name}-source", "vm-templates", lambda seen: seen, timeout=10, what="it to be made"
         )
         await templates.watching.until(
-            VOLUME_SNAPSHOTS, "preflight", "vm-templates", lambda seen: seen, timeout=10, what="it to be taken"
+            VOLUME_SNAPSHOTS, name, "vm-templates", lambda seen: seen, timeout=10, what="it to be taken"
         )
         await templates.watching.until(
             DATA_VOLUMES,
-            "preflight-source",
+            f"{name}-source",
             "vm-templates",
             lambda seen: True if seen is None else None,
             timeout=10,
             what="it to go",
         )
-        await templates.kube.delete(VOLUME_SNAPSHOTS, "preflight", "vm-templates")
+        await templates.kube.delete(VOLUME_SNAPSHOTS, name, "vm-templates")
 
     with pytest.raises(SnapshotFailed, match="outlive") as raised:
-        await gather([ensure_storage_proved(templates.kube, templates.watching, settings), lose_the_snapshot()])
-    assert "CKS_POOL_STORAGE_CLASS" in raised.value.cure
+        await gather(
+            [ensure_storage_proved(templates.kube, templates.watching, templates.pool, settings), lose_the_snapshot()]
+        )
+    assert "spec.machines.storageClass" in raised.value.cure
     assert await leftovers(templates) == 0
 
 
 async def test_a_class_that_is_not_there_is_said(templates: Bench) -> None:
-    settings = templates.settings.model_copy(update={"storage_class": "fast"})
-    with pytest.raises(InvalidInput, match="standard"):
-        await ensure_storage_proved(templates.kube, templates.watching, settings)
+    wants = pool(machines={"storage_class": "fast"})
+    with pytest.raises(InvalidInput, match="standard") as raised:
+        await ensure_storage_proved(templates.kube, templates.watching, wants, templates.settings)
+    assert "spec.machines.storageClass of Pool default" in raised.value.cure
 
 
 async def snapshot_classes(bench: Bench, *names: str) -> None:

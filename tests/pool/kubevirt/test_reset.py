@@ -73,8 +73,7 @@ async def phases(bench: Bench) -> list[str]:
 
 
 async def test_a_generation_says_what_it_is_of(bench: Bench, golden: Golden) -> None:
-    assert golden.kubernetes_version == bench.settings.kubernetes_version
-    assert golden.image == bench.settings.golden_image
+    assert golden.kubernetes_version == bench.pool.spec.image.kubernetes_version
     assert golden.certificates_expire_at is not None
     assert golden.control_plane.uid != golden.worker.uid
 
@@ -143,7 +142,7 @@ async def test_what_an_aborted_restore_left_is_swept(bench: Bench, golden: Golde
             timeout=10,
             what="the VM to be changed",
         )
-    await restores.delete_restores(bench.kube, bench.watching, [made], timeout=10)
+    await restores.delete_restores(bench.kube, bench.watching, bench.cluster, [made], timeout=10)
 
     await bench.reset(golden, "run")
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from pool.core.errors import RestoreFailed
-from pool.kubevirt.cluster import Cluster
 from pool.kubevirt.restores import verify
+from tests.pool.builders import member
 
-MACHINE = Cluster("cluster1", "cluster1").control_plane
+MACHINE = member().control_plane
 DISK = "restore-uid1-rootdisk"
 RESTORE: dict[str, Any] = {
     "metadata": {"name": "r", "namespace": "cluster1", "uid": "uid1"},

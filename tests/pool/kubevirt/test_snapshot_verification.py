@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from pool.core.errors import SnapshotError, SnapshotFailed, SnapshotMissing, SnapshotNotReady
-from pool.kubevirt.cluster import Cluster
 from pool.kubevirt.snapshots import verify
+from tests.pool.builders import member
 
-MACHINE = Cluster("cluster1", "cluster1").control_plane
+MACHINE = member().control_plane
 GOOD: dict[str, Any] = {
     "phase": "Succeeded",
     "readyToUse": True,

@@ -6,13 +6,13 @@ from pool.kube.client import Object
 from pool.kube.resources import NAMESPACES, PVCS, VMS
 from pool.kubevirt.volumes import RESTORE_ANNOTATION, sweep
 from simulator.api.requests import Target
-from tests.pool.kubevirt.conftest import Bench
+from tests.pool.kubevirt.conftest import CLUSTER, Bench
 
 
 def restored(name: str, namespace: str) -> Object:
     """A claim as a restore that nobody knows any more has left it."""
     spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
-    claim = PVCS.manifest(name, namespace, spec=spec)
+    claim = PVCS.manifest(name, namespace, labels=CLUSTER.labels, spec=spec)
     claim["metadata"]["annotations"] = {RESTORE_ANNOTATION: "somebodys-restore"}
     return claim
 
@@ -39,14 +39,17 @@ async def test_only_what_nobody_uses_goes_and_only_in_the_pools_namespaces(bench
     plain = restored("plain", "cluster1")
     del plain["metadata"]["annotations"]
     await bench.kube.create(PVCS, plain)
+    nobodys = restored("nobodys", "cluster1")
+    del nobodys["metadata"]["labels"]
+    await bench.kube.create(PVCS, nobodys)
 
-    found = await sweep(bench.kube, frozenset({"cluster1"}))
+    found = await sweep(bench.kube, bench.cluster)
 
     assert [(one.namespace, one.name) for one in found] == [("cluster1", "left")]
     await bench.watching.until(
         PVCS, "left", "cluster1", lambda claim: True if claim is None else None, timeout=10, what="it to go"
     )
-    assert await names(bench, "cluster1") == {"in-use", "plain"}
+    assert await names(bench, "cluster1") == {"in-use", "plain", "nobodys"}
     assert await names(bench, "production") == {"left"}
 
 
@@ -70,7 +73,7 @@ async def test_a_claim_made_anew_under_the_name_of_a_leftover_is_not_removed_for
             await replaced()
 
     bench.wire.before = before
-    assert await sweep(bench.kube, frozenset({"cluster1"})) == []
+    assert await sweep(bench.kube, bench.cluster) == []
     found = await bench.kube.get(PVCS, "left", "cluster1")
     assert found["metadata"]["uid"] == made[0]["metadata"]["uid"]
     assert not found["metadata"].get("deletionTimestamp")

@@ -9,12 +9,14 @@ import jsonschema
 import pytest
 import yaml
 
+from pool.core.pools import Pool
 from pool.core.settings import Settings
-from pool.kubevirt.cluster import Cluster
-from pool.kubevirt.manifests import golden_image, restore, snapshot, virtual_machine
+from pool.kubevirt.cluster import Machine
+from pool.kubevirt.manifests import image_disk, restore, snapshot, virtual_machine, wanted_image
+from tests.pool.builders import member, pool
 
 SHARED = Path(__file__).resolve().parents[4] / "shared"
-CLUSTER = Cluster("cluster1", "cluster1")
+CLUSTER = member()
 
 
 def schema(crd: str, version: str) -> dict[str, Any]:
@@ -37,8 +39,16 @@ def strict(node: Any) -> Any:
     return [strict(item) for item in node] if isinstance(node, list) else node
 
 
-@pytest.mark.parametrize("settings", [Settings(), Settings(storage_class="fast", cpu=4, memory="8Gi")])
-def test_virtual_machines_are_valid(settings: Settings) -> None:
+FAST = pool(machines={"storage_class": "fast", "cpu": 4, "memory": "8Gi"})
+
+
+def machine_of(machine: Machine, of: Pool | None = None) -> dict[str, Any]:
+    of = of or pool()
+    return virtual_machine(machine, of, wanted_image(of), Settings())
+
+
+@pytest.mark.parametrize("of", [pool(), FAST], ids=["defaults", "fast"])
+def test_virtual_machines_are_valid(of: Pool) -> None:
     wanted = schema("virtualmachines.kubevirt.io", "v1")
     # metadata is described by the API server, not by the CRD.
     wanted["properties"]["metadata"] = {"type": "object"}
@@ -48,7 +58,7 @@ def test_virtual_machines_are_valid(settings: Settings) -> None:
     ):
         template["properties"]["metadata"] = {"type": "object"}
     for machine in CLUSTER.machines:
-        jsonschema.validate(virtual_machine(machine, settings), wanted)
+        jsonschema.validate(machine_of(machine, of), wanted)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +70,7 @@ def test_virtual_machines_are_valid(settings: Settings) -> None:
             snapshot(CLUSTER.worker, "wk-snap", Settings()),
         ),
         ("virtualmachinerestores.snapshot.kubevirt.io", "v1beta1", restore(CLUSTER.worker, "wk-snap", "r1")),
-        ("datavolumes.cdi.kubevirt.io", "v1beta1", golden_image(Settings(storage_class="fast"))),
+        ("datavolumes.cdi.kubevirt.io", "v1beta1", image_disk(FAST, Settings())),
     ],
 )
 def test_other_manifests_are_valid(crd: str, version: str, manifest: dict[str, Any]) -> None:
@@ -70,17 +80,23 @@ def test_other_manifests_are_valid(crd: str, version: str, manifest: dict[str, A
 
 
 def test_labels_are_on_everything_that_comes_of_a_vm() -> None:
-    vm = virtual_machine(CLUSTER.control_plane, Settings())
-    expected = {"cks.io/cluster-id": "cluster1", "cks.io/vm-role": "control-plane"}
+    vm = machine_of(CLUSTER.control_plane)
+    expected = {
+        "cks.io/cluster-id": "cluster1",
+        "cks.io/cluster-uid": "uid-cluster1",
+        "cks.io/pool": "default",
+        "cks.io/pool-uid": "uid-default",
+        "cks.io/vm-role": "control-plane",
+    }
     assert vm["metadata"]["labels"] == expected
     assert vm["spec"]["template"]["metadata"]["labels"] == expected
     assert vm["spec"]["dataVolumeTemplates"][0]["metadata"]["labels"] == expected
 
 
 def test_identity_of_a_vm_never_changes() -> None:
-    first, second = (virtual_machine(CLUSTER.worker, Settings()) for _ in range(2))
+    first, second = (machine_of(CLUSTER.worker) for _ in range(2))
     assert first == second
-    other = virtual_machine(Cluster("cluster2", "cluster2").worker, Settings())
+    other = machine_of(member("cluster2").worker)
     for path in (("domain", "firmware", "uuid"), ("domain", "devices", "interfaces")):
         one, two = first["spec"]["template"]["spec"], other["spec"]["template"]["spec"]
         for key in path:

@@ -8,23 +8,28 @@
 | of a failed restore                    | it is final             | no           | yes  |
 | the VM's own old one                   | no                      | no, another  | yes  |
 | labelled ours, its VM not there (yet)  | no                      | no           | no   |
-| neither                                | no                      | no           | no   |
-| any, outside the pool's namespaces     | no                      | no           | no   |
+| of nobody, or of another pool          | no                      | no           | no   |
+| any, outside the cluster's namespace   | no                      | no           | no   |
 | being deleted already                  | no                      | no           | no   |
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from pool.kubevirt.volumes import leftovers, sweep
+from pool.kubevirt.volumes import leftovers
+from tests.pool.builders import member, pool
 
-NAMESPACES = frozenset({"cluster1"})
-RESTORED = {"annotations": {"restore.kubevirt.io/name": "r1"}}
-BY_LABEL = {"labels": {"restore.kubevirt.io/source-vm-name": "cp-cluster1"}}
-OURS = {"labels": {"cks.io/cluster-id": "cluster1"}}
+CLUSTER = member()
+OURS = {"labels": CLUSTER.labels}
+NOTE = {"annotations": {"restore.kubevirt.io/name": "r1"}}
+RESTORED = OURS | NOTE
+BY_LABEL = {"labels": {"restore.kubevirt.io/source-vm-name": "cp-cluster1"} | CLUSTER.labels}
+FORMER = NOTE | {"labels": member(uid="uid-former").labels}
+OTHERS = NOTE | {"labels": member(of=pool("other")).labels}
 OWNED = {"ownerReferences": [{"kind": "VirtualMachine", "name": "cp-cluster1", "uid": "vm-uid"}]}
 
 
@@ -70,6 +75,9 @@ FAILED = restore(complete=False, conditions=[{"type": "Failure", "status": "True
         pytest.param(disk(**OURS, **OWNED), [], [], False, id="the VM is not there"),
         pytest.param(disk(**OURS), [], [vm("other")], False, id="ours, owned by no VM"),
         pytest.param(disk(), [], [vm("other")], False, id="somebody's"),
+        pytest.param(disk(**NOTE), [], [vm("other")], False, id="somebody's, restored"),
+        pytest.param(disk(**OTHERS), [], [vm("other")], False, id="another pool's, restored"),
+        pytest.param(disk(**FORMER), [], [vm("other")], True, id="an earlier cluster's of this name, restored"),
         pytest.param(disk(namespace="production", **RESTORED), [], [], False, id="in a foreign namespace"),
         pytest.param(disk(deletionTimestamp="now", **RESTORED), [], [], False, id="going already"),
     ],
@@ -77,17 +85,17 @@ FAILED = restore(complete=False, conditions=[{"type": "Failure", "status": "True
 def test_what_is_swept(
     found: dict[str, Any], restores: list[dict[str, Any]], vms: list[dict[str, Any]], goes: bool
 ) -> None:
-    plan = leftovers([found], [], restores, vms, NAMESPACES)
+    plan = leftovers([found], [], restores, vms, CLUSTER)
     assert [one.uid for one in plan] == ([found["metadata"]["uid"]] if goes else [])
-    assert bool(leftovers([], [found], restores, vms, NAMESPACES)) == goes
+    assert bool(leftovers([], [found], restores, vms, CLUSTER)) == goes
 
 
 def test_data_volumes_go_before_their_claims() -> None:
-    plan = leftovers([disk(**RESTORED)], [disk(**RESTORED)], [], [], NAMESPACES)
+    plan = leftovers([disk(**RESTORED)], [disk(**RESTORED)], [], [], CLUSTER)
     assert [one.resource.plural for one in plan] == ["datavolumes", "persistentvolumeclaims"]
 
 
-@pytest.mark.parametrize("namespaces", [frozenset(), frozenset({""})])
-async def test_a_sweep_without_a_namespace_is_refused(namespaces: frozenset[str]) -> None:
-    with pytest.raises(ValueError, match="needs the pool's namespaces"):
-        await sweep(None, namespaces)  # type: ignore[arg-type]
+@pytest.mark.parametrize("gap", ["id", "namespace", "uid", "pool", "pool_uid"])
+def test_there_is_no_cluster_without_a_whole_identity_to_sweep_by(gap: str) -> None:
+    with pytest.raises(ValueError, match="whole identity"):
+        replace(CLUSTER, **{gap: ""})

@@ -1,0 +1,158 @@
+"""Golden images: disks in the templates' namespace that clusters are cloned from, imported once, removed when unused.
+
+An image is known by what it is (pool.kubevirt.manifests.wanted_image): another URL is another disk, beside the old one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+
+from pool.core.clusters import POOL_UID_LABEL, ClonedImage, PooledCluster
+from pool.core.errors import AlreadyExists, NotOurs, VMFailed, WaitTimeout
+from pool.core.pools import Pool
+from pool.core.settings import Settings
+from pool.kube.client import Kube, Object
+from pool.kube.gather import gather
+from pool.kube.resources import DATA_VOLUMES, PVCS, VMS
+from pool.kube.watching import Watching
+from pool.kubevirt.cluster import Cluster
+from pool.kubevirt.machines import image_of
+from pool.kubevirt.manifests import IMAGE_LABEL, image_disk, wanted_image
+from pool.kubevirt.ownership import Owner, labels_of, named, owner, remove_exactly, whose
+
+RESTARTS = 3
+"""How often CDI's importer fails before it is believed: its restarts take over a minute, as short outages do not."""
+
+
+async def ensure_image(kube: Kube, watching: Watching, pool: Pool, settings: Settings) -> ClonedImage:
+    """The image that the pool's clusters are to be cloned from, imported. A failed import is begun anew.
+
+    Raises VMFailed (reason ImportFailed) when it fails or does not end in time, NotOurs.
+    """
+    image, namespace = wanted_image(pool), settings.templates_namespace
+    found = await kube.find(DATA_VOLUMES, image.disk, namespace)
+    if found is None:
+        # A disk without its DataVolume is imported: some versions of CDI remove those that are done.
+        claim = await kube.find(PVCS, image.disk, namespace)
+        if claim is not None and _of_pool(claim, pool):
+            return image
+        with suppress(AlreadyExists):
+            await kube.create(DATA_VOLUMES, image_disk(pool, settings))
+    elif not _of_pool(found, pool):
+        raise _not_ours(found, pool)
+    elif _failure(found):
+        await _import_again(kube, watching, pool, settings, found)
+
+    def imported(volume: Object | None) -> bool | None:
+        failure = _failure(volume)
+        if failure:
+            raise _import_failed(image, pool, failure)
+        return True if _phase(volume) == "Succeeded" else None
+
+    try:
+        what = f"golden image {namespace}/{image.disk} to be imported"
+        await watching.until(DATA_VOLUMES, image.disk, namespace, imported, timeout=settings.import_timeout, what=what)
+    except WaitTimeout as late:
+        raise _import_failed(image, pool, f"not within {late.timeout:g} s: {late.last_seen}") from late
+    return image
+
+
+async def ensure_cluster_image(
+    kube: Kube, watching: Watching, cluster: Cluster, pool: Pool, settings: Settings
+) -> ClonedImage:
+    """The image to clone the cluster's VMs from: what its first VM was made of, else what the pool wants by now.
+
+    So both halves stem from one image, also when the Pool was changed between them. Raises what `ensure_image` does.
+    """
+    return await cloned_image(kube, cluster) or await ensure_image(kube, watching, pool, settings)
+
+
+async def cloned_image(kube: Kube, cluster: Cluster) -> ClonedImage | None:
+    """What the cluster's disks were cloned from, as its VMs have it noted; None if it has none of its own."""
+    found = await gather(kube.find(VMS, machine.name, machine.namespace) for machine in cluster.machines)
+    own = [image_of(vm) for vm in found if vm is not None and owner(vm, cluster) is Owner.CLUSTER]
+    return next((image for image in own if image is not None), None)
+
+
+def unused_images(disks: Iterable[Object], clusters: Iterable[PooledCluster], pool: Pool) -> list[Object]:
+    """Those of the disks (DataVolumes or PVCs of the templates' namespace) that can go. Pure.
+
+    One of the pool's stays while it is the wanted one of a Pool that stays, or while a cluster stems from it, whatever
+    pool that is of. Read the disks first, then the Pool and the clusters.
+    """
+    kept = {cluster.status.image.disk for cluster in clusters if cluster.status.image is not None}
+    if pool.metadata.deletion_timestamp is None:
+        kept.add(wanted_image(pool).disk)
+    images = [disk for disk in disks if _of_pool(disk, pool) and IMAGE_LABEL in labels_of(disk)]
+    return [disk for disk in images if disk["metadata"]["name"] not in kept]
+
+
+async def remove_unused_images(
+    kube: Kube, pool: Pool, clusters: Sequence[PooledCluster], settings: Settings
+) -> list[str]:
+    """Remove the pool's images that nothing stems from and nobody wants; returns the names of their disks.
+
+    A cluster records its image before it clones it, and `clusters` are to be as fresh as can be: a cluster that begins
+    with an image in the moment that it goes imports it again with its next attempt.
+    """
+    removed = set()
+    # A claim goes with its DataVolume, if that is still there.
+    for kind in (DATA_VOLUMES, PVCS):
+        found = await kube.list(kind, settings.templates_namespace, labels=f"{POOL_UID_LABEL}={pool.metadata.uid}")
+        for disk in unused_images(found, clusters, pool):
+            removed.add(str(disk["metadata"]["name"]))
+            await remove_exactly(kube, kind, disk)
+    return sorted(removed)
+
+
+async def _import_again(kube: Kube, watching: Watching, pool: Pool, settings: Settings, failed: Object) -> None:
+    name, uid = failed["metadata"]["name"], failed["metadata"]["uid"]
+    await remove_exactly(kube, DATA_VOLUMES, failed)
+    await watching.until(
+        DATA_VOLUMES,
+        name,
+        settings.templates_namespace,
+        lambda seen: True if seen is None or seen["metadata"]["uid"] != uid else None,
+        timeout=settings.delete_timeout,
+        what=f"failed import {settings.templates_namespace}/{name} to be deleted",
+    )
+    with suppress(AlreadyExists):
+        await kube.create(DATA_VOLUMES, image_disk(pool, settings))
+
+
+def _failure(volume: Object | None) -> str:
+    """Why the import will not succeed by waiting, else empty. CDI: an importer that fails is started again for ever."""
+    status = (volume or {}).get("status") or {}
+    running = [one for one in status.get("conditions") or [] if one["type"] == "Running" and one["status"] == "False"]
+    said = " ".join(str(one.get("message", "")) for one in running if one.get("reason") == "Error")
+    if status.get("phase") == "Failed":
+        return said or "phase Failed"
+    return said if int(status.get("restartCount") or 0) >= RESTARTS else ""
+
+
+def _import_failed(image: ClonedImage, pool: Pool, actual: str) -> VMFailed:
+    return VMFailed(
+        f"golden image {image.url}",
+        reason="ImportFailed",
+        expected=f"its import into disk {image.disk}",
+        actual=actual,
+        cure=f"mend spec.image.url (kubectl edit pool {pool.name}) or its registry; existing clusters stay as they are",
+    )
+
+
+def _not_ours(disk: Object, pool: Pool) -> NotOurs:
+    return NotOurs(
+        f"{named(disk)} is not of pool {pool.name}",
+        expected=f"label {POOL_UID_LABEL}={pool.metadata.uid}",
+        actual=whose(disk),
+        cure="it is left alone; remove it, or set CKS_POOL_TEMPLATES_NAMESPACE to another namespace",
+    )
+
+
+def _of_pool(disk: Object, pool: Pool) -> bool:
+    return labels_of(disk).get(POOL_UID_LABEL) == pool.metadata.uid
+
+
+def _phase(volume: Object | None) -> str:
+    return str(((volume or {}).get("status") or {}).get("phase", ""))
