@@ -22,6 +22,8 @@ from rich.table import Table
 
 from pool.core.clusters import Golden
 from pool.core.errors import PoolError
+from pool.core.pools import Pool
+from pool.core.resource import Metadata
 from pool.core.settings import Settings
 from pool.guest.boots import boots_of
 from pool.guest.health import wait_healthy
@@ -33,9 +35,10 @@ from pool.kubevirt.cluster import Cluster
 from pool.kubevirt.machines import kill, start
 from pool.kubevirt.manifests import restore
 from pool.kubevirt.restores import finished
-from pool.work import golden, namespaces, provision, reset
+from pool.work import golden, images, namespaces, provision, reset
 from simulator.delays import Delays
 
+POOL = Pool(metadata=Metadata(name="default", uid="uid-default"))
 TICK = 10.0
 """Seconds between two looks of the plain way, before scaling."""
 
@@ -120,8 +123,8 @@ async def clusters_of(
         async with CountingKube.connect(kubeconfig) as kube, Watching(kube) as watching:
             assert isinstance(kube, CountingKube)
             await namespaces.ensure_templates_namespace(kube, settings)
-            await namespaces.ensure_golden_image(kube, watching, settings)
-            clusters = [Cluster(f"cluster{number}", f"cluster{number}") for number in range(1, count + 1)]
+            await images.ensure_image(kube, watching, POOL, settings)
+            clusters = [_cluster(number) for number in range(1, count + 1)]
             taken = await gather(_make(kube, watching, one, settings) for one in clusters)
             yield kube, watching, settings, dict(zip(clusters, taken, strict=True))
 
@@ -139,12 +142,17 @@ def simulator(kubeconfig: Path, speed: float) -> Iterator[Path]:
             process.terminate()
 
 
+def _cluster(number: int) -> Cluster:
+    name = f"cluster{number}"
+    return Cluster(name, name, f"uid-{name}", POOL.name, POOL.metadata.uid)
+
+
 async def _make(kube: Kube, watching: Watching, cluster: Cluster, settings: Settings) -> Golden:
     def now() -> datetime:
         return datetime.now(UTC)
 
-    await namespaces.ensure_cluster_namespace(kube, cluster, settings)
-    await provision.ensure_cluster(kube, watching, cluster, settings, now=now)
+    await namespaces.ensure_cluster_namespace(kube, watching, cluster, POOL, settings)
+    await provision.ensure_cluster(kube, watching, cluster, POOL, settings, now=now)
     return await golden.take_golden(kube, watching, cluster, settings, generation=1, now=now)
 
 

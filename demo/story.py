@@ -57,7 +57,7 @@ class Story:
         size = self.settings.size
         with self.screen.step("create-namespaces"):
             await self._flow("create-namespaces")
-            labelled = await self.kube.list(NAMESPACES, labels="cks.io/cluster-pool=true")
+            labelled = await self.kube.list(NAMESPACES, labels="cks.io/pool=default")
             self._expect(len(labelled) == size, f"{len(labelled)} namespaces are labelled, expected {size}")
         with self.screen.step(f"bootstrap-pool: {size} clusters, in parallel"):
             await self._flow("bootstrap-pool", golden_snapshots=False)

@@ -9,7 +9,7 @@ from typing import Any
 from prefect import flow, get_run_logger, task
 from prefect.states import Completed
 
-from flows.clusters import ClusterIds, Size, at_most, named
+from flows.clusters import ClusterIds, Size, at_most, named, wanted_pool
 from flows.retries import EFFECT
 from flows.runtime import connected
 from pool.kubevirt.cluster import Cluster
@@ -39,7 +39,7 @@ async def create_namespaces(size: Size = None, cluster_ids: ClusterIds = None) -
 async def check_ownership(size: int | None, cluster_ids: Sequence[str] | None) -> None:
     """Fail before anything is made of a cluster if its name is another pool's, or its namespace somebody else's."""
     async with connected() as pool:
-        of = await pool.state.ensure_pool()
+        of = await wanted_pool(pool.kube, pool.state, size)
         await check_prefix(pool.kube, of)
         await check_cluster_namespaces(pool.kube, of, named(of, size, cluster_ids), pool.settings)
 

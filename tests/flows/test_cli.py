@@ -80,14 +80,13 @@ class TestBadInput:
         assert "cluster7" in refused(capsys, "run", "reset-cluster", "cluster_id=cluster7")
 
     def test_a_namespace_of_somebody_else_stops_all_before_anything_is_made(
-        self, host: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+        self, host: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        monkeypatch.setenv("CKS_POOL_CLUSTER_PREFIX", "theirs")
         asyncio.run(move_in(host, "theirs2"))
-        said = refused(capsys, "run", "bootstrap-pool", "size=3")
+        said = refused(capsys, "run", "bootstrap-pool", "cluster_ids=[theirs1, theirs2, theirs3]")
         assert "namespace theirs2 is not the pool's" in said
         assert "Pod app" in said
-        assert "choose another cluster name" in said
+        assert "choose another spec.clusterPrefix" in said
         assert [name for name in asyncio.run(namespaces(host)) if "theirs" in name] == ["theirs2"]
 
 

@@ -44,6 +44,7 @@ from pool.kube.resources import (
     EVENTS,
     NAMESPACES,
     POOLED_CLUSTERS,
+    POOLS,
     PVCS,
     SECRETS,
     SESSIONS,
@@ -59,7 +60,7 @@ from simulator.troubles import Trouble, TroubleKind
 
 pytestmark = [pytest.mark.prefect]
 
-CLUSTER = Cluster("cluster1", "cluster1")
+NAMESPACE = "cluster1"
 
 
 async def phases(host: Connection) -> dict[str, ClusterPhase]:
@@ -67,7 +68,7 @@ async def phases(host: Connection) -> dict[str, ClusterPhase]:
 
 
 async def census(host: Connection, kinds: Sequence[Resource]) -> dict[str, int]:
-    return {kind.plural: len(await host.kube.list(kind, CLUSTER.namespace)) for kind in kinds}
+    return {kind.plural: len(await host.kube.list(kind, NAMESPACE)) for kind in kinds}
 
 
 class Started:
@@ -122,7 +123,7 @@ async def rebuilds(host: Connection) -> AsyncIterator[Started]:
 async def test_a_bootstrapped_cluster_has_two_running_vms_and_two_golden_snapshots(host: Connection) -> None:
     await completed(await bootstrap_pool(size=1, return_state=True))
     assert await phases(host) == {"cluster1": ClusterPhase.AVAILABLE}
-    namespaces = await host.kube.list(NAMESPACES, labels="cks.io/cluster-pool=true")
+    namespaces = await host.kube.list(NAMESPACES, labels="cks.io/pool=default")
     assert [one["metadata"]["labels"]["cks.io/cluster-id"] for one in namespaces] == ["cluster1"]
     snapshots = await host.kube.list(VM_SNAPSHOTS, "cluster1")
     found = {
@@ -147,7 +148,7 @@ async def test_damage_is_gone_after_release_and_reset_and_the_next_session_gets_
     await completed(await bootstrap_pool(size=1, return_state=True))
     lease = await assign_session("alice", ttl_seconds=600)
     assert lease.assigned_cluster == "cluster1"
-    damage = Damage(host.kube, CLUSTER)
+    damage = Damage(host.kube, Cluster.of(await host.state.cluster("cluster1")))
     await damage.inflict()
     assert len(await damage.remains()) == 3
     with pytest.raises(NoClusterAvailable):
@@ -293,7 +294,7 @@ async def test_the_status_says_how_many_are_where(host: Connection) -> None:
 async def test_a_reset_in_place_keeps_the_session_and_takes_its_damage_back(host: Connection) -> None:
     await completed(await bootstrap_pool(size=1, return_state=True))
     before = await assign_session("alice")
-    damage = Damage(host.kube, CLUSTER)
+    damage = Damage(host.kube, Cluster.of(await host.state.cluster("cluster1")))
     await damage.inflict()
     await completed(await reset_cluster("cluster1", session_id="alice", return_state=True))
     after = await host.state.session("alice")
@@ -312,10 +313,10 @@ async def test_a_session_cannot_reset_anothers_cluster_in_place(host: Connection
 
 
 async def test_a_refresh_proves_the_new_generation_and_drops_the_old_one(
-    host: Connection, monkeypatch: pytest.MonkeyPatch
+    host: Connection,
 ) -> None:
-    monkeypatch.setattr(host.settings, "min_standby", 0)
     await completed(await bootstrap_pool(size=1, return_state=True))
+    await host.kube.patch(POOLS, "default", {"spec": {"minStandby": 0}}, host.settings.namespace)
     old = (await host.state.cluster("cluster1")).status.golden
     await completed(await create_golden_snapshots(refresh=True, return_state=True))
     after = await host.state.cluster("cluster1")

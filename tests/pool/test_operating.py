@@ -25,6 +25,7 @@ from pool.core.resource import ConditionStatus
 from pool.core.settings import Settings
 from pool.kube.client import Object
 from pool.kube.resources import EVENTS, POOLED_CLUSTERS, POOLS, SESSIONS
+from pool.kubevirt.cluster import pool_labels
 from pool.state import PoolState, Transition
 from tests.pool.builders import golden
 from tests.pool.lab import ATTESTED, CountingKube, Lab
@@ -104,6 +105,14 @@ async def test_another_pools_cluster_or_nobodys_is_refused_with_the_cure(lab: La
         with pytest.raises(InvalidInput, match=f"cluster {name} is not of pool .*kubectl delete pc {name}"):
             await lab.state.ensure_cluster(pool, name)
         assert await lab.state.cluster(name) == before
+
+
+async def test_a_cluster_that_lives_in_another_namespace_is_refused(lab: Lab) -> None:
+    pool = await lab.state.pool()
+    spec, labels = {"pool": pool.name, "namespace": "elsewhere"}, pool_labels(pool)
+    await lab.kube.create(POOLED_CLUSTERS, POOLED_CLUSTERS.manifest("c1", "cks-pool", labels=labels, spec=spec))
+    with pytest.raises(InvalidInput, match="namespace c1, got elsewhere"):
+        await lab.state.ensure_cluster(pool, "c1")
 
 
 async def test_no_cluster_joins_a_pool_that_is_being_removed(lab: Lab) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pool.core.errors import Forbidden
+from pool.core.errors import Forbidden, NamespaceNotOurs
 from pool.kube.client import Kube
 from pool.kube.resources import (
     CLUSTER_ROLE_BINDINGS,
@@ -22,10 +22,14 @@ from pool.kube.resources import (
     SERVICE_ACCOUNTS,
 )
 from pool.kube.watching import Watching
+from pool.kubevirt.cluster import Cluster
+from pool.kubevirt.manifests import wanted_image
 from pool.kubevirt.preflight import ensure_storage_proved
 from pool.state import PoolState
-from pool.work import golden, namespaces, provision
+from pool.work import golden, images, namespaces, provision
 from pool.work.diagnostics import bundle
+from pool.work.namespace_checks import check_cluster_namespaces
+from pool.work.prefixes import check_prefix
 from tests.pool.kubevirt.conftest import CLUSTER, SETTINGS, Bench, bench_at, now
 
 RBAC = Path(__file__).resolve().parents[2] / "deployments" / "rbac"
@@ -65,23 +69,26 @@ async def as_service_account(admin: Bench, path: Path) -> AsyncIterator[Bench]:
 async def test_the_service_account_can_do_all_the_pool_does(bench: Bench) -> None:
     await namespaces.ensure_pool_namespace(bench.kube, SETTINGS)
     await namespaces.ensure_crds(bench.kube, bench.watching)
-    await namespaces.check_cluster_namespaces(bench.kube, [CLUSTER])
+    state = PoolState(bench.kube, SETTINGS, now=now)
+    bench.pool = await state.ensure_pool()
+    await check_prefix(bench.kube, bench.pool)
+    await check_cluster_namespaces(bench.kube, bench.pool, ["cluster1"], SETTINGS)
+    bench.cluster = Cluster.of(await state.ensure_cluster(bench.pool, "cluster1"))
+    assert [cluster.name for cluster in await state.clusters()] == ["cluster1"]
     await bench.bootstrap()
-    await ensure_storage_proved(bench.kube, bench.watching, SETTINGS)
+    await ensure_storage_proved(bench.kube, bench.watching, bench.pool, SETTINGS)
     taken = await bench.take_golden()
     await bench.reset(taken, "run")
 
-    await golden.drop_others(bench.kube, bench.watching, CLUSTER, taken, SETTINGS)
-    shown = await bundle(bench.kube, CLUSTER, SETTINGS.namespace)
+    await golden.drop_others(bench.kube, bench.watching, bench.cluster, taken, SETTINGS)
+    shown = await bundle(bench.kube, bench.cluster, SETTINGS.namespace)
     assert not [kind for kind, listed in shown.items() if str(listed).startswith("not listed")]
 
-    state = PoolState(bench.kube, SETTINGS, now=now)
-    await state.ensure_cluster(await state.ensure_pool(), CLUSTER.id)
-    assert [cluster.name for cluster in await state.clusters()] == ["cluster1"]
-
-    await provision.demolish(bench.kube, bench.watching, CLUSTER, SETTINGS)
-    await namespaces.delete_cluster_namespace(bench.kube, bench.watching, CLUSTER, timeout=20)
-    await namespaces.remove_clone_binding(bench.kube, CLUSTER, SETTINGS)
+    await provision.demolish(bench.kube, bench.watching, bench.cluster, SETTINGS)
+    await namespaces.delete_cluster_namespace(bench.kube, bench.watching, bench.cluster, timeout=20)
+    await namespaces.remove_clone_binding(bench.kube, bench.cluster, SETTINGS)
+    outdated = bench.pool.changed(spec=bench.pool.spec.changed(image={"url": "docker://registry.example/newer:1"}))
+    assert await images.remove_unused_images(bench.kube, outdated, [], SETTINGS) == [wanted_image(bench.pool).disk]
 
 
 async def test_it_reads_no_secrets_but_its_clusters(bench: Bench) -> None:
@@ -92,3 +99,10 @@ async def test_it_reads_no_secrets_but_its_clusters(bench: Bench) -> None:
             await bench.kube.find(SECRETS, "anything", namespace)
     with pytest.raises(Forbidden):
         await bench.kube.list(SECRETS)
+
+
+async def test_what_it_may_not_look_at_is_not_taken_for_an_empty_namespace(bench: Bench) -> None:
+    """It lists no Secrets anywhere: only what it made itself is sure to be nobody's."""
+    await bench.kube.create(NAMESPACES, NAMESPACES.manifest("cluster1"))
+    with pytest.raises(NamespaceNotOurs, match=r"Secret.*, perhaps: listing them is forbidden"):
+        await check_cluster_namespaces(bench.kube, bench.pool, ["cluster1"], SETTINGS)

@@ -103,7 +103,7 @@ async def clean(world: World) -> None:
         await world.is_ready(found.name)
         assert not await world.damaged(found.name), f"{found.name} was not reset"
         assert found.status.golden is not None
-        await reset.attest_disks(world.kube, Cluster(found.name, found.name), found.status.golden)
+        await reset.attest_disks(world.kube, Cluster.of(found), found.status.golden)
 
 
 async def golden_taken(world: World) -> None:

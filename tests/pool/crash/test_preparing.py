@@ -22,7 +22,7 @@ async def test_namespaces(tmp_path: Path, killer: Killer, tally: Tally) -> None:
 
     async def attempt(at: int | None) -> tuple[int | None, Any]:
         async with world_at(tmp_path, killer, size=2, bare=True) as world:
-            return await _twice(world, "create-namespaces", at), objects(world.store)
+            return await _twice(world, "create-namespaces", at, size=world.size), objects(world.store)
 
     await sweep(tally, killer, attempt, least=15)
 
@@ -38,8 +38,8 @@ async def test_the_proof_of_the_storage(tmp_path: Path, killer: Killer, tally: T
         await sweep(tally, killer, attempt, least=5)
 
 
-async def _twice(world: World, flow: str, at: int | None) -> int | None:
-    writes = await world.child(flow, at)
+async def _twice(world: World, flow: str, at: int | None, **parameters: Any) -> int | None:
+    writes = await world.child(flow, at, **parameters)
     if writes is None:
-        await world.child(flow)
+        await world.child(flow, **parameters)
     return writes

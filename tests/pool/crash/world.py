@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pool.core.clusters import PooledCluster
+from pool.core.pools import DEFAULT_POOL, PoolSpec
 from pool.core.settings import Settings
 from pool.guest.kubeconfig import connect_guest
 from pool.kube.client import Kube
@@ -17,7 +18,7 @@ from pool.kube.watching import Watching
 from pool.kubevirt.cluster import Cluster
 from pool.kubevirt.preflight import ensure_storage_proved
 from pool.state import PoolState
-from pool.work import namespaces, reset
+from pool.work import images, namespaces, reset
 from simulator.app import Simulator
 from simulator.delays import Delays
 from tests.pool.crash.census import READY, census, differences, host, settled, until
@@ -39,7 +40,7 @@ class World:
     size: int
 
     def __post_init__(self) -> None:
-        self.settings = SETTINGS.model_copy(update={"size": self.size})
+        self.settings = SETTINGS
         self.store = self.simulator.api.store
         self.state = PoolState(self.kube, self.settings, now=now)
 
@@ -59,21 +60,19 @@ class World:
         waits = {f"CKS_POOL_{name.upper()}": str(getattr(SETTINGS, name)) for name in TIMEOUTS}
         return waits | {
             "CKS_POOL_KUBECONFIG": str(self.simulator.kubeconfig_path),
-            "CKS_POOL_SIZE": str(self.size),
             # A dead run is silent from its last write on, and the next run need not wait; no child lives to a beat.
             "CKS_POOL_OPERATION_GRACE": "0.001",
             "CKS_POOL_OPERATION_HEARTBEAT": "3600",
-            "CKS_POOL_MIN_STANDBY": "0",
         }
 
     async def damage(self, name: str) -> None:
         """Leave something in the cluster's guest that a reset must remove."""
-        async with connect_guest(self.kube, Cluster(name, name)) as guest:
+        async with connect_guest(self.kube, Cluster.of(await self.state.cluster(name))) as guest:
             await guest.create(CONFIG_MAPS, CONFIG_MAPS.manifest("damage", "default", data={}))
 
     async def damaged(self, name: str) -> bool:
         """Whether it is there."""
-        async with connect_guest(self.kube, Cluster(name, name)) as guest:
+        async with connect_guest(self.kube, Cluster.of(await self.state.cluster(name))) as guest:
             return await guest.find(CONFIG_MAPS, "damage", "default") is not None
 
     async def marks(self) -> dict[str, tuple[int, int]]:
@@ -106,7 +105,7 @@ class World:
         )
         found = await self.state.cluster(name)
         assert found.status.golden is not None
-        await reset.golden_pair(self.kube, Cluster(name, name), found.status.golden)
+        await reset.golden_pair(self.kube, Cluster.of(found), found.status.golden)
 
 
 TIMEOUTS = [name for name in Settings.model_fields if name.endswith("_timeout") and name != "request_timeout"]
@@ -134,8 +133,9 @@ async def world_at(
             await namespaces.ensure_pool_namespace(kube, world.settings)
             await namespaces.ensure_crds(kube, watching)
             await namespaces.ensure_templates_namespace(kube, world.settings)
-            await namespaces.ensure_golden_image(kube, watching, world.settings)
-            await ensure_storage_proved(kube, watching, world.settings)
+            pool = await world.state.ensure_pool(DEFAULT_POOL, PoolSpec(size=size, min_standby=0))
+            await images.ensure_image(kube, watching, pool, world.settings)
+            await ensure_storage_proved(kube, watching, pool, world.settings)
         yield world
 
 
