@@ -20,10 +20,12 @@ from rich.table import Table
 
 from benchmarks.servers import Access, running
 from pool.core.crds import definitions
+from pool.core.pools import Pool
+from pool.core.resource import Metadata
 from pool.core.settings import Settings
 from pool.kube.resources import CRDS, NAMESPACES, POOLED_CLUSTERS, VMS
 from pool.kubevirt.cluster import Cluster
-from pool.kubevirt.manifests import virtual_machine
+from pool.kubevirt.manifests import virtual_machine, wanted_image
 
 NAMESPACE = "bench"
 LISTS = {"PooledClusters": POOLED_CLUSTERS, "VirtualMachines": VMS}
@@ -63,13 +65,13 @@ async def _fill(http: httpx.AsyncClient, clusters: int) -> None:
     await _post(http, NAMESPACES.path(), NAMESPACES.manifest(NAMESPACE))
     for crd in definitions():
         await _post(http, CRDS.path(), crd)
-    settings = Settings()
+    settings, pool = Settings(), Pool(metadata=Metadata(name="default", uid="uid-default"))
     for number in range(clusters):
         name = f"cluster{number:04}"
         made = POOLED_CLUSTERS.manifest(name, NAMESPACE, spec={"namespace": name})
         await _post(http, POOLED_CLUSTERS.path(NAMESPACE), made)
-        for machine in Cluster(name, NAMESPACE).machines:
-            vm = virtual_machine(machine, settings)
+        for machine in Cluster(name, NAMESPACE, f"uid-{name}", pool.name, pool.metadata.uid).machines:
+            vm = virtual_machine(machine, pool, wanted_image(pool), settings)
             vm["metadata"]["name"] = f"{name}-{machine.role.short}"
             await _post(http, VMS.path(NAMESPACE), vm)
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import Callable
 
 from simulator.api.store import Change, Store
 
 TEMPLATES = "vm-templates"
+IMAGE = re.compile(r"golden-default-[0-9a-f]{12}")
+"""A golden image's disk: its name goes by the Pool's UID, which is another one each time."""
 
 READY = Counter(
     {
@@ -58,7 +61,7 @@ def host(store: Store) -> Counter[str]:
 def objects(store: Store) -> set[str]:
     """Every object by kind, namespace and name, but those that tell what happened, and volumes named by chance."""
     return {
-        f"{plural}.{group} {namespace}/{name}"
+        f"{plural}.{group} {namespace}/{IMAGE.sub('golden', name)}"
         for (group, plural), found in store.dump().items()
         for namespace, name in found
         if plural not in ("events", "persistentvolumes")
