@@ -16,9 +16,9 @@ from demo.runs import Runs
 from demo.screen import Screen, StepFailed
 from demo.stack import Stack, running
 from demo.story import Story
-from flows.runtime import settings_from_environment
 from flows.tables import console_table
 from pool.core.errors import InvalidInput, PoolError
+from pool.core.settings import settings_from_environment
 from pool.kube.client import Kube
 from pool.kube.watching import Watching
 

@@ -54,9 +54,10 @@ class Story:
         self.screen.note(f"next at {coming:%H:%M:%S} UTC, and every five minutes")
 
     async def _make_the_pool(self) -> None:
-        size = self.settings.size
         with self.screen.step("create-namespaces"):
             await self._flow("create-namespaces")
+            pool = await self.state.pool()
+            size = pool.spec.size
             labelled = await self.kube.list(NAMESPACES, labels="cks.io/pool=default")
             self._expect(len(labelled) == size, f"{len(labelled)} namespaces are labelled, expected {size}")
         with self.screen.step(f"bootstrap-pool: {size} clusters, in parallel"):
@@ -71,7 +72,7 @@ class Story:
             self._expect(len(usable) == 2 * size, f"{len(usable)} of {2 * size} golden snapshots are ready to use")
             for number in range(1, size + 1):
                 # Maintenance, on its schedule, may have come first with one of them.
-                await self._phase(f"{self.settings.cluster_prefix}{number}", ClusterPhase.AVAILABLE)
+                await self._phase(pool.cluster_name(number), ClusterPhase.AVAILABLE)
         await self._every_cluster_is_available()
 
     async def _session_breaks_its_cluster(self, session: str) -> Damage:
@@ -122,7 +123,7 @@ class Story:
         clusters = await self.state.clusters()
         phases = {cluster.name: str(cluster.status.phase) for cluster in clusters}
         wrong = {name: phase for name, phase in phases.items() if phase != ClusterPhase.AVAILABLE}
-        expected = self.settings.size
+        expected = (await self.state.pool()).spec.size
         self._expect(not wrong and len(phases) == expected, f"expected {expected} available clusters, found {phases}")
 
     async def _flow(self, deployment: str, **parameters: Any) -> None:

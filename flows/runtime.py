@@ -14,11 +14,10 @@ from datetime import UTC, datetime
 from weakref import WeakKeyDictionary
 
 from prefect.logging import get_logger
-from pydantic import ValidationError
 
 from flows.events import announce
-from pool.core.errors import InvalidInput, PoolError
-from pool.core.settings import Settings
+from pool.core.errors import PoolError
+from pool.core.settings import Settings, settings_from_environment
 from pool.kube.client import Kube
 from pool.kube.watching import Watching
 from pool.state import PoolState
@@ -97,21 +96,6 @@ async def _stand_by() -> None:
         except PoolError as error:
             logger.warning("not following the clusters, assignments list them instead: %s", error)
         await asyncio.sleep(STAND_BY_AGAIN)
-
-
-def settings_from_environment() -> Settings:
-    """The pool's settings. Raises InvalidInput that names the variable to mend."""
-    try:
-        return Settings()
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = "_".join(str(part) for part in first["loc"]).upper()
-        raise InvalidInput(
-            f"setting CKS_POOL_{name}",
-            actual=repr(first.get("input")),
-            expected=first["msg"],
-            cure="see docs/settings.md",
-        ) from None
 
 
 async def _open() -> tuple[Connection, AsyncExitStack]:

@@ -1,47 +1,59 @@
-"""The pool's settings: environment variables `CKS_POOL_<NAME>`, all with working defaults."""
+"""Settings of a process: environment variables `CKS_POOL_<NAME>`, all with working defaults.
+
+What a pool is to be (its size, its image, its machines) is in the Pool resource, not in the environment of whoever
+happens to look.
+"""
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from pool.core.fields import MAX_TTL_SECONDS, PoolSize, Quantity
+from pool.core.errors import InvalidInput
+from pool.core.fields import MAX_TTL_SECONDS
+
+PREFIX = "CKS_POOL_"
+
+MOVED = {
+    "SIZE": "size",
+    "CLUSTER_PREFIX": "clusterPrefix",
+    "GOLDEN_IMAGE": "image.url",
+    "KUBERNETES_VERSION": "image.kubernetesVersion",
+    "CPU": "machines.cpu",
+    "MEMORY": "machines.memory",
+    "DISK_SIZE": "machines.disk",
+    "STORAGE_CLASS": "machines.storageClass",
+    "MAX_CONCURRENT_OPERATIONS": "maxConcurrentOperations",
+    "REBUILD_BROKEN": "rebuildBroken",
+    "MIN_STANDBY": "minStandby",
+}
+"""What a Pool's spec holds by now, by the variable that once said it."""
+
+SERVICE_LINK = re.compile(r"(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)")
+"""Variables that Kubernetes gives every container for a Service whose name begins with `cks-pool`."""
 
 DnsLabel = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
 
 
 class Settings(BaseSettings):
-    """Times are seconds unless the name says otherwise."""
+    """Times are seconds unless the name says otherwise. A variable that is set to nothing counts as not set."""
 
-    model_config = SettingsConfigDict(env_prefix="CKS_POOL_", use_attribute_docstrings=True, extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, use_attribute_docstrings=True, extra="forbid"
+    )
 
     namespace: DnsLabel = "cks-pool"
-    """Where PooledClusters and Sessions live, apart from the clusters' own namespaces."""
+    """Where Pools, PooledClusters and Sessions live, apart from the clusters' own namespaces."""
     kubeconfig: Path | None = None
     """Kubeconfig of the host cluster. None: in-cluster, else $KUBECONFIG, else ~/.kube/config."""
-    size: PoolSize = 3
-    """How many clusters the pool has: cluster1 .. clusterN."""
-    cluster_prefix: Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]{0,34}[a-z])?$")] = "cluster"
-    """Name of a cluster before its number. At most 36 characters, so that VM and Secret names still fit."""
 
     templates_namespace: DnsLabel = "vm-templates"
-    """Where the golden image lives; every cluster's disks are cloned from it."""
-    golden_image: str = "docker://registry.example/cks-node:v1.32.0"
-    """Registry URL that CDI imports the golden disk image from. The default is a placeholder that only the simulator
-    takes: no public image carries what a node needs (deployments/templates/README.md says what that is)."""
-    storage_class: str | None = None
-    """Storage class of all disks. None: the host cluster's default class."""
-    disk_size: Quantity = "20Gi"
-    """Size of each VM's root disk; images, etcd and a lab's leftovers fit in 20 GiB."""
-    cpu: PositiveInt = 2
-    """Cores of each VM; kubeadm's preflight refuses a control plane with fewer than 2."""
-    memory: Quantity = "4Gi"
-    """Memory of each VM; kubeadm needs 2 GiB, labs run tools beside it."""
-    kubernetes_version: Annotated[str, Field(pattern=r"^v1\.[0-9]+\.[0-9]+$")] = "v1.32.0"
-    """Kubernetes version inside the clusters; the golden image must carry it."""
+    """Where the golden images live; every cluster's disks are cloned from one of them."""
 
     ttl_seconds: Annotated[int, Field(ge=60, le=MAX_TTL_SECONDS)] = 3600
     """A session's time when it does not ask for one: an exam's practice hour."""
@@ -52,21 +64,14 @@ class Settings(BaseSettings):
     queue_grace: PositiveFloat = 60.0
     """Seconds a Pending session keeps its place after its caller's patience ended, so that a retry finds it again."""
 
-    max_concurrent_operations: PositiveInt = 5
-    """How many clusters maintenance may have out of service at once; storage suffers before CPU does."""
     operation_heartbeat: PositiveFloat = 10.0
     """Seconds between the heartbeats of a run that works on a cluster."""
     operation_grace: PositiveFloat = 60.0
     """Silence after which an operation counts as dead and is taken over: six heartbeats, an API outage of 30 s fits."""
     reset_attempts: PositiveInt = 2
     """Failed attempts in a row after which a cluster goes to `error`."""
-    rebuild_broken: bool = True
-    """Make a cluster whose resets failed anew from the image, by itself, once and one cluster at a time. Off: it stays
-    in `error` as it is, for somebody to look at."""
     health_interval: PositiveFloat = 300.0
     """Seconds between two health checks of an idle cluster: one maintenance period."""
-    min_standby: Annotated[int, Field(ge=0)] = 1
-    """Available clusters below which nothing optional (a newer golden image) takes one out of service."""
     certificate_margin_days: PositiveFloat = 30.0
     """A golden generation whose certificates end sooner than this is refused and made again."""
 
@@ -90,3 +95,42 @@ class Settings(BaseSettings):
     """One request to an API server."""
     delete_timeout: PositiveFloat = 300.0
     """Until a deleted namespace or object is gone."""
+
+
+def settings_from_environment() -> Settings:
+    """The settings that the process's environment gives.
+
+    Raises InvalidInput that names the variable to mend: one whose value cannot be, one that a Pool's spec holds by now,
+    or one that means nothing.
+    """
+    for variable, text in sorted(os.environ.items()):
+        if text and variable.upper().startswith(PREFIX):
+            _check_name(variable.upper().removeprefix(PREFIX))
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "_".join(str(part) for part in first["loc"]).upper()
+        raise InvalidInput(
+            f"setting {PREFIX}{name}",
+            actual=repr(first.get("input")),
+            expected=first["msg"],
+            cure="see docs/settings.md",
+        ) from None
+
+
+def _check_name(name: str) -> None:
+    if name in MOVED:
+        raise InvalidInput(
+            f"setting {PREFIX}{name}",
+            expected="it in the Pool",
+            actual="it in the environment",
+            cure=f"it has moved to spec.{MOVED[name]} of the Pool; unset it and run kubectl edit pool default",
+        )
+    if name.lower() not in Settings.model_fields and not SERVICE_LINK.fullmatch(name):
+        raise InvalidInput(
+            f"setting {PREFIX}{name}",
+            expected="a variable that is read",
+            actual="one that means nothing",
+            cure="unset it; docs/settings.md has all there are",
+        )

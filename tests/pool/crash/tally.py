@@ -1,6 +1,6 @@
 """How many crash points were tried and survived, kept with each test's report, so that workers' counts add up.
 
-`CKS_POOL_TEST_CRASH=all` tries every point of every operation; a number shifts which ones are tried otherwise.
+`CKS_TEST_CRASH=all` tries every point of every operation; a number shifts which ones are tried otherwise.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 KEY = "crash points"
-CHOICE = "CKS_POOL_TEST_CRASH"
+CHOICE = "CKS_TEST_CRASH"
 
 
 class Tally:
