@@ -12,10 +12,7 @@ from pool.core import inputs
 from pool.core.clusters import PooledCluster
 from pool.core.errors import UnknownCluster
 from pool.core.fields import ClusterId, PoolSize
-from pool.core.pools import Pool, PoolSpec
-from pool.kube.client import Kube
-from pool.kube.resources import POOLS
-from pool.state import PoolState
+from pool.core.pools import Pool
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -28,14 +25,6 @@ ClusterIds = Annotated[
     Field(max_length=500, description="Only these clusters, by name; all of the pool if left out."),
 ]
 OneCluster = Annotated[ClusterId, Field(description="The cluster's name, for example cluster1.")]
-
-
-async def wanted_pool(kube: Kube, state: PoolState, size: int | None) -> Pool:
-    """The pool, made with all defaults if there is none; `size` is what it is to have from now on."""
-    found = await state.ensure_pool(spec=PoolSpec(size=size) if size else None)
-    if size in (None, found.spec.size):
-        return found
-    return Pool.from_object(await kube.patch(POOLS, found.name, {"spec": {"size": size}}, found.metadata.namespace))
 
 
 def named(pool: Pool, size: int | None, cluster_ids: Sequence[str] | None) -> list[str]:

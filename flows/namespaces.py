@@ -9,13 +9,13 @@ from typing import Any
 from prefect import flow, get_run_logger, task
 from prefect.states import Completed
 
-from flows.clusters import ClusterIds, Size, at_most, named, wanted_pool
+from flows.clusters import ClusterIds, Size, at_most, named
 from flows.retries import EFFECT
 from flows.runtime import connected
 from pool.kubevirt.cluster import Cluster
 from pool.work import images, namespaces
 from pool.work.namespace_checks import check_cluster_namespaces
-from pool.work.prefixes import check_prefix
+from pool.work.pools import ensure_pool
 
 AT_ONCE = 16
 """Namespaces that are ensured side by side; each is a handful of small writes."""
@@ -39,8 +39,7 @@ async def create_namespaces(size: Size = None, cluster_ids: ClusterIds = None) -
 async def check_ownership(size: int | None, cluster_ids: Sequence[str] | None) -> None:
     """Fail before anything is made of a cluster if its name is another pool's, or its namespace somebody else's."""
     async with connected() as pool:
-        of = await wanted_pool(pool.kube, pool.state, size)
-        await check_prefix(pool.kube, of)
+        of = await ensure_pool(pool.kube, pool.state, size=size)
         await check_cluster_namespaces(pool.kube, of, named(of, size, cluster_ids), pool.settings)
 
 

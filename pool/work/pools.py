@@ -1,0 +1,29 @@
+"""The Pool that work is for: made if there is none, of the size that is asked for, with a prefix of its own."""
+
+from __future__ import annotations
+
+from pool.core.errors import UnknownPool
+from pool.core.pools import DEFAULT_POOL, Pool, PoolSpec
+from pool.core.resource import Metadata
+from pool.kube.client import Kube
+from pool.kube.resources import POOLS
+from pool.state import PoolState
+from pool.work.prefixes import check_prefix
+
+
+async def ensure_pool(kube: Kube, state: PoolState, name: str = DEFAULT_POOL, *, size: int | None = None) -> Pool:
+    """The Pool of that name, made with all defaults if there is none; `size` is what it is to have from now on.
+
+    Raises InvalidInput, before anything is made or changed, if its prefix is another Pool's.
+    """
+    spec = PoolSpec() if size is None else PoolSpec(size=size)
+    try:
+        found = await state.pool(name)
+    except UnknownPool:
+        await check_prefix(kube, Pool(metadata=Metadata(name=name, namespace=state.settings.namespace), spec=spec))
+        found = await state.ensure_pool(name, spec)
+    # Again for one that was just made: another one may have been made in the same moment.
+    await check_prefix(kube, found)
+    if size in (None, found.spec.size):
+        return found
+    return Pool.from_object(await kube.patch(POOLS, name, {"spec": {"size": size}}, found.metadata.namespace))
