@@ -5,22 +5,15 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import os
+import importlib
 import signal
 from pathlib import Path
 
-import httpx
-
 from demo.processes import ChildFailed
-from demo.runs import Runs
 from demo.screen import Screen, StepFailed
 from demo.stack import Stack, running
-from demo.story import Story
-from flows.tables import console_table
 from pool.core.errors import InvalidInput, PoolError
 from pool.core.settings import settings_from_environment
-from pool.kube.client import Kube
-from pool.kube.watching import Watching
 
 DEFAULT_SPEED = 20.0
 """Simulated delays are divided by this: a kubeadm bootstrap of a minute and a half takes about five seconds."""
@@ -45,7 +38,8 @@ def main(argv: list[str] | None = None) -> int:
         screen.line(f"The demo stopped: {error}")
         screen.line(f"Logs are in {arguments.folder}/logs.")
         return 1
-    except KeyboardInterrupt:
+    except asyncio.CancelledError:
+        screen.line("Stopped.")
         return 130
     return 0
 
@@ -61,43 +55,45 @@ def _speed(text: str) -> float:
 
 
 async def _demo(screen: Screen, folder: Path, speed: float, *, keep: bool) -> None:
-    async with running(folder, speed=speed, say=screen.line) as stack:
+    _cancel_on_signals()
+    screen.line(f"Starting in {folder}, all parts at once:")
+    # The story needs Prefect and the Kubernetes client; they load while the parts start.
+    loading = asyncio.create_task(asyncio.to_thread(importlib.import_module, "demo.story"))
+    async with running(folder, speed=speed, screen=screen) as stack:
+        story = await loading
+        started = screen.elapsed()
         screen.line(f"Prefect UI: {stack.ui_url}   kubeconfig: {stack.kubeconfig}   delays divided by {speed:g}\n")
-        await _tell(screen, stack)
+        await story.tell(screen, stack)
+        took = screen.elapsed()
+        screen.line(f"\nAll of it held, in {took:.0f} s: {started:.0f} s to start, {took - started:.0f} s the story.")
         if keep:
-            screen.line("\nEverything stays up until Ctrl-C.")
-            await _until_signal()
+            screen.line(_where(stack))
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+            screen.line("Stopping.")
         else:
             screen.line("\nStopped again; `make up` leaves it running, these runs included.")
 
 
-async def _tell(screen: Screen, stack: Stack) -> None:
-    # The settings of the pool come from the environment, as they do for the worker.
-    os.environ.update({key: value for key, value in stack.environment.items() if key.startswith("CKS_POOL_")})
-    settings = settings_from_environment()
-    async with (
-        httpx.AsyncClient(base_url=stack.api_url, timeout=30.0, trust_env=False) as client,
-        Kube.connect(settings.kubeconfig) as kube,
-        Watching(kube) as watching,
-    ):
-        runs = Runs(client, stack.ui_url)
-        story = Story(screen, runs, kube, watching, settings)
-        await story.tell()
-        screen.line()
-        console_table(await story.state.clusters(), await story.state.stats(), screen.console)
-        screen.line(f"\nWhat was run, in the Prefect UI: {stack.ui_url}/runs")
-        for name, url in runs.urls:
-            screen.line(f"  {name:26} {url}")
-        screen.line(f"\nAll of it held, in {screen.elapsed():.0f} s.")
-
-
-async def _until_signal() -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
+def _cancel_on_signals() -> None:
+    """Have Ctrl-C and SIGTERM cancel the current task, so that what it started is stopped."""
+    task, loop = asyncio.current_task(), asyncio.get_running_loop()
+    assert task is not None
     for number in (signal.SIGINT, signal.SIGTERM):
-        with contextlib.suppress(NotImplementedError):
-            loop.add_signal_handler(number, stop.set)
-    await stop.wait()
+        loop.add_signal_handler(number, task.cancel)
+
+
+def _where(stack: Stack) -> str:
+    """What is where while it is kept."""
+    places = {
+        "Prefect UI": stack.ui_url,
+        "Prefect API": stack.api_url,
+        "kubeconfig": stack.kubeconfig,
+        "database": stack.database_url,
+        "logs": stack.logs,
+    }
+    lines = "\n".join(f"  {name:12} {place}" for name, place in places.items())
+    return f"\nEverything stays up until Ctrl-C:\n{lines}"
 
 
 if __name__ == "__main__":

@@ -24,15 +24,16 @@ class Child:
     name: str
     process: asyncio.subprocess.Process
     log: Path
+    stop_signal: signal.Signals = signal.SIGTERM
 
     def tail(self, lines: int = 8) -> str:
         """The last `lines` lines of the child's output."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
     async def stop(self, grace: float = 10.0) -> None:
-        """End the child and its own children: SIGTERM, and SIGKILL after `grace` seconds."""
+        """End the child and its own children: by its stop signal, and SIGKILL after `grace` seconds."""
         if self.process.returncode is None:
-            _signal_group(self.process.pid, signal.SIGTERM)
+            _signal_group(self.process.pid, self.stop_signal)
             try:
                 await asyncio.wait_for(self.process.wait(), grace)
             except TimeoutError:
@@ -66,6 +67,16 @@ async def until_ready(child: Child, ready: Callable[[], Awaitable[bool]], *, tim
                 await asyncio.sleep(0.1)
     except TimeoutError:
         raise ChildFailed(f"{child.name} was not ready within {timeout:.0f} s; its log says:\n{child.tail()}") from None
+
+
+async def ready_or_stopped(child: Child, ready: Callable[[], Awaitable[bool]], *, timeout: float) -> Child:
+    """`until_ready`, and a child that does not get there is stopped."""
+    try:
+        await until_ready(child, ready, timeout=timeout)
+    except BaseException:
+        await child.stop()
+        raise
+    return child
 
 
 async def answers(url: str) -> bool:

@@ -44,6 +44,10 @@ class Screen:
             raise StepFailed(title, str(error) or type(error).__name__) from error
         self._end("[green]✓[/]", title, begun)
 
+    def ready(self, part: str) -> None:
+        """Say when a part was ready, in seconds since the start; parts start at once."""
+        self._show("[green]✓[/]", part, self._started)
+
     def detail(self, text: str) -> None:
         """Replace the detail beside the running step's title (seen on a terminal only)."""
         self._status.update(f"{escape(self._title)} [dim]{escape(text)}[/]")
@@ -62,4 +66,7 @@ class Screen:
 
     def _end(self, mark: str, title: str, begun: float) -> None:
         self._status.stop()
+        self._show(mark, title, begun)
+
+    def _show(self, mark: str, title: str, begun: float) -> None:
         self.console.print(f"{mark} {escape(title)} [dim]{time.monotonic() - begun:.1f} s[/]", soft_wrap=True)

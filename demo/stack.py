@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import httpx
+import yaml
 
-from demo.processes import Child, ChildFailed, answers, free_port, start, until_ready
+from demo.database import start_database
+from demo.processes import Child, ChildFailed, answers, free_port, ready_or_stopped, start
+from demo.screen import Screen
 
 PROJECT = Path(__file__).resolve().parent.parent
 """The folder with prefect.yaml."""
@@ -31,6 +33,7 @@ class Stack:
     kubeconfig: Path
     ui_url: str
     api_url: str
+    database_url: str
     environment: dict[str, str]
     logs: Path
 
@@ -54,11 +57,12 @@ def prefect_environment(home: Path, port: int) -> dict[str, str]:
     }
 
 
-async def start_server(home: Path, port: int, *, log: Path) -> Child:
-    """Start a Prefect server and wait until it is healthy (up to 30 s with a new database)."""
+async def start_server(home: Path, port: int, *, database_url: str, log: Path) -> Child:
+    """Start a Prefect server and wait until it is healthy (some 10 s with a new database)."""
+    environment = prefect_environment(home, port) | {"PREFECT_SERVER_DATABASE_CONNECTION_URL": database_url}
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-    child = await start("Prefect server", command, log=log, env=prefect_environment(home, port))
-    return await _ready_or_stopped(child, lambda: answers(f"http://127.0.0.1:{port}/api/health"), timeout=120)
+    child = await start("Prefect server", command, log=log, env=environment)
+    return await ready_or_stopped(child, lambda: answers(f"http://127.0.0.1:{port}/api/health"), timeout=120)
 
 
 async def start_simulator(kubeconfig: Path, *, speed: float, log: Path, port: int = 0) -> Child:
@@ -70,7 +74,7 @@ async def start_simulator(kubeconfig: Path, *, speed: float, log: Path, port: in
     async def ready() -> bool:
         return "ready" in log.read_text(errors="replace")
 
-    return await _ready_or_stopped(child, ready, timeout=30)
+    return await ready_or_stopped(child, ready, timeout=30)
 
 
 async def create_work_pool(api_url: str) -> None:
@@ -82,62 +86,81 @@ async def create_work_pool(api_url: str) -> None:
 
 
 async def deploy(environment: dict[str, str], *, log: Path) -> None:
-    """Create a deployment for every entry of prefect.yaml."""
-    prefect = [sys.executable, "-m", "prefect", "--no-prompt"]
-    command = [*prefect, "deploy", "--all", "--prefect-file", str(PROJECT / "prefect.yaml")]
-    child = await start("deploy", command, log=log, env=environment)
-    if await child.process.wait() != 0:
-        raise ChildFailed(f"could not deploy the flows; the log says:\n{child.tail(20)}")
+    """Create a deployment for every entry of prefect.yaml (`prefect deploy --all`), once there is the work pool."""
+    arguments = ["--no-prompt", "deploy", "--all", "--prefect-file", str(PROJECT / "prefect.yaml")]
+    child = await start("deploy", _with_work_pool(environment, "prefect.cli:app", *arguments), log=log, env=environment)
+    try:
+        if await child.process.wait() != 0:
+            raise ChildFailed(f"could not deploy the flows; the log says:\n{child.tail(20)}")
+    finally:
+        await child.stop()
 
 
 async def start_worker(environment: dict[str, str], *, log: Path) -> Child:
-    """Start a warm worker for the work pool and wait until it polls."""
-    command = [sys.executable, "-m", "flows.worker", "--pool", WORK_POOL, "--name", "warm"]
+    """Start a warm worker for the work pool, and wait until it polls; it begins once there is the work pool."""
+    command = _with_work_pool(environment, "flows.worker:main", "--pool", WORK_POOL, "--name", "warm")
     child = await start("worker", command, log=log, env=environment)
 
     async def ready() -> bool:
         return "started" in log.read_text(errors="replace")
 
-    return await _ready_or_stopped(child, ready, timeout=60)
+    return await ready_or_stopped(child, ready, timeout=180)
+
+
+def _with_work_pool(environment: dict[str, str], entry: str, *arguments: str) -> list[str]:
+    """A command that runs `entry` once the work pool has been created."""
+    url = f"{environment['PREFECT_API_URL']}/work_pools/{WORK_POOL}"
+    return [sys.executable, "-m", "demo.warm", url, ",".join(_flow_modules()), entry, *arguments]
+
+
+def _flow_modules() -> set[str]:
+    """The modules with the flows of the deployments."""
+    content = yaml.safe_load((PROJECT / "prefect.yaml").read_text())
+    return {entry["entrypoint"].partition(":")[0] for entry in content["deployments"]}
 
 
 @asynccontextmanager
-async def running(folder: Path, *, speed: float, say: Callable[[str], None]) -> AsyncIterator[Stack]:
+async def running(folder: Path, *, speed: float, screen: Screen) -> AsyncIterator[Stack]:
     """Run the whole stack with its state and logs under `folder`; everything started is stopped at the end.
 
-    `say` is told what is being waited for. Raises ChildFailed when a part does not come up.
+    All parts start at once, the screen shows when each is ready. Raises ChildFailed when a part does not come up.
     """
-    logs, kubeconfig = folder / "logs", folder / "kubeconfig"
+    logs, kubeconfig, home = folder / "logs", folder / "kubeconfig", folder / "prefect"
     port = free_port(UI_PORT)
-    environment = prefect_environment(folder / "prefect", port) | {"CKS_POOL_KUBECONFIG": str(kubeconfig)}
+    environment = prefect_environment(home, port) | {"CKS_POOL_KUBECONFIG": str(kubeconfig)}
+    api = environment["PREFECT_API_URL"]
     async with AsyncExitStack() as children:
-        say("starting the simulator and the Prefect server")
-        simulator = start_simulator(kubeconfig, speed=speed, log=logs / "simulator.log")
-        server = start_server(folder / "prefect", port, log=logs / "prefect-server.log")
-        await _together(children, simulator, server)
-        say("deploying the flows and starting the worker")
-        api = environment["PREFECT_API_URL"]
-        await create_work_pool(api)
-        worker = start_worker(environment, log=logs / "worker.log")
-        await _together(children, worker, deploy(environment, log=logs / "deploy.log"))
-        yield Stack(kubeconfig, api.removesuffix("/api"), api, environment, logs)
 
-
-async def _together(children: AsyncExitStack, *starts: Coroutine[Any, Any, Child | None]) -> None:
-    """Await all `starts`, hand every child to `children` to be stopped at the end, then raise the first failure."""
-    results = await asyncio.gather(*starts, return_exceptions=True)
-    for child in results:
-        if isinstance(child, Child):
+        async def server() -> str:
+            database = await start_database(folder / "database", log=logs / "database.log", say=screen.line)
+            children.push_async_callback(database.stop)
+            screen.ready("database")
+            child = await start_server(home, port, database_url=database.url, log=logs / "prefect-server.log")
             children.push_async_callback(child.stop)
-    for failure in results:
-        if isinstance(failure, BaseException):
-            raise failure
+            screen.ready("Prefect server")
+            await create_work_pool(api)
+            return database.url
 
+        async def simulator() -> None:
+            child = await start_simulator(kubeconfig, speed=speed, log=logs / "simulator.log")
+            children.push_async_callback(child.stop)
+            screen.ready("simulator")
 
-async def _ready_or_stopped(child: Child, ready: Callable[[], Awaitable[bool]], *, timeout: float) -> Child:
-    try:
-        await until_ready(child, ready, timeout=timeout)
-    except BaseException:
-        await child.stop()
-        raise
-    return child
+        async def worker() -> None:
+            child = await start_worker(environment, log=logs / "worker.log")
+            children.push_async_callback(child.stop)
+            screen.ready("worker")
+
+        async def deployments() -> None:
+            await deploy(environment, log=logs / "deploy.log")
+            screen.ready("deployments")
+
+        try:
+            async with asyncio.TaskGroup() as starting:
+                serving = starting.create_task(server())
+                for part in (simulator, worker, deployments):
+                    starting.create_task(part())
+        except BaseExceptionGroup as failures:
+            # The first one; the others were ended because of it.
+            raise failures.exceptions[0] from None
+        yield Stack(kubeconfig, api.removesuffix("/api"), api, serving.result(), environment, logs)

@@ -6,13 +6,19 @@ Every step is checked; the first that does not hold ends the story with its name
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+import httpx
+
 from demo.damage import Damage
 from demo.runs import Runs
 from demo.screen import Screen, StepFailed
+from demo.stack import Stack
+from flows.runtime import settings_from_environment
+from flows.tables import console_table
 from pool.core.clusters import PooledCluster
 from pool.core.errors import UnknownPool
 from pool.core.lifecycle import ClusterPhase
@@ -26,6 +32,26 @@ from pool.state import PoolState
 T = TypeVar("T")
 
 SESSIONS = ("alice", "bob")
+
+
+async def tell(screen: Screen, stack: Stack) -> None:
+    """Tell the story on a running stack, and show what it left."""
+    # The settings of the pool come from the environment, as they do for the worker.
+    os.environ.update({key: value for key, value in stack.environment.items() if key.startswith("CKS_POOL_")})
+    settings = settings_from_environment()
+    async with (
+        httpx.AsyncClient(base_url=stack.api_url, timeout=30.0, trust_env=False) as client,
+        Kube.connect(settings.kubeconfig) as kube,
+        Watching(kube) as watching,
+    ):
+        runs = Runs(client, stack.ui_url)
+        story = Story(screen, runs, kube, watching, settings)
+        await story.tell()
+        screen.line()
+        console_table(await story.state.clusters(), await story.state.stats(), screen.console)
+        screen.line(f"\nWhat was run, in the Prefect UI: {stack.ui_url}/runs")
+        for name, url in runs.urls:
+            screen.line(f"  {name:26} {url}")
 
 
 class Story:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from prefect.testing.utilities import prefect_test_harness
+from prefect.events.worker import EventsWorker
+from prefect.logging.handlers import APILogWorker
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from demo.database import start_database
+from demo.processes import free_port
+from demo.stack import start_server
 from flows.runtime import Connection, connected
 from simulator.app import Simulator
 
@@ -17,15 +23,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.xdist_group("prefect"))
-            # The server's SQLite may be locked for half a minute now and then, twice in a test when it is bad.
-            item.add_marker(pytest.mark.timeout(300))
 
 
 @pytest.fixture(scope="session")
-def prefect_server() -> Iterator[None]:
-    """A Prefect server on loopback with a database of its own; up to 30 s to start."""
-    with prefect_test_harness(server_startup_timeout=120):
-        yield
+def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A Prefect server on loopback with a database of its own; some 10 s to start."""
+    folder, port = tmp_path_factory.mktemp("prefect"), free_port()
+    with asyncio.Runner() as runner:
+        database = runner.run(start_database(folder, log=folder / "database.log", say=print))
+        try:
+            start = start_server(folder / "home", port, database_url=database.url, log=folder / "server.log")
+            server = runner.run(start)
+            try:
+                with temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{port}/api"}):
+                    yield
+                    # What is still to be reported, while there is somebody to report it to.
+                    APILogWorker.drain_all(timeout=30)
+                    EventsWorker.drain_all(timeout=30)
+            finally:
+                runner.run(server.stop())
+        finally:
+            runner.run(database.stop())
 
 
 @pytest.fixture
