@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import importlib
 import signal
 from pathlib import Path
 
+from demo.leftovers import FolderInUse
 from demo.processes import ChildFailed
 from demo.screen import Screen, StepFailed
 from demo.stack import Stack, running
@@ -20,7 +20,7 @@ DEFAULT_SPEED = 20.0
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Exit status: 0 the story held; 1 a step did not, which is named; 2 a bad argument."""
+    """Exit status: 0 the story held; 1 a step did not, which is named; 2 a bad argument, or a folder in use."""
     parser = argparse.ArgumentParser("python -m demo", description="The whole of cks-pool on this machine.")
     parser.add_argument("--speed", type=_speed, default=DEFAULT_SPEED, help="divides the simulated delays (default 20)")
     parser.add_argument("--keep", action="store_true", help="stay when done, until Ctrl-C, with everything running")
@@ -34,6 +34,9 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     try:
         asyncio.run(_demo(screen, arguments.folder.resolve(), arguments.speed, keep=arguments.keep))
+    except FolderInUse as error:
+        screen.line(str(error))
+        return 2
     except (StepFailed, ChildFailed, PoolError) as error:
         screen.line(f"The demo stopped: {error}")
         screen.line(f"Logs are in {arguments.folder}/logs.")
@@ -57,13 +60,13 @@ def _speed(text: str) -> float:
 async def _demo(screen: Screen, folder: Path, speed: float, *, keep: bool) -> None:
     _cancel_on_signals()
     screen.line(f"Starting in {folder}, all parts at once:")
-    # The story needs Prefect and the Kubernetes client; they load while the parts start.
-    loading = asyncio.create_task(asyncio.to_thread(importlib.import_module, "demo.story"))
     async with running(folder, speed=speed, screen=screen) as stack:
-        story = await loading
+        # Not at the top: it loads Prefect, which the stack has done by now, while its parts were starting.
+        from demo.story import tell
+
         started = screen.elapsed()
         screen.line(f"Prefect UI: {stack.ui_url}   kubeconfig: {stack.kubeconfig}   delays divided by {speed:g}\n")
-        await story.tell(screen, stack)
+        await tell(screen, stack)
         took = screen.elapsed()
         screen.line(f"\nAll of it held, in {took:.0f} s: {started:.0f} s to start, {took - started:.0f} s the story.")
         if keep:

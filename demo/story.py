@@ -68,9 +68,8 @@ class Story:
     async def tell(self) -> None:
         """All of it. Raises StepFailed at the first step that does not hold."""
         await self._make_the_pool()
-        holders = [await self._session_breaks_its_cluster(session) for session in SESSIONS]
-        for session, damage in zip(SESSIONS, holders, strict=True):
-            await self._session_gives_it_back(session, damage)
+        damages = {session: await self._session_breaks_its_cluster(session) for session in SESSIONS}
+        await self._sessions_give_them_back(damages)
         await self._every_cluster_is_available()
         await self._maintenance_is_scheduled()
 
@@ -118,15 +117,20 @@ class Story:
         self.screen.note(damage.description)
         return damage
 
-    async def _session_gives_it_back(self, session: str, damage: Damage) -> None:
-        cluster_id = damage.cluster.id
-        with self.screen.step(f"release-session {session}; reset-cluster {cluster_id}"):
-            await self.runs.run("release-session", session_id=session)
-            await self._follow(asyncio.ensure_future(self._reset_of(cluster_id)))
-            await self._phase(cluster_id, ClusterPhase.AVAILABLE)
-        with self.screen.step(f"{cluster_id} is clean"):
-            left = await damage.remains()
-            self._expect(not left, f"still there after the reset: {', '.join(left)}")
+    async def _sessions_give_them_back(self, damages: dict[str, Damage]) -> None:
+        sessions, clusters = ", ".join(damages), ", ".join(damage.cluster.id for damage in damages.values())
+        with self.screen.step(f"release-session {sessions}; reset-cluster {clusters}, in parallel"):
+            returns = (self._give_back(session, damage.cluster.id) for session, damage in damages.items())
+            await self._follow(asyncio.gather(*returns))
+        for damage in damages.values():
+            with self.screen.step(f"{damage.cluster.id} is clean"):
+                left = await damage.remains()
+                self._expect(not left, f"still there after the reset: {', '.join(left)}")
+
+    async def _give_back(self, session: str, cluster_id: str) -> None:
+        await self.runs.run("release-session", session_id=session)
+        await self._reset_of(cluster_id)
+        await self._phase(cluster_id, ClusterPhase.AVAILABLE)
 
     async def _reset_of(self, cluster_id: str) -> None:
         """Wait for the reset that the release has started."""

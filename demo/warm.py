@@ -1,7 +1,6 @@
-"""`python -m demo.warm URL MODULES MODULE:FUNCTION [ARGUMENT...]`: load a program now, run it once URL answers.
+"""`python -m demo.warm URL MODULE:FUNCTION [ARGUMENT...]`: load a program now, run it once URL answers.
 
 Loading Prefect takes seconds of a core. While the server starts on one, the programs that need it load on another.
-MODULES, separated by commas, are what FUNCTION would load later.
 """
 
 from __future__ import annotations
@@ -15,11 +14,9 @@ from urllib.request import ProxyHandler, build_opener
 
 def main() -> int | None:
     """What FUNCTION returns. Whoever started this gives up on it when the server does not come up."""
-    url, modules, entry, *arguments = sys.argv[1:]
+    url, entry, *arguments = sys.argv[1:]
     module, _, function = entry.partition(":")
     run = getattr(importlib.import_module(module), function)
-    for name in modules.split(","):
-        importlib.import_module(name)
     while not _answers(url):
         time.sleep(0.05)
     sys.argv = [module, *arguments]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 from rich.console import Console
 
 from demo.__main__ import main
+from demo.leftovers import locked
 from demo.processes import ChildFailed, free_port, start, until_ready
 from demo.screen import Screen, StepFailed
 
@@ -22,8 +25,7 @@ STEPS = (
     "create-golden-snapshots",
     "assign-session alice",
     "assign-session bob",
-    "release-session alice; reset-cluster cluster",
-    "release-session bob; reset-cluster cluster",
+    "release-session alice, bob; reset-cluster cluster",
     "pool-maintenance is scheduled",
 )
 
@@ -39,7 +41,33 @@ def test_the_whole_story_holds(tmp_path: Path) -> None:
     assert len(re.findall(r"✓ cluster\d is clean", result.stdout)) == 2
     assert len(re.findall(r"│ cluster\d +│ available", result.stdout)) == 3
     assert "/runs/flow-run/" in result.stdout
-    assert "All of it held" in result.stdout
+    for part in ("database", "Prefect server", "simulator", "worker", "deployments"):
+        assert f"✓ {part} " in result.stdout
+    assert re.search(r"All of it held, in \d+ s: \d+ s to start, \d+ s the story", result.stdout)
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.prefect
+def test_a_demo_that_is_kept_says_what_is_where_and_ends_with_one_line(tmp_path: Path) -> None:
+    command = [sys.executable, "-u", "-m", "demo", "--speed", "50", "--folder", str(tmp_path), "--keep"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as demo:
+        assert demo.stdout is not None
+        for line in demo.stdout:
+            if "Everything stays up" in line:
+                break
+        demo.send_signal(signal.SIGINT)
+        rest = demo.stdout.read()
+    assert demo.returncode == 0
+    *places, last = rest.splitlines()
+    assert [place[:14].strip() for place in places] == ["Prefect UI", "Prefect API", "kubeconfig", "database", "logs"]
+    assert last == "Stopping."
+    assert list((tmp_path / "logs").glob("*.pid")) == []
+
+
+def test_a_folder_that_another_demo_uses_is_left_to_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with locked(tmp_path):
+        assert main(["--folder", str(tmp_path)]) == 2
+    assert f"another demo runs in {tmp_path}" in capsys.readouterr().out
 
 
 def test_a_setting_that_cannot_be_is_refused_before_anything_starts(
@@ -87,8 +115,13 @@ async def test_stopping_a_child_ends_it_and_its_own_children(tmp_path: Path) -> 
     await until_ready(child, up, timeout=20)
     await child.stop()
     assert child.process.returncode is not None
-    with pytest.raises(ProcessLookupError):
-        os.killpg(child.process.pid, 0)
+
+    # Its own children are told at the same moment, and gone soon.
+    async with asyncio.timeout(20):
+        with contextlib.suppress(ProcessLookupError):
+            while True:
+                os.killpg(child.process.pid, 0)
+                await asyncio.sleep(0.01)
 
 
 async def test_a_taken_port_is_replaced_by_a_free_one() -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -11,11 +14,15 @@ from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from demo.database import start_database
+from demo.database import end_leftover, start_database
+from demo.leftovers import FolderInUse, end_leftovers, locked
 from demo.processes import free_port
 from demo.stack import start_server
 from flows.runtime import Connection, connected
 from simulator.app import Simulator
+
+SERVERS = Path(__file__).resolve().parents[2] / ".run" / "tests"
+"""A folder for the server of each test session: at a place that the next session finds."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -23,13 +30,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.xdist_group("prefect"))
+            # The session's first one waits for the server too, which takes a minute when every core is busy.
+            item.add_marker(pytest.mark.timeout(300))
 
 
 @pytest.fixture(scope="session")
-def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def prefect_server() -> Iterator[None]:
     """A Prefect server on loopback with a database of its own; some 10 s to start."""
-    folder, port = tmp_path_factory.mktemp("prefect"), free_port()
-    with asyncio.Runner() as runner:
+    SERVERS.mkdir(parents=True, exist_ok=True)
+    folder, port = Path(tempfile.mkdtemp(dir=SERVERS)), free_port()
+    with locked(folder), asyncio.Runner() as runner:
+        runner.run(remove_abandoned())
         database = runner.run(start_database(folder, log=folder / "database.log", say=print))
         try:
             start = start_server(folder / "home", port, database_url=database.url, log=folder / "server.log")
@@ -44,6 +55,16 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
                 runner.run(server.stop())
         finally:
             runner.run(database.stop())
+            shutil.rmtree(folder)
+
+
+async def remove_abandoned() -> None:
+    """End and remove what test sessions left that were killed. One that still runs holds its folder's lock."""
+    for folder in SERVERS.iterdir():
+        with contextlib.suppress(FolderInUse), locked(folder):
+            await end_leftovers(folder)
+            await end_leftover(folder)
+            shutil.rmtree(folder)
 
 
 @pytest.fixture

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 from prefect.flows import Flow
+from prefect.settings import PREFECT_API_URL
 from prefect.utilities.callables import parameter_schema
 
-FILE = Path(__file__).resolve().parents[2] / "prefect.yaml"
+from demo.deployments import FILE, create_deployments, load_deployments
+from demo.stack import create_work_pool
+
 CONTENT: dict[str, Any] = yaml.safe_load(FILE.read_text())
 DEPLOYMENTS: list[dict[str, Any]] = CONTENT["deployments"]
 
@@ -71,3 +79,48 @@ def test_nothing_is_cached_and_no_flow_blocks_the_warm_worker() -> None:
     for deployment in DEPLOYMENTS:
         flow = flow_of(deployment)
         assert flow.isasync, f"{flow.name} would block the worker's event loop"
+
+
+# Who made it when, and Prefect's note that its command made it.
+INCIDENTAL = {
+    *("id", "created", "updated", "created_by", "updated_by", "last_polled", "status", "version", "version_id"),
+    *("deployment_id", "anchor_date"),
+}
+
+
+@pytest.mark.prefect
+async def test_the_demo_deploys_what_prefect_deploy_does(prefect_server: None, tmp_path: Path) -> None:
+    api = PREFECT_API_URL.value()
+    await create_work_pool(api)
+    async with httpx.AsyncClient(base_url=api, timeout=30, trust_env=False) as client:
+        await create_deployments(load_deployments(), api)
+        by_the_demo = await deployed(client)
+        for one in by_the_demo.values():
+            (await client.delete(f"/deployments/{one.pop('id')}")).raise_for_status()
+        command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(FILE)]
+        environment = {**os.environ, "PREFECT_API_URL": api, "PREFECT_HOME": str(tmp_path)}
+        await asyncio.to_thread(subprocess.run, command, env=environment, check=True, capture_output=True)
+        by_prefect = await deployed(client)
+        for one in by_prefect.values():
+            one.pop("id")
+    for name, made in by_prefect.items():
+        assert by_the_demo[name] == made
+    assert len(by_prefect) == len(EXPECTED)
+
+
+async def deployed(client: httpx.AsyncClient) -> dict[str, dict[str, Any]]:
+    """The deployments of prefect.yaml as the server has them, without what differs each time (but with their ID)."""
+    query = {"deployments": {"name": {"any_": sorted(EXPECTED)}, "tags": {"all_": ["cks-pool"]}}}
+    found = (await client.post("/deployments/filter", json=query)).raise_for_status().json()
+    return {one["name"]: {**_essential(one), "id": one["id"]} for one in found}
+
+
+def _essential(found: Any) -> Any:
+    """`found` without its own and its schedules' and limits' incidental fields."""
+    if isinstance(found, list):
+        return [_essential(one) for one in found]
+    if not isinstance(found, dict):
+        return found
+    kept = {key: _essential(value) for key, value in found.items() if key not in INCIDENTAL}
+    # The limit of a deployment is named for the deployment's ID.
+    return {key: value for key, value in kept.items() if not str(value).startswith("deployment:")}

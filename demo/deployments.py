@@ -1,0 +1,70 @@
+"""The deployments of prefect.yaml, made as `prefect deploy --all` makes them, but at once and without its six seconds.
+
+A test compares the two.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.actions import DeploymentScheduleCreate
+from prefect.client.schemas.objects import ConcurrencyOptions
+from prefect.client.schemas.schedules import IntervalSchedule
+from prefect.flows import Flow, load_flow_from_entrypoint
+from prefect.utilities.callables import parameter_schema
+
+FILE = Path(__file__).resolve().parent.parent / "prefect.yaml"
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """An entry of prefect.yaml and its flow."""
+
+    entry: dict[str, Any]
+    flow: Flow[..., Any]
+
+
+def load_deployments() -> list[Deployment]:
+    """Every entry of prefect.yaml; loads the flows."""
+    entries = yaml.safe_load(FILE.read_text())["deployments"]
+    return [Deployment(entry, load_flow_from_entrypoint(entry["entrypoint"])) for entry in entries]
+
+
+async def create_deployments(deployments: Sequence[Deployment], api_url: str) -> None:
+    """Create the deployments, or bring them up to date."""
+    async with PrefectClient(api_url) as client:
+        await asyncio.gather(*(_create(client, one.entry, one.flow) for one in deployments))
+
+
+async def _create(client: PrefectClient, entry: dict[str, Any], flow: Flow[..., Any]) -> None:
+    concurrency = entry.get("concurrency_limit", {})
+    await client.create_deployment(
+        await client.create_flow_from_name(flow.name),
+        entry["name"],
+        entrypoint=entry["entrypoint"],
+        description=entry["description"],
+        tags=entry["tags"],
+        work_pool_name=entry["work_pool"]["name"],
+        pull_steps=entry["pull"],
+        schedules=[_schedule(one) for one in entry.get("schedules", [])],
+        concurrency_limit=concurrency.get("limit"),
+        concurrency_options=_options(concurrency),
+        parameter_openapi_schema=parameter_schema(flow).model_dump(exclude_unset=True),
+        enforce_parameter_schema=True,
+    )
+
+
+def _schedule(given: dict[str, Any]) -> DeploymentScheduleCreate:
+    return DeploymentScheduleCreate(schedule=IntervalSchedule(interval=given["interval"]), active=True)
+
+
+def _options(concurrency: dict[str, Any]) -> ConcurrencyOptions | None:
+    if not concurrency:
+        return None
+    return ConcurrencyOptions(collision_strategy=concurrency["collision_strategy"])
