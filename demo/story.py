@@ -17,12 +17,11 @@ from demo.damage import Damage
 from demo.runs import Runs
 from demo.screen import Screen, StepFailed
 from demo.stack import Stack
-from flows.runtime import settings_from_environment
 from flows.tables import console_table
 from pool.core.clusters import PooledCluster
 from pool.core.errors import UnknownPool
 from pool.core.lifecycle import ClusterPhase
-from pool.core.settings import Settings
+from pool.core.settings import Settings, settings_from_environment
 from pool.kube.client import Kube
 from pool.kube.resources import NAMESPACES, POOLED_CLUSTERS, VM_SNAPSHOTS, VMS
 from pool.kube.watching import Watching
