@@ -1,0 +1,90 @@
+"""Keeping a pool as it is wanted: observe, plan, act, a few rounds at most.
+
+The plan is `pool.core.planner`'s. Every action looks again before it changes anything, so that any number of runs side
+by side do what one would: what is created has a name of its own, what is written is a compare-and-swap, and work on a
+cluster is started by its wish, of which there is one run whoever wished it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Sequence
+
+from pool.core.errors import UnknownPool
+from pool.core.planner import Observed, PlanConfig, plan
+from pool.core.planner.actions import Action, EndWaiting, Expire, ForgetSessions, OnCluster, RemoveSurplus
+from pool.core.pools import Pool
+from pool.work.acting import Keeper, carry_out
+from pool.work.images import remove_unused_images
+from pool.work.pool_status import note_pool_status, prefix_taken
+from pool.work.steps import Host
+
+ROUNDS = 3
+"""Plans made in one run at most: what a round did shows in the next, and anything later is the next run's."""
+
+Planned = Callable[[Pool, Sequence[Action]], Awaitable[None]]
+"""Told each plan that has something to do, before it is carried out."""
+
+
+async def _unheard(_pool: Pool, _actions: Sequence[Action]) -> None:
+    """Nobody wants to know."""
+
+
+async def keep_up(keeper: Keeper, name: str, planned: Planned = _unheard) -> list[Action]:
+    """Do what the Pool of that name needs now. Returns what was done, as planned.
+
+    The first failure is raised in the end. Raises UnknownPool; an outage is an error, never an empty pool.
+    """
+    host = keeper.host
+    done: list[Action] = []
+    failures: list[Exception] = []
+    for _ in range(ROUNDS):
+        try:
+            pool = await host.state.hold_pool(name)
+        except UnknownPool:
+            if not done:
+                raise
+            return done  # Its removal is finished.
+        actions = [action for action in await make_plan(host, pool, _under_way(done)) if action not in done]
+        if not actions:
+            break
+        await planned(pool, actions)
+        failures += await carry_out(keeper, pool, actions)
+        done += actions
+    await remove_unused_images(host.kube, pool, await host.state.clusters(), host.settings)
+    await note_pool_status(host, name)
+    if failures:
+        raise failures[0]
+    return done
+
+
+async def keep_all_up(keeper: Keeper, planned: Planned = _unheard) -> list[Action]:
+    """Do what every Pool of the namespace needs. The first failure is raised in the end."""
+    done: list[Action] = []
+    failures: list[Exception] = []
+    for pool in await keeper.host.state.pools():
+        try:
+            done += await keep_up(keeper, pool.name, planned)
+        except UnknownPool as gone:
+            keeper.host.warn(str(gone))
+        except Exception as error:  # noqa: BLE001 - raised below: the other pools have their turn first
+            keeper.host.warn(f"pool {pool.name}: {error}")
+            failures.append(error)
+    if failures:
+        raise failures[0]
+    return done
+
+
+async def make_plan(host: Host, pool: Pool, under_way: Collection[str] = frozenset()) -> list[Action]:
+    """Read sessions, then clusters, and plan. For a pool whose prefix is another's nothing is made."""
+    sessions = await host.state.sessions()
+    clusters = await host.state.clusters()
+    actions = plan(Observed.of(pool, sessions, clusters), PlanConfig.of(host.settings), host.now(), under_way)
+    if pool.removing or not await prefix_taken(host, pool):
+        return actions
+    return [action for action in actions if isinstance(action, Expire | EndWaiting | ForgetSessions)]
+
+
+def _under_way(done: Sequence[Action]) -> frozenset[str]:
+    """The clusters for which work was started already; one that was only deleted is still to be torn down."""
+    started = [action for action in done if isinstance(action, OnCluster) and not isinstance(action, RemoveSurplus)]
+    return frozenset(action.cluster_id for action in started)

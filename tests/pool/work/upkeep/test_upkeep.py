@@ -1,0 +1,243 @@
+"""Keeping pools up, over HTTP: what is done however many do it, whatever fails, and wherever it is left."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from pool.core.clusters import POOL_UID_LABEL, Failure, OperationKind
+from pool.core.errors import InvalidInput, KubeconfigError
+from pool.core.planner.actions import RemoveSurplus
+from pool.core.pools import POOL_FINALIZER, PoolSpec
+from pool.kube.resources import NAMESPACES, POOLED_CLUSTERS, POOLS, SESSIONS
+from pool.work.acting import Keeper, Work, act
+from pool.work.pool_status import note_pool_status
+from pool.work.upkeep import keep_all_up
+from tests.pool.builders import T0, golden
+from tests.pool.lab import Lab
+from tests.pool.work.upkeep.hands import Hands
+
+
+async def resize(hands: Hands, size: int) -> None:
+    await hands.lab.kube.patch(POOLS, "default", {"spec": {"size": size}}, hands.lab.settings.namespace)
+
+
+async def test_a_new_pool_grows_to_its_size_and_says_so(hands: Hands) -> None:
+    await hands.settle()
+    assert await hands.phases() == dict.fromkeys(["cluster1", "cluster2", "cluster3"], "available")
+    pool = await hands.lab.state.pool()
+    assert (pool.status.available, pool.status.observed_generation) == (3, pool.metadata.generation)
+    assert {one.metadata.labels[POOL_UID_LABEL] for one in await hands.lab.state.clusters()} == {pool.metadata.uid}
+
+
+async def test_eight_runs_at_once_do_what_one_would(hands: Hands) -> None:
+    await asyncio.gather(*(hands.keep_up() for _ in range(8)))
+    assert sorted(hands.waiting()) == [("bootstrap", f"cluster{number}") for number in (1, 2, 3)]
+    await hands.work()
+    await resize(hands, 1)
+    await asyncio.gather(*(hands.keep_up() for _ in range(8)))
+    assert sorted(hands.waiting()) == [("teardown", "cluster2"), ("teardown", "cluster3")]
+
+
+@pytest.mark.parametrize(
+    ("phase", "status", "kind"),
+    [
+        (
+            "error",
+            {"golden": golden(), "failure": Failure(reason="Lost", message="", since=T0)},
+            "rebuild",
+        ),
+        ("resetting", {}, "reset"),
+        ("creating", {}, "bootstrap"),
+    ],
+)
+async def test_the_same_wish_is_one_run_however_many_maintenance_runs_come_before_a_worker_does(
+    hands: Hands, phase: str, status: dict[str, object], kind: str
+) -> None:
+    await resize(hands, 1)
+    await hands.lab.add("cluster1", phase, **status)
+    for _ in range(3):
+        await hands.keep_up()
+    assert hands.asked == 3
+    assert hands.waiting() == [(kind, "cluster1")]
+
+
+async def test_the_pool_is_held_before_anything_is_made_for_it(hands: Hands) -> None:
+    lab = hands.lab
+    await lab.kube.patch(POOLS, "default", {"metadata": {"finalizers": []}}, lab.settings.namespace)
+    held: list[bool] = []
+
+    async def start(_work: Work) -> None:
+        held.append(POOL_FINALIZER in (await lab.state.pool()).metadata.finalizers)
+
+    await keep_all_up(Keeper(hands.host, start, "maintenance"))
+    assert held == [True, True, True]
+
+
+async def test_one_action_that_fails_does_not_keep_the_others_waiting_and_is_raised(hands: Hands) -> None:
+    async def start(work: Work) -> None:
+        if work.cluster_id == "cluster1":
+            raise KubeconfigError("no answer")
+        await hands.start(work)
+
+    with pytest.raises(KubeconfigError):
+        await keep_all_up(Keeper(hands.host, start, "maintenance"))
+    assert hands.waiting() == [("bootstrap", "cluster2"), ("bootstrap", "cluster3")]
+    assert (await hands.lab.state.pool()).status.creating == 3, "the status is written all the same"
+
+
+async def test_a_smaller_pool_loses_a_held_cluster_once_its_session_has_ended_and_without_a_reset(hands: Hands) -> None:
+    await hands.settle()
+    lab = hands.lab
+    for name in ("a", "b", "c"):
+        await lab.state.assign(name, ttl_seconds=60)
+    await resize(hands, 1)
+    await hands.settle()
+    assert await hands.phases() == dict.fromkeys(["cluster1", "cluster2", "cluster3"], "locked")
+    lab.clock.forward(61)
+    await hands.keep_up()
+    assert sorted(hands.waiting()) == [("reset", "cluster1"), ("teardown", "cluster2"), ("teardown", "cluster3")]
+    await hands.settle()
+    assert await hands.phases() == {"cluster1": "available"}
+
+
+async def test_expiries_start_their_resets_beyond_the_number_that_is_worked_on_at_once(hands: Hands) -> None:
+    await hands.settle()
+    lab = hands.lab
+    await lab.kube.patch(POOLS, "default", {"spec": {"maxConcurrentOperations": 1}}, lab.settings.namespace)
+    for name in ("a", "b", "c"):
+        await lab.state.assign(name, ttl_seconds=60)
+    lab.clock.forward(61)
+    await hands.keep_up()
+    assert [kind for kind, _ in hands.waiting()] == ["reset"] * 3
+
+
+async def test_a_cordoned_clusters_session_expires_and_nothing_is_started_on_it(hands: Hands) -> None:
+    await hands.settle()
+    lab = hands.lab
+    held = (await lab.state.assign("a", ttl_seconds=60)).status.assigned_cluster or ""
+    await lab.kube.patch(POOLED_CLUSTERS, held, {"spec": {"cordoned": True}}, lab.settings.namespace)
+    lab.clock.forward(61)
+    await hands.keep_up()
+    assert (await lab.state.session("a")).phase == "Expired"
+    assert hands.waiting() == []
+    await lab.kube.patch(POOLED_CLUSTERS, held, {"spec": {"cordoned": False}}, lab.settings.namespace)
+    await hands.keep_up()
+    assert hands.waiting() == [("reset", held)]
+
+
+async def test_a_surplus_cluster_that_is_assigned_before_it_is_deleted_stays(hands: Hands) -> None:
+    await hands.settle()
+    lab, pool = hands.lab, await hands.lab.state.pool()
+    seen = await lab.state.cluster("cluster1")
+    await lab.state.assign("s")
+    assert (await lab.state.cluster("cluster1")).phase == "locked"
+    planned = RemoveSurplus("cluster1", uid=seen.metadata.uid, version=seen.metadata.resource_version)
+    await act(Keeper(hands.host, hands.start, "maintenance"), pool, planned)
+    assert not (await lab.state.cluster("cluster1")).removing
+
+
+async def test_a_teardown_that_fails_is_carried_on_and_nothing_brings_the_cluster_back(hands: Hands) -> None:
+    await hands.settle()
+    lab = hands.lab
+    await lab.state.delete_cluster(await lab.state.cluster("cluster3"))
+    for _ in range(4):
+        await hands.keep_up()
+        assert hands.waiting() == [("teardown", "cluster3")]
+        hands.started.clear()
+        handle = await lab.state.begin("cluster3", OperationKind.TEARDOWN, "a-run")
+        await handle.fail("WaitTimeout", "namespace cluster3 to be deleted within 300 s")
+        await hands.keep_up()
+        assert hands.waiting() == [], "it is tried again after a pause"
+        lab.clock.forward(15 * 60)
+    first = (await lab.state.cluster("cluster3")).metadata.uid
+    await hands.settle()
+    assert (await lab.state.cluster("cluster3")).metadata.uid != first, "once it is gone it is made anew"
+
+
+async def test_a_deleted_pool_goes_with_its_clusters_and_those_who_wait_are_told(hands: Hands) -> None:
+    await hands.settle()
+    lab = hands.lab
+    for name in ("a", "b", "c"):
+        await lab.state.assign(name, ttl_seconds=600)
+    await lab.kube.create(SESSIONS, SESSIONS.manifest("d", lab.settings.namespace, spec={}))
+    await lab.kube.delete(POOLS, "default", lab.settings.namespace)
+    await hands.settle()
+    told = await lab.state.session("d")
+    assert (told.phase, told.status.message) == ("Released", "pool default is being removed")
+    assert all(one.removing and one.phase == "locked" for one in await lab.state.clusters())
+    assert (await lab.state.session("a")).phase == "Active"
+    lab.clock.forward(601)
+    await hands.settle()
+    assert await lab.state.clusters() == []
+    assert await lab.state.pools() == []
+
+
+async def test_a_pool_whose_prefix_is_anothers_is_left_unmade_and_says_so(hands: Hands) -> None:
+    lab = hands.lab
+    await hands.settle()
+    await lab.state.ensure_pool("second", PoolSpec(size=2))
+    await hands.settle("second")
+    assert sorted(await hands.phases()) == ["cluster1", "cluster2", "cluster3"]
+    second = await lab.state.pool("second")
+    assert {one.reason for one in second.status.conditions} == {"PrefixTaken"}
+    with_own = await lab.state.ensure_pool("third", PoolSpec(size=1, cluster_prefix="lab"))
+    await hands.settle("third")
+    assert (await lab.state.cluster("lab1")).metadata.labels[POOL_UID_LABEL] == with_own.metadata.uid
+
+
+async def test_pools_of_one_namespace_are_each_kept_and_one_that_fails_does_not_stop_the_others(hands: Hands) -> None:
+    lab = hands.lab
+    await lab.state.ensure_pool("lab", PoolSpec(size=1, cluster_prefix="lab"))
+
+    async def start(work: Work) -> None:
+        if work.cluster_id.startswith("cluster"):
+            raise InvalidInput("no")
+        await hands.start(work)
+
+    with pytest.raises(InvalidInput):
+        await keep_all_up(Keeper(hands.host, start, "maintenance"))
+    assert hands.waiting() == [("bootstrap", "lab1")]
+
+
+async def test_ended_sessions_are_forgotten_after_what_is_urgent(hands: Hands) -> None:
+    await hands.settle()
+    lab = hands.lab
+    for number in range(30):
+        await lab.state.assign(f"s{number}")
+        cluster = (await lab.state.release(f"s{number}")).cluster_id
+        assert cluster is not None
+        await lab.reset(cluster, f"run{number}")
+    lab.clock.forward(timedelta(days=2).total_seconds())
+    await lab.state.assign("last", ttl_seconds=60)
+    lab.clock.forward(61)
+    left_at_start: list[int] = []
+
+    async def start(work: Work) -> None:
+        left_at_start.append(len(await lab.state.sessions()))
+
+    await keep_all_up(Keeper(hands.host, start, "maintenance"))
+    assert left_at_start[0] == 31
+    assert [one.name for one in await lab.state.sessions()] == ["last"]
+
+
+async def test_a_pools_status_is_written_only_when_it_says_something_else(hands: Hands) -> None:
+    await hands.settle()
+    lab = hands.lab
+    before = (await lab.state.pool()).metadata.resource_version
+    await hands.keep_up()
+    await note_pool_status(hands.host, "default")
+    assert (await lab.state.pool()).metadata.resource_version == before
+    await lab.state.assign("s")
+    noted = await note_pool_status(hands.host, "default")
+    assert noted is not None
+    assert (noted.status.available, noted.status.locked) == (2, 1)
+
+
+async def test_other_namespaces_are_not_listed_for_pools(hands: Hands, lab: Lab) -> None:
+    await lab.kube.create(NAMESPACES, NAMESPACES.manifest("elsewhere"))
+    await lab.kube.create(POOLS, POOLS.manifest("theirs", "elsewhere", spec={"clusterPrefix": "theirs"}))
+    await keep_all_up(Keeper(hands.host, hands.start, "maintenance"))
+    assert {cluster for _, cluster in hands.waiting()} == {"cluster1", "cluster2", "cluster3"}
