@@ -11,7 +11,7 @@ from flows.clusters import at_most
 from flows.retries import EFFECT
 from flows.runtime import Connection, connected, utcnow
 from pool.core.clusters import ClusterCondition, ConditionType
-from pool.core.errors import GuestUnhealthy, NotFound, UnknownCluster
+from pool.core.errors import GuestUnhealthy, NotFound, NotOurs, UnknownCluster
 from pool.core.resource import ConditionStatus
 from pool.guest.health import check_healthy
 from pool.kubevirt.cluster import Cluster
@@ -35,7 +35,7 @@ async def _look(pool: Connection, cluster_id: str) -> None:
         return
     try:
         nodes = await check_healthy(pool.kube, Cluster.of(found), utcnow())
-    except (GuestUnhealthy, NotFound) as error:
+    except (GuestUnhealthy, NotFound, NotOurs) as error:
         # Only what is said of the guest counts: an outage of the host's API says nothing about it, and is raised.
         ill = _condition(ConditionStatus.FALSE, type(error).__name__, str(error))
         await pool.state.set_condition(cluster_id, ill, seen=found)

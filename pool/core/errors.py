@@ -11,8 +11,8 @@
      ├ OperationInProgress     another run works on the cluster, and lives
      ├ StaleOperation          this run was overtaken; it may change nothing
      ├ NotOurs                 an object carries another pool's identity, or none; it is not touched
-     │  └ NamespaceNotOurs     the namespace belongs to somebody else
-     ├ FormerCluster           an object is left of an earlier cluster of this name
+     │  ├ NamespaceNotOurs     the namespace belongs to somebody else
+     │  └ FormerCluster        it is left of an earlier cluster of this name
      ├ SnapshotError
      │  ├ SnapshotMissing
      │  ├ SnapshotNotReady
@@ -148,7 +148,7 @@ class NamespaceNotOurs(NotOurs):
         )
 
 
-class FormerCluster(PoolError):
+class FormerCluster(NotOurs):
     """An object is left of an earlier PooledCluster of this name, so a learner may have used it: not to be adopted.
 
     Whoever makes the cluster removes it first.

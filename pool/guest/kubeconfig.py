@@ -83,10 +83,10 @@ async def connect_guest(kube: Kube, cluster: Cluster, *, request_timeout: float 
     """A connection to the guest's API at the clusterIP of the Service `cp`; nothing is sent yet, nothing tried again.
 
     Raises NotFound when the Service or the kubeconfig Secret is missing, GuestUnhealthy when
-    the latter cannot be used.
+    the latter cannot be used, NotOurs or FormerCluster when it is not this very cluster's.
     """
     service = await kube.get(SERVICES, "cp", cluster.namespace)
-    secret = await kube.get(SECRETS, KUBECONFIG_SECRET, cluster.namespace)
+    secret = owned(await kube.get(SECRETS, KUBECONFIG_SECRET, cluster.namespace), cluster)
     try:
         _, client, ca = _credentials(_text(secret))
     except (KeyError, ValueError, IndexError, TypeError, yaml.YAMLError) as error:

@@ -47,6 +47,11 @@ async def ensure_vm(kube: Kube, machine: Machine, pool: Pool, image: ClonedImage
     return owned(vm, machine.cluster)
 
 
+async def get_vm(kube: Kube, machine: Machine) -> Object:
+    """The VM as it is. Raises NotFound; NotOurs or FormerCluster if it is not this very cluster's."""
+    return owned(await kube.get(VMS, machine.name, machine.namespace), machine.cluster)
+
+
 def image_of(vm: Object) -> ClonedImage | None:
     """What the VM's disk was cloned from when it was made; None if nobody noted it."""
     # The template's source says it only until the first restore; KubeVirt keeps a VM's annotations.

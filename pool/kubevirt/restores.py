@@ -13,11 +13,11 @@ from pool.core.clusters import POOL_UID_LABEL
 from pool.core.errors import AlreadyExists, Invalid, RestoreFailed, WaitTimeout
 from pool.kube.client import Kube, Object
 from pool.kube.gather import gather
-from pool.kube.resources import PVCS, VM_RESTORES, VMS
+from pool.kube.resources import PVCS, VM_RESTORES
 from pool.kube.watching import Watching, described
 from pool.kubevirt.cluster import CLUSTER_LABEL, ROOT_VOLUME, RUN_LABEL, Cluster, Machine
 from pool.kubevirt.failures import quota_exceeded
-from pool.kubevirt.machines import PATIENCE
+from pool.kubevirt.machines import PATIENCE, get_vm
 from pool.kubevirt.manifests import restore, run_key
 from pool.kubevirt.ownership import labels_of, owned, removable, remove_exactly
 
@@ -170,7 +170,7 @@ def verify(found: Object, vm: Object, machine: Machine, snapshot_uid: str) -> st
 
 async def verified(kube: Kube, found: Object, machine: Machine, snapshot_uid: str) -> str:
     """As `verify`, with the VM as it is now."""
-    return verify(found, await kube.get(VMS, machine.name, machine.namespace), machine, snapshot_uid)
+    return verify(found, await get_vm(kube, machine), machine, snapshot_uid)
 
 
 def root_disk(vm: Object) -> str | None:
