@@ -195,5 +195,5 @@ async def finish_removal(host: Host, pool: Pool) -> None:
     """Remove what is the deleted Pool's own, and let it go; not while a cluster of it is there."""
     clusters = await host.state.clusters()
     if not any(cluster.spec.pool == pool.name for cluster in clusters):
-        await remove_unused_images(host.kube, pool, clusters, host.settings)
+        await remove_unused_images(host.kube, host.state, pool)
         await host.state.let_pool_go(pool.name)

@@ -5,7 +5,7 @@ An image is known by what it is (pool.kubevirt.manifests.wanted_image): another 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import suppress
 
 from pool.core.clusters import POOL_UID_LABEL, ClonedImage, PooledCluster
@@ -20,6 +20,7 @@ from pool.kubevirt.cluster import Cluster
 from pool.kubevirt.machines import image_of
 from pool.kubevirt.manifests import IMAGE_LABEL, image_disk, wanted_image
 from pool.kubevirt.ownership import Owner, labels_of, named, owner, remove_exactly, whose
+from pool.state import PoolState
 
 RESTARTS = 3
 """How often CDI's importer fails before it is believed: its restarts take over a minute, as short outages do not."""
@@ -88,20 +89,24 @@ def unused_images(disks: Iterable[Object], clusters: Iterable[PooledCluster], po
     return [disk for disk in images if disk["metadata"]["name"] not in kept]
 
 
-async def remove_unused_images(
-    kube: Kube, pool: Pool, clusters: Sequence[PooledCluster], settings: Settings
-) -> list[str]:
+async def remove_unused_images(kube: Kube, state: PoolState, pool: Pool) -> list[str]:
     """Remove the pool's images that nothing stems from and nobody wants; returns the names of their disks.
 
-    A cluster records its image before it clones it, and `clusters` are to be as fresh as can be: a cluster that begins
-    with an image in the moment that it goes imports it again with its next attempt.
+    The disks are read before the Pool and the clusters, and a cluster records its image before it clones it: so one
+    that is wanted anew is seen. What is wanted anew in the moment that it goes is imported again by the next attempt.
     """
-    removed = set()
-    # A claim goes with its DataVolume, if that is still there.
+    disks = {}
     for kind in (DATA_VOLUMES, PVCS):
-        found = await kube.list(kind, settings.templates_namespace, labels=f"{POOL_UID_LABEL}={pool.metadata.uid}")
-        for disk in unused_images(found, clusters, pool):
+        labels = f"{POOL_UID_LABEL}={pool.metadata.uid}"
+        disks[kind] = await kube.list(kind, state.settings.templates_namespace, labels=labels)
+    wanted, clusters = await state.pool(pool.name), await state.clusters()
+    if wanted.metadata.uid != pool.metadata.uid:
+        return []
+    removed = set()
+    for kind, found in disks.items():
+        for disk in unused_images(found, clusters, wanted):
             removed.add(str(disk["metadata"]["name"]))
+            # A claim goes with its DataVolume, if that is still there.
             await remove_exactly(kube, kind, disk)
     return sorted(removed)
 

@@ -50,7 +50,7 @@ async def keep_up(keeper: Keeper, name: str, planned: Planned = _unheard) -> lis
         await planned(pool, actions)
         failures += await carry_out(keeper, pool, actions)
         done += actions
-    await remove_unused_images(host.kube, pool, await host.state.clusters(), host.settings)
+    await remove_unused_images(host.kube, host.state, pool)
     await note_pool_status(host, name)
     if failures:
         raise failures[0]

@@ -16,6 +16,7 @@ from pool.kube.resources import (
     CLUSTER_ROLE_BINDINGS,
     CLUSTER_ROLES,
     NAMESPACES,
+    POOLS,
     ROLE_BINDINGS,
     ROLES,
     SECRETS,
@@ -87,8 +88,9 @@ async def test_the_service_account_can_do_all_the_pool_does(bench: Bench) -> Non
     await provision.demolish(bench.kube, bench.watching, bench.cluster, SETTINGS)
     await namespaces.delete_cluster_namespace(bench.kube, bench.watching, bench.cluster, timeout=20)
     await namespaces.remove_clone_binding(bench.kube, bench.cluster, SETTINGS)
-    outdated = bench.pool.changed(spec=bench.pool.spec.changed(image={"url": "docker://registry.example/newer:1"}))
-    assert await images.remove_unused_images(bench.kube, outdated, [], SETTINGS) == [wanted_image(bench.pool).disk]
+    newer = {"spec": {"image": {"url": "docker://registry.example/newer:1"}}}
+    await bench.kube.patch(POOLS, bench.pool.name, newer, SETTINGS.namespace)
+    assert await images.remove_unused_images(bench.kube, state, bench.pool) == [wanted_image(bench.pool).disk]
 
 
 async def test_it_reads_no_secrets_but_its_clusters(bench: Bench) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from pool.core.clusters import ClonedImage, PooledCluster
 from pool.core.errors import NotOurs, VMFailed
 from pool.core.pools import Pool
 from pool.kube.client import Kube, Object
-from pool.kube.resources import DATA_VOLUMES, PVCS, VMS
+from pool.kube.resources import DATA_VOLUMES, POOLED_CLUSTERS, POOLS, PVCS, VMS
 from pool.kube.watching import Watching
 from pool.kubevirt.machines import ensure_vm, image_of
 from pool.kubevirt.manifests import image_disk, wanted_image
@@ -27,6 +28,7 @@ from simulator.app import Simulator
 from simulator.troubles import Trouble, TroubleKind
 from tests.pool.builders import cluster, pool
 from tests.pool.kubevirt.conftest import SETTINGS, Bench, now
+from tests.pool.lab import Lab
 
 OLD, NEW = (
     pool(image={"url": "docker://registry.example/node:1"}),
@@ -102,14 +104,26 @@ async def test_each_image_has_a_disk_that_says_what_it_is_and_whose(templates: B
     assert templates.wire.calls["create", "datavolumes"] == 2
 
 
-async def test_an_image_goes_with_the_last_cluster_that_stems_from_it(templates: Bench) -> None:
-    old, new, others = [await imported(templates, one) for one in (OLD, NEW, OTHER)]
+@pytest.fixture
+async def lab(templates: Bench) -> AsyncIterator[Lab]:
+    """The pool's resources on the same host."""
+    assert templates.simulator.kubeconfig_path is not None
+    async with Lab.open(templates.simulator.kubeconfig_path, templates.settings) as opened:
+        yield opened
 
-    async def removed(*clusters: PooledCluster) -> list[str]:
-        return await remove_unused_images(templates.kube, NEW, clusters, templates.settings)
 
-    assert await removed(stems_from(OLD), stems_from(NEW, "cluster2")) == []
-    assert await removed(stems_from(NEW, "cluster2")) == [old.disk]
+async def test_an_image_goes_with_the_last_cluster_that_stems_from_it(templates: Bench, lab: Lab) -> None:
+    wants = await lab.state.pool()
+    old, others = await imported(templates, wants), await imported(templates, OTHER)
+    await lab.add("cluster1", image=old)
+    change = {"spec": {"image": {"url": NEW.spec.image.url}}}
+    new = await imported(templates, Pool.from_object(await lab.kube.patch(POOLS, wants.name, change, "cks-pool")))
+
+    # The Pool as it was read before it was changed: what it wants by now stays as well.
+    assert await remove_unused_images(lab.kube, lab.state, wants) == []
+    made_anew = {"status": {"image": new.model_dump()}}
+    await lab.kube.patch(POOLED_CLUSTERS, "cluster1", made_anew, "cks-pool", subresource="status")
+    assert await remove_unused_images(lab.kube, lab.state, wants) == [old.disk]
     for kind in (DATA_VOLUMES, PVCS):
         await templates.watching.until(
             kind, old.disk, "vm-templates", lambda seen: True if seen is None else None, timeout=10, what="it to go"
