@@ -8,7 +8,7 @@ import importlib
 
 from rich.console import Console
 
-NAMES = ("assign", "crowd", "reset", "api")
+NAMES = ("assign", "crowd", "reset", "bootstrap", "api")
 
 
 def main(argv: list[str] | None = None) -> int:

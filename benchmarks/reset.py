@@ -7,38 +7,31 @@ seconds whether a step is done; all delays scaled like the simulator's.
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
-from pool.core.clusters import Golden
+from benchmarks.hosts import CountingKube, a_host
 from pool.core.errors import PoolError
-from pool.core.pools import Pool
-from pool.core.resource import Metadata
-from pool.core.settings import Settings
 from pool.guest.boots import boots_of
 from pool.guest.health import wait_healthy
 from pool.kube.client import Kube
 from pool.kube.gather import gather
 from pool.kube.resources import VM_RESTORES, VMIS, VMS
-from pool.kube.watching import Watching
 from pool.kubevirt.cluster import Cluster
 from pool.kubevirt.machines import kill, start
 from pool.kubevirt.manifests import restore
 from pool.kubevirt.restores import finished
-from pool.work import golden, images, namespaces, provision, reset
+from pool.work.bootstrap import bootstrap
+from pool.work.golden import take
+from pool.work.reset import reset
+from pool.work.steps import Host
 from simulator.delays import Delays
 
-POOL = Pool(metadata=Metadata(name="default", uid="uid-default"))
 TICK = 10.0
 """Seconds between two looks of the plain way, before scaling."""
 
@@ -75,26 +68,25 @@ async def measure(*, quick: bool) -> Table:
     for column in titles:
         table.add_column(column, justify="right")
     for crowd in QUICK if quick else CROWDS:
-        async with clusters_of(max(crowd.counts), crowd.speed) as (kube, watching, settings, made):
+        async with clusters_of(max(crowd.counts), crowd.speed) as host:
             for count in crowd.counts:
-                some = list(made.items())[:count]
-                table.add_row(*await _row(kube, watching, settings, some, crowd))
+                table.add_row(*await _row(host, names(count), crowd))
     return table
 
 
-async def _row(
-    kube: CountingKube, watching: Watching, settings: Settings, some: list[tuple[Cluster, Golden]], crowd: Crowd
-) -> tuple[str, ...]:
+async def _row(host: Host, clusters: list[str], crowd: Crowd) -> tuple[str, ...]:
+    assert isinstance(host.kube, CountingKube)
     path = critical_path(Delays().scaled(crowd.speed))
-    kube.calls = 0
-    seconds = await _timed(lambda one: _pool_way(kube, watching, settings, *one), some)
-    each = kube.calls / len(some)
+    host.kube.calls = 0
+    seconds = await _timed(lambda name: reset(host, name, run_id=f"bench-{time.monotonic_ns()}"), clusters)
+    each = host.kube.calls / len(clusters)
     shown = plain = "-"
     if crowd.plain:
-        by_hand = await _timed(lambda one: _plain_way(kube, *one, TICK / crowd.speed), some)
+        by_hand = await _timed(lambda name: _plain_way(host, name, TICK / crowd.speed), clusters)
         plain, shown = f"{by_hand:.2f} s", f"{by_hand / seconds:.2f}"
     ratio = f"{seconds / path:.2f}"
-    return f"{len(some)}", f"{crowd.speed:g}", f"{path:.2f} s", f"{seconds:.2f} s", ratio, f"{each:.0f}", plain, shown
+    sizes = f"{len(clusters)}", f"{crowd.speed:g}", f"{path:.2f} s"
+    return *sizes, f"{seconds:.2f} s", ratio, f"{each:.0f}", plain, shown
 
 
 def critical_path(delays: Delays) -> float:
@@ -103,70 +95,35 @@ def critical_path(delays: Delays) -> float:
     return delays.kill + delays.restore_pvc + start_pod + delays.boot + delays.api_start + delays.reboot_ready
 
 
-class CountingKube(Kube):
-    """The real client, counting its calls."""
-
-    calls = 0
-
-    async def request(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        self.calls += 1
-        return await super().request(*args, **kwargs)
-
-
 @asynccontextmanager
-async def clusters_of(
-    count: int, speed: float
-) -> AsyncIterator[tuple[CountingKube, Watching, Settings, dict[Cluster, Golden]]]:
-    """`count` clusters with their golden generation, in a simulator that is a process of its own."""
-    with tempfile.TemporaryDirectory() as folder, simulator(Path(folder) / "kubeconfig", speed) as kubeconfig:
-        settings = Settings(kubeconfig=kubeconfig)
-        async with CountingKube.connect(kubeconfig) as kube, Watching(kube) as watching:
-            assert isinstance(kube, CountingKube)
-            await namespaces.ensure_templates_namespace(kube, settings)
-            await images.ensure_image(kube, watching, POOL, settings)
-            clusters = [_cluster(number) for number in range(1, count + 1)]
-            taken = await gather(_make(kube, watching, one, settings) for one in clusters)
-            yield kube, watching, settings, dict(zip(clusters, taken, strict=True))
+async def clusters_of(count: int, speed: float) -> AsyncIterator[Host]:
+    """The way to a pool of `count` available clusters, in a simulator that is a process of its own."""
+    async with a_host(speed) as host:
+        await gather(_make(host, name) for name in names(count))
+        yield host
 
 
-@contextmanager
-def simulator(kubeconfig: Path, speed: float) -> Iterator[Path]:
-    """A simulator with controllers and guests as `python -m simulator` starts it, until it answers."""
-    command = [sys.executable, "-m", "simulator", "--kubeconfig", str(kubeconfig), "--speed", f"{speed:g}"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        process.stdout.readline()
-        try:
-            yield kubeconfig
-        finally:
-            process.terminate()
+def names(count: int) -> list[str]:
+    """What so many clusters are called."""
+    return [f"cluster{number}" for number in range(1, count + 1)]
 
 
-def _cluster(number: int) -> Cluster:
-    name = f"cluster{number}"
-    return Cluster(name, name, f"uid-{name}", POOL.name, POOL.metadata.uid)
+async def _make(host: Host, name: str) -> None:
+    await host.state.ensure_cluster(await host.state.ensure_pool(), name)
+    await bootstrap(host, name, run_id="made")
+    await take(host, name, run_id="snapshotted")
 
 
-async def _make(kube: Kube, watching: Watching, cluster: Cluster, settings: Settings) -> Golden:
-    def now() -> datetime:
-        return datetime.now(UTC)
-
-    await namespaces.ensure_cluster_namespace(kube, watching, cluster, POOL, settings)
-    await provision.ensure_cluster(kube, watching, cluster, POOL, settings, now=now)
-    return await golden.take_golden(kube, watching, cluster, settings, generation=1, now=now)
-
-
-async def _timed(work: Callable[[Any], Any], some: list[tuple[Cluster, Golden]]) -> float:
+async def _timed(work: Callable[[str], Coroutine[Any, Any, object]], clusters: list[str]) -> float:
     begun = time.perf_counter()
-    await gather(work(one) for one in some)
+    await gather(work(name) for name in clusters)
     return time.perf_counter() - begun
 
 
-async def _pool_way(kube: Kube, watching: Watching, settings: Settings, cluster: Cluster, taken: Golden) -> None:
-    await reset.reset_cluster(kube, watching, cluster, taken, settings, run_id=f"bench-{time.monotonic_ns()}")
-
-
-async def _plain_way(kube: Kube, cluster: Cluster, taken: Golden, tick: float) -> None:
+async def _plain_way(host: Host, name: str, tick: float) -> None:
+    kube, found = host.kube, await host.state.cluster(name)
+    cluster, taken = Cluster.of(found), found.status.golden
+    assert taken is not None
     for machine in cluster.machines:
         await kill(kube, machine)
     await asyncio.sleep(tick)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Annotated, TypeVar
+from typing import Annotated, TypeVar, cast
 
 from pydantic import Field
 
@@ -13,6 +13,7 @@ from pool.core.clusters import PooledCluster
 from pool.core.errors import UnknownCluster
 from pool.core.fields import ClusterId, PoolSize
 from pool.core.pools import Pool
+from pool.kube.gather import gather
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -48,15 +49,21 @@ def existing(clusters: Sequence[PooledCluster], cluster_ids: Sequence[str] | Non
 
 
 async def at_most(limit: int, work: Callable[[S], Awaitable[T]], items: Sequence[S]) -> list[T]:
-    """`work` for every item, at most `limit` at once. All come to their end, then the first failure is raised."""
+    """`work` for every item, at most `limit` at once. All come to their end, then the first failure is raised.
+
+    Who is cancelled meanwhile cancels them all, and waits until they have stopped.
+    """
     gate = asyncio.Semaphore(limit)
 
-    async def one(item: S) -> T:
+    async def one(item: S) -> tuple[T | None, Exception | None]:
         async with gate:
-            return await work(item)
+            try:
+                return await work(item), None
+            except Exception as error:  # noqa: BLE001 - raised below, when the others are done
+                return None, error
 
-    results = await asyncio.gather(*(one(item) for item in items), return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
-    return [result for result in results if not isinstance(result, BaseException)]
+    ends = await gather(one(item) for item in items)
+    for _, error in ends:
+        if error is not None:
+            raise error
+    return [cast(T, result) for result, _ in ends]

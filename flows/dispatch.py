@@ -7,8 +7,8 @@ from typing import Any
 from prefect import task
 from prefect.deployments import arun_deployment
 
-from flows.retries import EFFECT
 from flows.runtime import connected
+from flows.tasks import EFFECT
 from pool.core.clusters import PooledCluster
 
 

@@ -8,13 +8,14 @@ from functools import partial
 from prefect import get_run_logger, task
 
 from flows.clusters import at_most
-from flows.retries import EFFECT
-from flows.runtime import Connection, connected, utcnow
+from flows.runtime import connected
+from flows.tasks import EFFECT
 from pool.core.clusters import ClusterCondition, ConditionType
 from pool.core.errors import GuestUnhealthy, NotFound, NotOurs, UnknownCluster
 from pool.core.resource import ConditionStatus
 from pool.guest.health import check_healthy
 from pool.kubevirt.cluster import Cluster
+from pool.work.steps import Host, utcnow
 
 AT_ONCE = 10
 """Guests that are looked at side by side; each look is a TLS connection and a few small requests."""
@@ -27,7 +28,7 @@ async def check_health(cluster_ids: Sequence[str]) -> None:
         await at_most(AT_ONCE, partial(_look, pool), cluster_ids)
 
 
-async def _look(pool: Connection, cluster_id: str) -> None:
+async def _look(pool: Host, cluster_id: str) -> None:
     try:
         found = await pool.state.cluster(cluster_id)
     except UnknownCluster:

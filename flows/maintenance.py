@@ -14,8 +14,8 @@ from prefect.states import Completed
 from flows.clusters import at_most
 from flows.dispatch import start_reset, start_run
 from flows.health import check_health
-from flows.retries import EFFECT
-from flows.runtime import Connection, connected, utcnow
+from flows.runtime import connected
+from flows.tasks import EFFECT
 from pool.core.clusters import OperationKind
 from pool.core.errors import IllegalTransition, OperationInProgress, UnknownCluster, UnknownSession
 from pool.core.planner import Observed, PlanConfig, plan
@@ -39,6 +39,7 @@ from pool.core.planner.actions import (
     StartTeardown,
     TakeOver,
 )
+from pool.work.steps import Host, utcnow
 
 ROUNDS = 3
 """Plans made in one run at most: what a round did shows in the next, and anything later is the next run's."""
@@ -116,7 +117,7 @@ async def settle_sessions(actions: Sequence[Action]) -> None:
         await _each(actions, lambda action: _settle(pool, action))
 
 
-async def _settle(pool: Connection, action: Action) -> None:
+async def _settle(pool: Host, action: Action) -> None:
     if isinstance(action, Expire):
         released = await pool.state.expire(action.session_id)
         if released.cluster_id is not None:

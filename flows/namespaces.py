@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,8 +9,9 @@ from prefect import flow, get_run_logger, task
 from prefect.states import Completed
 
 from flows.clusters import ClusterIds, Size, at_most, named
-from flows.retries import EFFECT
 from flows.runtime import connected
+from flows.tasks import EFFECT
+from pool.kube.gather import gather
 from pool.kubevirt.cluster import Cluster
 from pool.work import images, namespaces
 from pool.work.namespace_checks import check_cluster_namespaces
@@ -29,10 +29,16 @@ async def create_namespaces(size: Size = None, cluster_ids: ClusterIds = None) -
         size: How many clusters the pool has, 1 to 500; the pool's setting if left out.
         cluster_ids: Only these clusters, by name; all of the pool if left out.
     """
+    names = await ensure_foundations(size, cluster_ids)
+    return Completed(message=f"{len(names)} cluster namespaces: {', '.join(names[:10])}", data=names)
+
+
+async def ensure_foundations(size: int | None, cluster_ids: Sequence[str] | None) -> list[str]:
+    """All that is not the clusters themselves. Returns their namespaces."""
     await ensure_pool_resources()
     await check_ownership(size, cluster_ids)
-    names, _ = await asyncio.gather(ensure_cluster_namespaces(size, cluster_ids), ensure_golden_image())
-    return Completed(message=f"{len(names)} cluster namespaces: {', '.join(names[:10])}", data=names)
+    names, _ = await gather([ensure_cluster_namespaces(size, cluster_ids), ensure_golden_image()])
+    return list(names or ())
 
 
 @task(**EFFECT)

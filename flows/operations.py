@@ -1,73 +1,51 @@
-"""Long work on one cluster: claimed, kept alive, tried again as often as is allowed, and recorded when it fails."""
+"""What becomes of an operation that failed for good: evidence is kept, and the cluster's rebuild started if due."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar, cast
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, cast
 
-from prefect import get_run_logger, runtime, task
+from prefect import get_run_logger, task
 from prefect.artifacts import acreate_markdown_artifact
 
 from flows.dispatch import start_rebuild
-from flows.retries import EFFECT
-from flows.runtime import Connection, connected
-from pool.core.clusters import OperationKind
-from pool.core.errors import IllegalTransition, OperationInProgress, PoolError
+from flows.runtime import connected
+from flows.tasks import EFFECT
+from pool.core.errors import PoolError
 from pool.core.lifecycle import ClusterPhase
 from pool.core.planner import to_rebuild
 from pool.kubevirt.cluster import Cluster
-from pool.state import OperationHandle
-from pool.work import attempts, diagnostics
-
-T = TypeVar("T")
-
-
-async def attempt(
-    pool: Connection,
-    cluster_id: str,
-    kind: OperationKind,
-    work: Callable[[OperationHandle], Awaitable[T]],
-    *,
-    session_id: str | None = None,
-    force: bool = False,
-) -> T:
-    """Claim the cluster and do `work`, as often as is allowed (pool.work.attempts).
-
-    When the last attempt has failed, what is known of the cluster is kept as an artifact, and its rebuild is started
-    if that is due. Raises what `work` or the claim raises.
-    """
-
-    async def failed(error: PoolError, over: bool) -> None:
-        if not over:
-            get_run_logger().warning("%s of %s failed: %s", kind, cluster_id, error)
-            return
-        cluster = Cluster.of(await pool.state.cluster(cluster_id))
-        await cast(Any, keep_diagnostics)(cluster, str(error), return_state=True)
-        await cast(Any, rebuild_if_due)(cluster_id, return_state=True)
-
-    run_id = str(runtime.flow_run.id)
-    return await attempts.attempt(
-        pool.state, cluster_id, kind, run_id, work, session_id=session_id, force=force, failed=failed
-    )
+from pool.work import diagnostics
+from pool.work.attempts import REFUSALS
+from pool.work.steps import Host
 
 
-async def unless_others_do(work: Callable[[str], Awaitable[Any]], cluster_id: str) -> bool:
-    """Do `work` on the cluster; False if another run does it, or has done it, in the meantime.
-
-    Raises what `work` raises, refusals too if nobody works on the cluster and it is of no use as it is.
+@asynccontextmanager
+async def diagnosed(host: Host, cluster_id: str) -> AsyncIterator[None]:
+    """While entered, work on a cluster; when it leaves the cluster in `error`, what is known of it is kept as an
+    artifact, and its rebuild is started if that is due. The failure itself is raised.
     """
     try:
-        await work(cluster_id)
-    except (IllegalTransition, OperationInProgress) as refusal:
-        async with connected() as pool:
-            now = await pool.state.cluster(cluster_id)
-        served = now.phase in (ClusterPhase.AVAILABLE, ClusterPhase.LOCKED)
-        if now.status.operation is None and not served:
-            raise
-        get_run_logger().info("%s is left to the run that came first: %s", cluster_id, refusal)
-        return False
-    return True
+        yield
+    except REFUSALS:
+        raise
+    except PoolError as error:
+        await _after(host, cluster_id, error)
+        raise
+
+
+async def _after(host: Host, cluster_id: str, error: PoolError) -> None:
+    try:
+        found = await host.state.cluster(cluster_id)
+    except PoolError as unseen:
+        host.warn(f"{cluster_id} is not seen after it failed: {unseen}")
+        return
+    if found.phase is ClusterPhase.ERROR:
+        cluster = Cluster.of(found)
+        await cast(Any, keep_diagnostics)(cluster, str(error), return_state=True)
+        await cast(Any, rebuild_if_due)(cluster_id, return_state=True)
 
 
 @task(**EFFECT, task_run_name="rebuild-if-due-{cluster_id}")

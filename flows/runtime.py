@@ -10,17 +10,18 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from weakref import WeakKeyDictionary
 
 from prefect.logging import get_logger
 
 from flows.events import announce
+from flows.tasks import as_task, warn
 from pool.core.errors import PoolError
-from pool.core.settings import Settings, settings_from_environment
+from pool.core.settings import settings_from_environment
 from pool.kube.client import Kube
 from pool.kube.watching import Watching
 from pool.state import PoolState
+from pool.work.steps import Host, utcnow
 
 logger = get_logger("runtime")
 
@@ -28,44 +29,29 @@ STAND_BY_AGAIN = 5.0
 """Seconds after which a lost or refused connection is tried again: a pool that is not made yet is no hurry."""
 
 
-@dataclass(frozen=True)
-class Connection:
-    """One connection to the host cluster and what is built on it."""
-
-    settings: Settings
-    kube: Kube
-    watching: Watching
-    state: PoolState
-
-
 @dataclass
 class _Shared:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     users: int = 0
-    connection: Connection | None = None
+    host: Host | None = None
     stack: AsyncExitStack = field(default_factory=AsyncExitStack)
 
 
 _shared: WeakKeyDictionary[asyncio.AbstractEventLoop, _Shared] = WeakKeyDictionary()
 
 
-def utcnow() -> datetime:
-    """The current time, UTC: the one clock of the flows."""
-    return datetime.now(UTC)
-
-
 @asynccontextmanager
-async def connected() -> AsyncIterator[Connection]:
+async def connected() -> AsyncIterator[Host]:
     """The event loop's shared connection, opened on first use.
 
     Raises KubeconfigError or ApiUnavailable when the host cluster cannot be reached.
     """
     shared = _shared.setdefault(asyncio.get_running_loop(), _Shared())
     async with shared.lock:
-        if shared.connection is None:
-            shared.connection, shared.stack = await _open()
+        if shared.host is None:
+            shared.host, shared.stack = await _open()
         shared.users += 1
-        connection = shared.connection
+        connection = shared.host
     try:
         yield connection
     finally:
@@ -98,18 +84,18 @@ async def _stand_by() -> None:
         await asyncio.sleep(STAND_BY_AGAIN)
 
 
-async def _open() -> tuple[Connection, AsyncExitStack]:
+async def _open() -> tuple[Host, AsyncExitStack]:
     settings = settings_from_environment()
     async with AsyncExitStack() as stack:
         kube = await stack.enter_async_context(Kube.connect(settings.kubeconfig))
         watching = await stack.enter_async_context(Watching(kube))
         state = PoolState(kube, settings, now=utcnow, watching=watching, events=announce)
-        return Connection(settings, kube, watching, state), stack.pop_all()
+        return Host(settings, kube, watching, state, run_step=as_task, warn=warn), stack.pop_all()
 
 
 async def _leave(shared: _Shared) -> None:
     async with shared.lock:
         shared.users -= 1
         if shared.users == 0:
-            shared.connection = None
+            shared.host = None
             await shared.stack.aclose()

@@ -13,8 +13,8 @@ from prefect.states import Completed
 from pydantic import Field
 
 from flows.dispatch import start_reset
-from flows.retries import EFFECT
 from flows.runtime import connected
+from flows.tasks import EFFECT
 from pool.core.contract import SessionLease
 from pool.core.fields import HeartbeatTimeout, SessionId, TtlSeconds
 from pool.core.sessions import Session
@@ -109,8 +109,7 @@ async def extend_session(
     return Completed(message=message, data={"expiresAt": expires_at})
 
 
-# An extension adds to what is agreed: tried again after a lost answer it could add twice.
-@task(**(EFFECT | {"retries": 0}), task_run_name="extend-{session_id}")
+@task(**EFFECT, task_run_name="extend-{session_id}")
 async def extend(session_id: str, seconds: int) -> tuple[str, str]:
     """Extend the session. Returns what was agreed, in words, and the new end (RFC 3339)."""
     async with connected() as pool:

@@ -8,9 +8,9 @@ from prefect import flow, task
 from prefect.artifacts import acreate_table_artifact
 from prefect.states import Completed
 
-from flows.retries import EFFECT
 from flows.runtime import connected
 from flows.tables import rows, summary
+from flows.tasks import EFFECT
 
 
 @flow(name="pool-status")

@@ -22,7 +22,8 @@ from pool.core.errors import (
 )
 from pool.core.lifecycle import ClusterPhase
 from pool.core.operation_rules import OUTAGE_PATIENCE
-from pool.state import OperationHandle, PoolState
+from pool.kubevirt.cluster import Cluster
+from pool.work.steps import Host, Job
 
 logger = logging.getLogger(__name__)
 
@@ -34,29 +35,27 @@ REFUSALS = (IllegalTransition, InvalidInput, NotHolder, OperationInProgress, Sta
 MOST_INTERRUPTIONS = 12
 """Outages that one run waits out: what answers again and again and fails each time is not out, it is broken."""
 
-Failed = Callable[[PoolError, bool], Awaitable[None]]
-"""Is told why an attempt failed, and whether the cluster is in `error` now."""
-
 
 async def attempt(
-    state: PoolState,
+    host: Host,
     cluster_id: str,
     kind: OperationKind,
     run_id: str,
-    work: Callable[[OperationHandle], Awaitable[T]],
+    steps: Callable[[Job], Awaitable[T]],
     *,
     session_id: str | None = None,
     force: bool = False,
-    failed: Failed,
 ) -> T:
-    """Claim the cluster and do `work`; when it fails, do it again until its attempts are used up.
+    """Claim the cluster and carry out `steps`; when they fail, do so again until its attempts are used up.
 
     Each attempt has a run ID of its own, so that it trusts nothing a failed one left half done. An outage of the host's
     API that let nobody record anything is waited out, and the same attempt goes on unless another run was faster.
-    `session_id` asks for a reset in place. Raises what `work` or the claim raises, the last time.
+    `session_id` asks for a reset in place. Raises what the steps or the claim raise, the last time.
     """
+    state = host.state
     count, interruptions = 1, 0
     last: PoolError | None = None
+    cluster = Cluster.of(await state.cluster(cluster_id))
     while True:
         name = run_id if count == 1 else f"{run_id}.{count}"
         try:
@@ -64,10 +63,10 @@ async def attempt(
             again = count > 1 or interruptions > 0
             claim = state.operation(cluster_id, kind, name, session_id=session_id, force=force and not again)
             async with claim as operation:
-                return await work(operation)
+                return await steps(Job(host, cluster, operation))
         except (Silenced, ApiUnavailable) as outage:
             interruptions += 1
-            now = await _after(state, cluster_id, outage)
+            now = await _after(host, cluster_id, outage)
             if _is_own(now, name) and interruptions <= MOST_INTERRUPTIONS:
                 await asyncio.sleep(state.settings.operation_heartbeat)
                 continue
@@ -79,29 +78,44 @@ async def attempt(
             raise (last or refusal) from refusal.__cause__
         except PoolError as failure:
             error = failure
-            now = await _after(state, cluster_id, failure)
+            now = await _after(host, cluster_id, failure)
         last = error
-        over = now.phase is ClusterPhase.ERROR
-        await failed(error, over)
-        if over or count >= state.settings.reset_attempts:
+        if now.phase is ClusterPhase.ERROR or count >= state.settings.reset_attempts:
             raise error
+        host.warn(f"{kind} of {cluster_id} failed: {error}")
         count += 1
         if is_transient(error):
             await asyncio.sleep(state.settings.operation_heartbeat)
 
 
-async def _after(state: PoolState, cluster_id: str, failure: PoolError) -> PooledCluster:
+async def unless_others_do(host: Host, cluster_id: str, work: Awaitable[T]) -> T | None:
+    """The result of `work` on the cluster; None if another run does it, or has done it, in the meantime.
+
+    Raises what `work` raises, refusals too if nobody works on the cluster and it is of no use as it is.
+    """
+    try:
+        return await work
+    except (IllegalTransition, OperationInProgress) as refusal:
+        now = await host.state.cluster(cluster_id)
+        served = now.phase in (ClusterPhase.AVAILABLE, ClusterPhase.LOCKED)
+        if now.status.operation is None and not served:
+            raise
+        host.warn(f"{cluster_id} is left to the run that came first: {refusal}")
+        return None
+
+
+async def _after(host: Host, cluster_id: str, failure: PoolError) -> PooledCluster:
     """The cluster after an attempt. An outage is waited out for OUTAGE_PATIENCE, then the `failure` is raised."""
     loop = asyncio.get_running_loop()
     end = loop.time() + OUTAGE_PATIENCE.total_seconds()
     while True:
         try:
-            return await state.cluster(cluster_id)
+            return await host.state.cluster(cluster_id)
         except ApiUnavailable as error:
             if loop.time() >= end:
                 raise failure from error
             logger.warning("%s is not seen, looking again: %s", cluster_id, error)
-        await asyncio.sleep(state.settings.operation_heartbeat)
+        await asyncio.sleep(host.settings.operation_heartbeat)
 
 
 def _is_own(cluster: PooledCluster, run_id: str) -> bool:

@@ -6,90 +6,143 @@ halves of different moments are never taken for a pair, whoever resumes after an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from datetime import datetime
-
-from pool.core.clusters import Golden, GoldenSnapshot
-from pool.core.errors import SnapshotError, SnapshotFailed, VMFailed
-from pool.core.settings import Settings
+from pool.core.clusters import ConditionType, Golden, OperationKind
+from pool.core.errors import IllegalTransition, OperationInProgress, SnapshotFailed, SnapshotMissing, VMFailed
+from pool.core.lifecycle import ClusterPhase
+from pool.core.queue import is_free
 from pool.guest.boots import BOOT_ANNOTATION, boot_ids, boots_of
-from pool.guest.canary import remove_canaries
+from pool.guest.canary import plant_canary, remove_canaries
 from pool.guest.certificates import serving_certificate_ends
 from pool.guest.health import wait_healthy
 from pool.guest.kubeconfig import connect_guest
-from pool.kube.client import Kube, Object
+from pool.kube.client import Object
 from pool.kube.gather import gather
 from pool.kube.resources import VM_SNAPSHOTS, VMIS, VMS
-from pool.kube.watching import Watching
-from pool.kubevirt.cluster import Cluster, Machine
+from pool.kubevirt.cluster import Machine
 from pool.kubevirt.machines import STOPPED_ANNOTATION, start, stop_and_wait, wait_running, wait_stopped, wait_unlocked
-from pool.kubevirt.ownership import Owner, owner
-from pool.kubevirt.snapshots import delete_snapshot, ensure_snapshot, verify
-
-GENERATION_ANNOTATION = "cks.io/golden-generation"
-STOP_ANNOTATION = "cks.io/golden-stop"
-"""On a golden snapshot: which stop of both VMs it was taken at."""
+from pool.kubevirt.snapshots import delete_snapshot, ensure_snapshot
+from pool.work.attempts import attempt
+from pool.work.attestation import Attestation
+from pool.work.generations import (
+    GENERATION_ANNOTATION,
+    STOP_ANNOTATION,
+    Pair,
+    half,
+    next_number,
+    notes_of,
+    other_suffix,
+    snapshot_names,
+    taken,
+)
+from pool.work.reset import restore_to
+from pool.work.steps import Host, Job, step
 
 ATTEMPTS = 2
 """How often a snapshot that fails is taken, at the same stop."""
 
-Pair = Mapping[str, Object]
-"""Two golden snapshots, by VM name."""
+
+async def take(host: Host, cluster_id: str, *, run_id: str) -> Golden:
+    """Take the golden generation of a new cluster, with all its attempts: it is available at the end.
+
+    Raises what the last attempt failed of, or why the cluster is not to be snapshotted.
+    """
+    return await attempt(host, cluster_id, OperationKind.GOLDEN, run_id, steps)
 
 
-async def taken(kube: Kube, cluster: Cluster, generation: int, suffix: str = "") -> Pair | None:
-    """The generation's snapshots, if both are there, verified and of the same stop; else None."""
-    names = snapshot_names(cluster, suffix)
-    found = await gather(kube.find(VM_SNAPSHOTS, names[one.name], one.namespace) for one in cluster.machines)
-    try:
-        pair = {
-            machine.name: verify(snapshot, machine, names[machine.name])
-            for machine, snapshot in zip(cluster.machines, found, strict=True)
-        }
-        if any(owner(snapshot, cluster) is not Owner.CLUSTER for snapshot in pair.values()):
-            return None
-    except SnapshotError:
+async def refresh(host: Host, cluster_id: str, *, run_id: str) -> Attestation | None:
+    """A new generation of one idle cluster, proved by a reset to it; the old one is dropped only then.
+
+    None if the pool is short of standby, or somebody got the cluster first: a refresh can wait.
+    """
+    found = await host.state.cluster(cluster_id)
+    others = sum(
+        is_free(cluster)
+        for cluster in await host.state.clusters()
+        if cluster.name != cluster_id and cluster.spec.pool == found.spec.pool
+    )
+    wanted = (await host.state.pool(found.spec.pool)).spec.min_standby
+    if found.phase is ClusterPhase.AVAILABLE and others < wanted:
+        host.warn(f"{cluster_id} is needed: only {others} other clusters stand by")
         return None
-    notes = [_annotations(snapshot) for snapshot in pair.values()]
-    same_stop = len({note.get(STOP_ANNOTATION) for note in notes} - {None}) == 1
-    of_generation = all(note.get(GENERATION_ANNOTATION) == str(generation) for note in notes)
-    return pair if same_stop and of_generation and all(STOP_ANNOTATION in note for note in notes) else None
+    try:
+        return await attempt(host, cluster_id, OperationKind.GOLDEN, run_id, renewal)
+    except (IllegalTransition, OperationInProgress) as error:
+        host.warn(f"{cluster_id} is not refreshed: {error}")
+        return None
 
 
-async def stop_both(
-    kube: Kube, watching: Watching, cluster: Cluster, settings: Settings, *, generation: int, suffix: str = ""
-) -> None:
+async def steps(job: Job) -> Golden:
+    """From a healthy new cluster to an available one with a golden generation."""
+    generation = await next_number(job.kube, job.cluster, (await job.pooled()).status.golden)
+    golden = await snapshotted(job, generation)
+    await leave_canary(job)
+    snapshots = ", ".join(f"{one.name} {one.uid}" for one in (golden.control_plane, golden.worker))
+    await job.operation.record_golden(golden, f"generation {generation}: {snapshots}")
+    evidence = {
+        ConditionType.VMS_READY: f"both run on the disks that generation {generation} was taken of",
+        ConditionType.GOLDEN_READY: f"generation {generation}: {snapshots}",
+        ConditionType.GUEST_HEALTHY: "API ready, both nodes Ready with leases renewed since this boot",
+    }
+    await job.operation.finish(attested=evidence, reason="golden snapshots taken, healthy")
+    return golden
+
+
+async def renewal(job: Job) -> Attestation:
+    """From an idle cluster to an available one with a newer generation, reset to it once."""
+    old = (await job.pooled()).status.golden
+    if old is None:
+        raise SnapshotMissing(f"{job.cluster.id} has no golden snapshots", cure="run rebuild-cluster")
+    generation = old.generation + 1
+    golden = await snapshotted(job, generation, other_suffix(job.cluster, old))
+    attestation = await restore_to(job, golden)
+    await job.operation.record_golden(golden, f"generation {generation}, proved by a reset")
+    await drop_others(job, golden)
+    await job.operation.finish(attested=attestation.evidence, reason=f"refreshed to golden generation {generation}")
+    return attestation
+
+
+async def snapshotted(job: Job, generation: int, suffix: str = "") -> Golden:
+    """A new generation of the cluster, which is healthy before and after; not yet recorded."""
+    await stop_cleanly(job, generation, suffix)
+    pair = await snapshot_both(job, generation, suffix)
+    await start_again(job)
+    return await describe(job, pair, generation)
+
+
+@step
+async def stop_cleanly(job: Job, generation: int, suffix: str = "") -> None:
     """Shut both VMs down, and prove that they did so cleanly by their VMIs' last phase.
 
     VMs that are stopped already without such a proof are started and stopped again. Nothing is done if the generation
     is taken. Raises VMFailed (reason UncleanShutdown), GuestUnhealthy, WaitTimeout.
     """
-    if await taken(kube, cluster, generation, suffix):
+    if await taken(job.kube, job.cluster, generation, suffix):
         return
-    vms = [await kube.get(VMS, machine.name, machine.namespace) for machine in cluster.machines]
-    if all(STOPPED_ANNOTATION in _annotations(vm) and vm["spec"].get("runStrategy") == "Halted" for vm in vms):
-        await gather(wait_stopped(watching, one, timeout=settings.stop_timeout) for one in cluster.machines)
+    vms = [await job.kube.get(VMS, machine.name, machine.namespace) for machine in job.cluster.machines]
+    if all(STOPPED_ANNOTATION in notes_of(vm) and vm["spec"].get("runStrategy") == "Halted" for vm in vms):
+        timeout = job.settings.stop_timeout
+        await gather(wait_stopped(job.watching, one, timeout=timeout) for one in job.cluster.machines)
         return
-    await start_both(kube, watching, cluster, settings)
-    await _healthy(kube, cluster, None, settings.boot_timeout)
-    await remove_canaries(kube, cluster)
-    boots = await boot_ids(kube, cluster)
-    await gather(_stop(kube, watching, one, boots[one.name], settings) for one in cluster.machines)
+    await _start_both(job)
+    await _healthy(job, None, job.settings.boot_timeout)
+    await remove_canaries(job.kube, job.cluster)
+    boots = await boot_ids(job.kube, job.cluster)
+    await gather(_stop(job, one, boots[one.name]) for one in job.cluster.machines)
 
 
-async def snapshot_both(
-    kube: Kube, watching: Watching, cluster: Cluster, settings: Settings, *, generation: int, suffix: str = ""
-) -> Pair:
+@step
+async def snapshot_both(job: Job, generation: int, suffix: str = "") -> Pair:
     """The generation's two snapshots, verified. One that fails is removed and taken again at the same stop.
 
     Raises SnapshotFailed, WaitTimeout.
     """
-    pair = await taken(kube, cluster, generation, suffix)
+    cluster = job.cluster
+    pair = await taken(job.kube, cluster, generation, suffix)
     if pair:
         return pair
-    vms = {one.name: await kube.get(VMS, one.name, one.namespace) for one in cluster.machines}
-    stops = [_annotations(vm).get(STOPPED_ANNOTATION) for vm in vms.values()]
-    running = [await kube.find(VMIS, one.name, one.namespace) for one in cluster.machines]
+    vms = {one.name: await job.kube.get(VMS, one.name, one.namespace) for one in cluster.machines}
+    stops = [notes_of(vm).get(STOPPED_ANNOTATION) for vm in vms.values()]
+    running = [await job.kube.find(VMIS, one.name, one.namespace) for one in cluster.machines]
     if not all(stops) or any(running):
         raise SnapshotFailed(
             f"golden snapshots of {cluster.id}",
@@ -97,125 +150,97 @@ async def snapshot_both(
             actual=f"proofs {stops}, {sum(vmi is not None for vmi in running)} running",
             cure="run create-golden-snapshots again, which stops them",
         )
-    stop_id = ".".join(str(one) for one in stops)
     names = snapshot_names(cluster, suffix)
+    shared = {GENERATION_ANNOTATION: str(generation), STOP_ANNOTATION: ".".join(str(one) for one in stops)}
 
-    async def take(machine: Machine) -> Object:
-        notes = {
-            GENERATION_ANNOTATION: str(generation),
-            STOP_ANNOTATION: stop_id,
-            BOOT_ANNOTATION: _annotations(vms[machine.name]).get(BOOT_ANNOTATION, ""),
-        }
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                return await ensure_snapshot(kube, watching, machine, names[machine.name], notes, settings)
-            except SnapshotFailed:
-                if attempt == ATTEMPTS:
-                    raise
-        raise AssertionError("the last attempt returns or raises")
+    async def one(machine: Machine) -> Object:
+        notes = shared | {BOOT_ANNOTATION: notes_of(vms[machine.name]).get(BOOT_ANNOTATION, "")}
+        return await _snapshot(job, machine, names[machine.name], notes)
 
-    both = await gather(take(machine) for machine in cluster.machines)
-    return {machine.name: one for machine, one in zip(cluster.machines, both, strict=True)}
+    both = await gather(one(machine) for machine in cluster.machines)
+    return {machine.name: snapshot for machine, snapshot in zip(cluster.machines, both, strict=True)}
 
 
-async def start_both(kube: Kube, watching: Watching, cluster: Cluster, settings: Settings) -> None:
+@step
+async def start_again(job: Job) -> None:
     """Start both VMs, as soon as no snapshot holds them, and wait until they run."""
-
-    async def begin(machine: Machine) -> None:
-        await wait_unlocked(watching, machine, timeout=settings.snapshot_timeout)
-        await start(kube, machine)
-        await wait_running(kube, watching, machine, timeout=settings.provision_timeout)
-
-    await gather(begin(machine) for machine in cluster.machines)
+    await _start_both(job)
 
 
-async def describe(
-    kube: Kube, cluster: Cluster, settings: Settings, pair: Pair, *, generation: int, now: datetime
-) -> Golden:
+@step
+async def describe(job: Job, pair: Pair, generation: int) -> Golden:
     """Wait until the started guest is healthy, and describe the generation as the pool records it."""
-    await _healthy(kube, cluster, pair, settings.health_timeout)
-    ends = await serving_certificate_ends(kube, cluster)
-    async with connect_guest(kube, cluster) as guest:
+    await _healthy(job, pair, job.settings.health_timeout)
+    ends = await serving_certificate_ends(job.kube, job.cluster)
+    async with connect_guest(job.kube, job.cluster) as guest:
         version = (await guest.request("GET", "/version")).get("gitVersion")
     return Golden(
         generation=generation,
-        control_plane=_half(pair, cluster.control_plane),
-        worker=_half(pair, cluster.worker),
-        taken_at=now,
+        control_plane=half(pair, job.cluster.control_plane),
+        worker=half(pair, job.cluster.worker),
+        taken_at=job.host.now(),
         kubernetes_version=version,
         certificates_expire_at=ends,
     )
 
 
-async def take_golden(
-    kube: Kube,
-    watching: Watching,
-    cluster: Cluster,
-    settings: Settings,
-    *,
-    generation: int,
-    now: Callable[[], datetime],
-    suffix: str = "",
-) -> Golden:
-    """All steps: from a healthy cluster to a healthy cluster with a golden generation."""
-    await stop_both(kube, watching, cluster, settings, generation=generation, suffix=suffix)
-    pair = await snapshot_both(kube, watching, cluster, settings, generation=generation, suffix=suffix)
-    await start_both(kube, watching, cluster, settings)
-    return await describe(kube, cluster, settings, pair, generation=generation, now=now())
+@step
+async def leave_canary(job: Job) -> None:
+    """Plant the canary of this epoch: a reset that restores nothing will be found out by it."""
+    await plant_canary(job.kube, job.cluster, job.operation.epoch)
 
 
-def other_suffix(cluster: Cluster, golden: Golden) -> str:
-    """The suffix under which to take the next generation beside this one, which stays until the next is proved."""
-    return "-next" if golden.control_plane.name == cluster.control_plane.snapshot else ""
-
-
-async def drop_others(
-    kube: Kube, watching: Watching, cluster: Cluster, golden: Golden, settings: Settings
-) -> list[str]:
-    """Remove the cluster's golden snapshots but those of this generation; returns the names of what was removed.
+@step
+async def drop_others(job: Job, golden: Golden) -> None:
+    """Remove the cluster's golden snapshots but those of this generation.
 
     KubeVirt: not while a restore of an old one runs.
     """
     keep = {golden.control_plane.uid, golden.worker.uid}
-    found = await kube.list(VM_SNAPSHOTS, cluster.namespace, labels=cluster.selector)
+    found = await job.kube.list(VM_SNAPSHOTS, job.cluster.namespace, labels=job.cluster.selector)
     old = [one["metadata"]["name"] for one in found if one["metadata"]["uid"] not in keep]
+    timeout = job.settings.delete_timeout
     # The machine is only named in messages.
     await gather(
-        delete_snapshot(kube, watching, cluster.control_plane, name, timeout=settings.delete_timeout) for name in old
+        delete_snapshot(job.kube, job.watching, job.cluster.control_plane, name, timeout=timeout) for name in old
     )
-    return old
 
 
-def snapshot_names(cluster: Cluster, suffix: str = "") -> dict[str, str]:
-    """Names of both snapshots, by VM name; a second generation beside the first needs a suffix."""
-    return {machine.name: f"{machine.snapshot}{suffix}" for machine in cluster.machines}
+async def _start_both(job: Job) -> None:
+    async def begin(machine: Machine) -> None:
+        await wait_unlocked(job.watching, machine, timeout=job.settings.snapshot_timeout)
+        await start(job.kube, machine)
+        await wait_running(job.kube, job.watching, machine, timeout=job.settings.provision_timeout)
+
+    await gather(begin(machine) for machine in job.cluster.machines)
 
 
-async def _stop(kube: Kube, watching: Watching, machine: Machine, boot_id: str, settings: Settings) -> None:
+async def _snapshot(job: Job, machine: Machine, name: str, notes: dict[str, str]) -> Object:
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return await ensure_snapshot(job.kube, job.watching, machine, name, notes, job.settings)
+        except SnapshotFailed as error:
+            job.host.warn(f"taking it again: {error}")
+    return await ensure_snapshot(job.kube, job.watching, machine, name, notes, job.settings)
+
+
+async def _stop(job: Job, machine: Machine, boot_id: str) -> None:
     # Noted on the VM, which no restore takes back, for whoever carries on after an interruption.
-    await kube.patch(VMS, machine.name, {"metadata": {"annotations": {BOOT_ANNOTATION: boot_id}}}, machine.namespace)
-    last = await stop_and_wait(kube, watching, machine, timeout=settings.stop_timeout)
+    noted = {"metadata": {"annotations": {BOOT_ANNOTATION: boot_id}}}
+    await job.kube.patch(VMS, machine.name, noted, machine.namespace)
+    last = await stop_and_wait(job.kube, job.watching, machine, timeout=job.settings.stop_timeout)
     phase = ((last or {}).get("status") or {}).get("phase")
     if last is None or phase != "Succeeded":
         raise VMFailed(
             f"VM {machine.namespace}/{machine.name} did not shut down cleanly",
             reason="UncleanShutdown",
-            expected=f"its VMI's last phase Succeeded, within {settings.golden_stop_grace} s",
+            expected=f"its VMI's last phase Succeeded, within {job.settings.golden_stop_grace} s",
             actual=str(phase),
             cure="run create-golden-snapshots again; should it repeat, look at the guest's shutdown",
         )
     proof = {"metadata": {"annotations": {STOPPED_ANNOTATION: last["metadata"]["uid"]}}}
-    await kube.patch(VMS, machine.name, proof, machine.namespace)
+    await job.kube.patch(VMS, machine.name, proof, machine.namespace)
 
 
-async def _healthy(kube: Kube, cluster: Cluster, pair: Pair | None, timeout: float) -> None:
-    await wait_healthy(kube, cluster, await boots_of(kube, cluster, pair), timeout=timeout)
-
-
-def _half(pair: Pair, machine: Machine) -> GoldenSnapshot:
-    meta = pair[machine.name]["metadata"]
-    return GoldenSnapshot(name=meta["name"], uid=meta["uid"])
-
-
-def _annotations(obj: Object) -> dict[str, str]:
-    return obj["metadata"].get("annotations") or {}
+async def _healthy(job: Job, pair: Pair | None, timeout: float) -> None:
+    await wait_healthy(job.kube, job.cluster, await boots_of(job.kube, job.cluster, pair), timeout=timeout)

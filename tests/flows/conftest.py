@@ -18,7 +18,8 @@ from demo.database import end_leftover, start_database
 from demo.leftovers import FolderInUse, end_leftovers, locked
 from demo.processes import free_port
 from demo.stack import start_server
-from flows.runtime import Connection, connected
+from flows.runtime import connected
+from pool.work.steps import Host
 from simulator.app import Simulator
 
 SERVERS = Path(__file__).resolve().parents[2] / ".run" / "tests"
@@ -68,9 +69,7 @@ async def remove_abandoned() -> None:
 
 
 @pytest.fixture
-async def host(
-    simulator: Simulator, prefect_server: None, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Connection]:
+async def host(simulator: Simulator, prefect_server: None, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Host]:
     """A simulated host cluster that the flows of this test connect to, and the pool's connection to it.
 
     Deadlines are short: what takes longer here would never come.

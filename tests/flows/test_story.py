@@ -23,9 +23,7 @@ from flows.bootstrap import bootstrap_pool
 from flows.golden import create_golden_snapshots
 from flows.maintenance import pool_maintenance
 from flows.namespaces import create_namespaces
-from flows.outcomes import completed
 from flows.reset import reset_cluster
-from flows.runtime import Connection
 from flows.sessions import assign_session, extend_session, release_session
 from flows.status import pool_status
 from pool.core.clusters import OperationKind
@@ -55,19 +53,21 @@ from pool.kube.resources import (
     Resource,
 )
 from pool.kubevirt.cluster import Cluster
+from pool.work.steps import Host
 from simulator.app import Simulator
 from simulator.troubles import Trouble, TroubleKind
+from tests.flows.ends import completed
 
 pytestmark = [pytest.mark.prefect]
 
 NAMESPACE = "cluster1"
 
 
-async def phases(host: Connection) -> dict[str, ClusterPhase]:
+async def phases(host: Host) -> dict[str, ClusterPhase]:
     return {cluster.name: cluster.phase for cluster in await host.state.clusters()}
 
 
-async def census(host: Connection, kinds: Sequence[Resource]) -> dict[str, int]:
+async def census(host: Host, kinds: Sequence[Resource]) -> dict[str, int]:
     return {kind.plural: len(await host.kube.list(kind, NAMESPACE)) for kind in kinds}
 
 
@@ -107,20 +107,20 @@ async def deployed(name: str, entrypoint: str) -> AsyncIterator[Started]:
 
 
 @pytest.fixture
-async def resets(host: Connection) -> AsyncIterator[Started]:
+async def resets(host: Host) -> AsyncIterator[Started]:
     """reset-cluster, as a deployment."""
     async with deployed("reset-cluster", "flows.reset:reset_cluster") as started:
         yield started
 
 
 @pytest.fixture
-async def rebuilds(host: Connection) -> AsyncIterator[Started]:
+async def rebuilds(host: Host) -> AsyncIterator[Started]:
     """rebuild-cluster, as a deployment."""
     async with deployed("rebuild-cluster", "flows.admin:rebuild_cluster") as started:
         yield started
 
 
-async def test_a_bootstrapped_cluster_has_two_running_vms_and_two_golden_snapshots(host: Connection) -> None:
+async def test_a_bootstrapped_cluster_has_two_running_vms_and_two_golden_snapshots(host: Host) -> None:
     await completed(await bootstrap_pool(size=1, return_state=True))
     assert await phases(host) == {"cluster1": ClusterPhase.AVAILABLE}
     namespaces = await host.kube.list(NAMESPACES, labels="cks.io/pool=default")
@@ -134,7 +134,7 @@ async def test_a_bootstrapped_cluster_has_two_running_vms_and_two_golden_snapsho
     assert {vm["status"]["printableStatus"] for vm in await host.kube.list(VMS, "cluster1")} == {"Running"}
 
 
-async def test_bootstrapping_again_changes_nothing(host: Connection) -> None:
+async def test_bootstrapping_again_changes_nothing(host: Host) -> None:
     await completed(await bootstrap_pool(size=1, return_state=True))
     before = await host.kube.get(POOLED_CLUSTERS, "cluster1", host.settings.namespace)
     await completed(await bootstrap_pool(size=1, return_state=True))
@@ -143,7 +143,7 @@ async def test_bootstrapping_again_changes_nothing(host: Connection) -> None:
 
 
 async def test_damage_is_gone_after_release_and_reset_and_the_next_session_gets_the_cluster(
-    host: Connection, resets: Started
+    host: Host, resets: Started
 ) -> None:
     await completed(await bootstrap_pool(size=1, return_state=True))
     lease = await assign_session("alice", ttl_seconds=600)
@@ -165,7 +165,7 @@ async def test_damage_is_gone_after_release_and_reset_and_the_next_session_gets_
     assert (await assign_session("bob")).assigned_cluster == "cluster1"
 
 
-async def test_resets_leave_the_same_number_of_disks_snapshots_and_restores(host: Connection) -> None:
+async def test_resets_leave_the_same_number_of_disks_snapshots_and_restores(host: Host) -> None:
     await completed(await bootstrap_pool(size=1, return_state=True))
     kinds = (PVCS, DATA_VOLUMES, VOLUME_SNAPSHOTS, VM_RESTORES)
     await completed(await reset_cluster("cluster1", return_state=True))
@@ -176,9 +176,7 @@ async def test_resets_leave_the_same_number_of_disks_snapshots_and_restores(host
     assert before["virtualmachinerestores"] == 0
 
 
-async def test_a_reset_that_restores_nothing_never_makes_a_cluster_available(
-    host: Connection, simulator: Simulator
-) -> None:
+async def test_a_reset_that_restores_nothing_never_makes_a_cluster_available(host: Host, simulator: Simulator) -> None:
     await completed(await bootstrap_pool(size=1, return_state=True))
     simulator.troubles.add(Trouble(TroubleKind.VOID_RESTORE))
     with pytest.raises(AttestationFailed, match="cks-canary-0"):
@@ -189,7 +187,7 @@ async def test_a_reset_that_restores_nothing_never_makes_a_cluster_available(
     assert cluster.status.failure.attempts == host.settings.reset_attempts
 
 
-async def test_maintenance_expires_what_is_over_and_starts_the_reset(host: Connection, resets: Started) -> None:
+async def test_maintenance_expires_what_is_over_and_starts_the_reset(host: Host, resets: Started) -> None:
     await completed(await bootstrap_pool(size=1, return_state=True))
     await assign_session("alice", ttl_seconds=60)
     await end_time(host)
@@ -199,7 +197,7 @@ async def test_maintenance_expires_what_is_over_and_starts_the_reset(host: Conne
     assert "cluster1" in await resets.started()
 
 
-async def end_time(host: Connection) -> None:
+async def end_time(host: Host) -> None:
     """The time of cluster1's session is over."""
     cluster = await host.kube.get(POOLED_CLUSTERS, "cluster1", host.settings.namespace)
     cluster["status"]["expiresAt"] = "2026-01-01T00:00:00Z"
@@ -207,7 +205,7 @@ async def end_time(host: Connection) -> None:
 
 
 async def test_a_pool_made_anew_resets_its_clusters_though_names_and_epochs_come_again(
-    host: Connection, resets: Started
+    host: Host, resets: Started
 ) -> None:
     for _ in range(2):
         await completed(await bootstrap_pool(size=1, return_state=True))
@@ -217,7 +215,7 @@ async def test_a_pool_made_anew_resets_its_clusters_though_names_and_epochs_come
     assert await resets.started() == ["cluster1", "cluster1"]
 
 
-async def test_maintenance_goes_on_when_a_session_was_deleted_under_its_lock(host: Connection, resets: Started) -> None:
+async def test_maintenance_goes_on_when_a_session_was_deleted_under_its_lock(host: Host, resets: Started) -> None:
     await completed(await bootstrap_pool(size=1, return_state=True))
     await assign_session("alice")
     await end_time(host)
@@ -227,7 +225,7 @@ async def test_maintenance_goes_on_when_a_session_was_deleted_under_its_lock(hos
     assert "cluster1" in await resets.started()
 
 
-async def test_every_stuck_cluster_is_taken_over_however_often_it_takes(host: Connection, resets: Started) -> None:
+async def test_every_stuck_cluster_is_taken_over_however_often_it_takes(host: Host, resets: Started) -> None:
     """One dead run may have held several clusters; and a takeover may die before it claims anything."""
     await completed(await bootstrap_pool(size=2, return_state=True))
     for name in ("cluster1", "cluster2"):
@@ -241,13 +239,13 @@ async def test_every_stuck_cluster_is_taken_over_however_often_it_takes(host: Co
     assert sorted(await resets.started()) == ["cluster1", "cluster1", "cluster2", "cluster2"]
 
 
-async def test_maintenance_of_a_healthy_pool_changes_no_phase(host: Connection) -> None:
+async def test_maintenance_of_a_healthy_pool_changes_no_phase(host: Host) -> None:
     await completed(await bootstrap_pool(size=1, return_state=True))
     await completed(await pool_maintenance(return_state=True))
     assert await phases(host) == {"cluster1": ClusterPhase.AVAILABLE}
 
 
-async def test_an_extension_past_the_maximum_is_cut_and_says_so(host: Connection) -> None:
+async def test_an_extension_past_the_maximum_is_cut_and_says_so(host: Host) -> None:
     await completed(await bootstrap_pool(size=1, return_state=True))
     await assign_session("alice", ttl_seconds=28000)
     state = await extend_session("alice", seconds=28800, return_state=True)
@@ -255,7 +253,7 @@ async def test_an_extension_past_the_maximum_is_cut_and_says_so(host: Connection
     assert "maximum" in (state.message or "")
 
 
-async def test_releasing_all_resets_all(host: Connection) -> None:
+async def test_releasing_all_resets_all(host: Host) -> None:
     await completed(await bootstrap_pool(size=1, return_state=True))
     await assign_session("alice")
     await completed(await release_all_clusters(return_state=True))
@@ -263,7 +261,7 @@ async def test_releasing_all_resets_all(host: Connection) -> None:
     assert await phases(host) == {"cluster1": ClusterPhase.AVAILABLE}
 
 
-async def test_rebuilding_takes_new_golden_snapshots_of_new_vms(host: Connection) -> None:
+async def test_rebuilding_takes_new_golden_snapshots_of_new_vms(host: Host) -> None:
     await completed(await bootstrap_pool(size=1, return_state=True))
     before = await host.state.cluster("cluster1")
     await completed(await rebuild_cluster("cluster1", return_state=True))
@@ -274,7 +272,7 @@ async def test_rebuilding_takes_new_golden_snapshots_of_new_vms(host: Connection
     assert after.status.golden.control_plane.uid != before.status.golden.control_plane.uid
 
 
-async def test_teardown_spares_a_locked_cluster_and_removes_all_of_an_idle_one(host: Connection) -> None:
+async def test_teardown_spares_a_locked_cluster_and_removes_all_of_an_idle_one(host: Host) -> None:
     await completed(await bootstrap_pool(size=1, return_state=True))
     await assign_session("alice")
     with pytest.raises(IllegalTransition, match="cluster1 by alice"):
@@ -285,13 +283,13 @@ async def test_teardown_spares_a_locked_cluster_and_removes_all_of_an_idle_one(h
     assert await host.kube.find(NAMESPACES, "cluster1") is None
 
 
-async def test_the_status_says_how_many_are_where(host: Connection) -> None:
+async def test_the_status_says_how_many_are_where(host: Host) -> None:
     await completed(await bootstrap_pool(size=1, return_state=True))
     state = await pool_status(return_state=True)
     assert state.message == "1 clusters: 1 available, 0 locked, 0 resetting, 0 creating, 0 in error"
 
 
-async def test_a_reset_in_place_keeps_the_session_and_takes_its_damage_back(host: Connection) -> None:
+async def test_a_reset_in_place_keeps_the_session_and_takes_its_damage_back(host: Host) -> None:
     await completed(await bootstrap_pool(size=1, return_state=True))
     before = await assign_session("alice")
     damage = Damage(host.kube, Cluster.of(await host.state.cluster("cluster1")))
@@ -304,7 +302,7 @@ async def test_a_reset_in_place_keeps_the_session_and_takes_its_damage_back(host
     assert await phases(host) == {"cluster1": ClusterPhase.LOCKED}
 
 
-async def test_a_session_cannot_reset_anothers_cluster_in_place(host: Connection) -> None:
+async def test_a_session_cannot_reset_anothers_cluster_in_place(host: Host) -> None:
     await completed(await bootstrap_pool(size=1, return_state=True))
     await assign_session("alice")
     with pytest.raises(NotHolder):
@@ -313,7 +311,7 @@ async def test_a_session_cannot_reset_anothers_cluster_in_place(host: Connection
 
 
 async def test_a_refresh_proves_the_new_generation_and_drops_the_old_one(
-    host: Connection,
+    host: Host,
 ) -> None:
     await completed(await bootstrap_pool(size=1, return_state=True))
     await host.kube.patch(POOLS, "default", {"spec": {"minStandby": 0}}, host.settings.namespace)
@@ -330,7 +328,7 @@ async def test_a_refresh_proves_the_new_generation_and_drops_the_old_one(
     await completed(await reset_cluster("cluster1", return_state=True))
 
 
-async def test_a_refresh_waits_while_the_pool_is_short_of_standby(host: Connection) -> None:
+async def test_a_refresh_waits_while_the_pool_is_short_of_standby(host: Host) -> None:
     await completed(await bootstrap_pool(size=1, return_state=True))
     state = await create_golden_snapshots(refresh=True, return_state=True)
     assert "0 of 1 refreshed" in (state.message or "")
@@ -339,9 +337,7 @@ async def test_a_refresh_waits_while_the_pool_is_short_of_standby(host: Connecti
     assert golden.generation == 1
 
 
-async def test_a_cluster_whose_resets_failed_is_kept_for_diagnosis_and_made_anew(
-    host: Connection, rebuilds: Started
-) -> None:
+async def test_a_cluster_whose_resets_failed_is_kept_for_diagnosis_and_made_anew(host: Host, rebuilds: Started) -> None:
     await completed(await bootstrap_pool(size=1, return_state=True))
     await lose_snapshot(host)
     with pytest.raises(SnapshotMissing):
@@ -360,7 +356,7 @@ async def test_a_cluster_whose_resets_failed_is_kept_for_diagnosis_and_made_anew
 
 
 async def test_a_cluster_in_error_stays_as_it_is_where_nothing_is_rebuilt_by_itself(
-    host: Connection, rebuilds: Started, monkeypatch: pytest.MonkeyPatch
+    host: Host, rebuilds: Started, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(host.settings, "rebuild_broken", False)
     await completed(await bootstrap_pool(size=1, return_state=True))
@@ -372,14 +368,14 @@ async def test_a_cluster_in_error_stays_as_it_is_where_nothing_is_rebuilt_by_its
     assert await rebuilds.started() == []
 
 
-async def lose_snapshot(host: Connection) -> None:
+async def lose_snapshot(host: Host) -> None:
     await host.kube.delete(VM_SNAPSHOTS, "wk-snap", "cluster1")
     await host.watching.until(
         VM_SNAPSHOTS, "wk-snap", "cluster1", lambda one: True if one is None else None, timeout=10, what="deletion"
     )
 
 
-async def test_a_cluster_that_another_run_makes_is_left_to_it(host: Connection) -> None:
+async def test_a_cluster_that_another_run_makes_is_left_to_it(host: Host) -> None:
     await completed(await create_namespaces(size=2, return_state=True))
     await host.state.ensure_cluster(await host.state.ensure_pool(), "cluster2")
     await host.state.begin("cluster2", OperationKind.BOOTSTRAP, "another-run")
@@ -389,7 +385,7 @@ async def test_a_cluster_that_another_run_makes_is_left_to_it(host: Connection) 
     assert await phases(host) == {"cluster1": ClusterPhase.AVAILABLE, "cluster2": ClusterPhase.CREATING}
 
 
-async def test_eight_maintenance_runs_at_once_do_what_one_would(host: Connection, resets: Started) -> None:
+async def test_eight_maintenance_runs_at_once_do_what_one_would(host: Host, resets: Started) -> None:
     await completed(await bootstrap_pool(size=1, return_state=True))
     await assign_session("alice", ttl_seconds=60)
     cluster = await host.state.cluster("cluster1")
@@ -406,7 +402,7 @@ async def test_eight_maintenance_runs_at_once_do_what_one_would(host: Connection
     assert sum("restored and attested" in message for message in told) == 1
 
 
-async def test_every_transition_is_announced_as_a_prefect_event(host: Connection) -> None:
+async def test_every_transition_is_announced_as_a_prefect_event(host: Host) -> None:
     only = EventFilter(event=EventNameFilter(prefix=["cks.cluster."]))
     async with asyncio.timeout(30), get_events_subscriber(filter=only) as feed:
         await completed(await bootstrap_pool(size=1, return_state=True))
@@ -425,7 +421,7 @@ async def test_every_transition_is_announced_as_a_prefect_event(host: Connection
     ]
 
 
-async def test_unknown_names_are_refused_with_the_cure(host: Connection) -> None:
+async def test_unknown_names_are_refused_with_the_cure(host: Host) -> None:
     await completed(await bootstrap_pool(size=1, return_state=True))
     with pytest.raises(UnknownCluster):
         await completed(await reset_cluster("cluster9", return_state=True))

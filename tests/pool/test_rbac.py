@@ -16,22 +16,21 @@ from pool.kube.resources import (
     CLUSTER_ROLE_BINDINGS,
     CLUSTER_ROLES,
     NAMESPACES,
-    POOLS,
     ROLE_BINDINGS,
     ROLES,
     SECRETS,
     SERVICE_ACCOUNTS,
 )
 from pool.kube.watching import Watching
-from pool.kubevirt.cluster import Cluster
 from pool.kubevirt.manifests import wanted_image
 from pool.kubevirt.preflight import ensure_storage_proved
-from pool.state import PoolState
-from pool.work import golden, images, namespaces, provision
+from pool.work import images
 from pool.work.diagnostics import bundle
 from pool.work.namespace_checks import check_cluster_namespaces
 from pool.work.prefixes import check_prefix
-from tests.pool.kubevirt.conftest import CLUSTER, SETTINGS, Bench, bench_at, now
+from pool.work.rebuild import rebuild
+from pool.work.teardown import teardown
+from tests.pool.bench import CLUSTER, SETTINGS, Bench, bench_at
 
 RBAC = Path(__file__).resolve().parents[2] / "deployments" / "rbac"
 KINDS = {
@@ -68,29 +67,26 @@ async def as_service_account(admin: Bench, path: Path) -> AsyncIterator[Bench]:
 
 
 async def test_the_service_account_can_do_all_the_pool_does(bench: Bench) -> None:
-    await namespaces.ensure_pool_namespace(bench.kube, SETTINGS)
-    await namespaces.ensure_crds(bench.kube, bench.watching)
-    state = PoolState(bench.kube, SETTINGS, now=now)
-    bench.pool = await state.ensure_pool()
+    await bench.prepare()
     await check_prefix(bench.kube, bench.pool)
     await check_cluster_namespaces(bench.kube, bench.pool, ["cluster1"], SETTINGS)
-    bench.cluster = Cluster.of(await state.ensure_cluster(bench.pool, "cluster1"))
-    assert [cluster.name for cluster in await state.clusters()] == ["cluster1"]
+    assert [cluster.name for cluster in await bench.state.clusters()] == ["cluster1"]
     await bench.bootstrap()
     await ensure_storage_proved(bench.kube, bench.watching, bench.pool, SETTINGS)
-    taken = await bench.take_golden()
-    await bench.reset(taken, "run")
-
-    await golden.drop_others(bench.kube, bench.watching, bench.cluster, taken, SETTINGS)
+    await bench.take_golden()
+    await bench.reset()
+    await bench.pooled_beside("standby")
+    await bench.refresh()
     shown = await bundle(bench.kube, bench.cluster, SETTINGS.namespace)
     assert not [kind for kind, listed in shown.items() if str(listed).startswith("not listed")]
 
-    await provision.demolish(bench.kube, bench.watching, bench.cluster, SETTINGS)
-    await namespaces.delete_cluster_namespace(bench.kube, bench.watching, bench.cluster, timeout=20)
-    await namespaces.remove_clone_binding(bench.kube, bench.cluster, SETTINGS)
-    newer = {"spec": {"image": {"url": "docker://registry.example/newer:1"}}}
-    await bench.kube.patch(POOLS, bench.pool.name, newer, SETTINGS.namespace)
-    assert await images.remove_unused_images(bench.kube, state, bench.pool) == [wanted_image(bench.pool).disk]
+    await rebuild(bench.host(), "cluster1", run_id="rebuilt")
+    was = wanted_image(bench.pool)
+    await bench.state.delete_cluster(await bench.pooled())
+    await teardown(bench.host(), "cluster1", run_id="torn-down")
+    assert [cluster.name for cluster in await bench.state.clusters()] == ["standby"]
+    await bench.want(image={"url": "docker://registry.example/newer:1"})
+    assert await images.remove_unused_images(bench.kube, bench.state, bench.pool) == [was.disk]
 
 
 async def test_it_reads_no_secrets_but_its_clusters(bench: Bench) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from pool.core.clusters import PooledCluster
 from pool.kube.resources import POOLED_CLUSTERS
 from pool.kubevirt.cluster import Cluster
-from pool.work import reset
+from pool.work.attestation import attest_disks
 from simulator.delays import Delays
 from tests.pool.crash.census import census, until
 from tests.pool.crash.world import SLOW, World
@@ -103,7 +103,7 @@ async def clean(world: World) -> None:
         await world.is_ready(found.name)
         assert not await world.damaged(found.name), f"{found.name} was not reset"
         assert found.status.golden is not None
-        await reset.attest_disks(world.kube, Cluster.of(found), found.status.golden)
+        await attest_disks(world.kube, Cluster.of(found), found.status.golden)
 
 
 async def golden_taken(world: World) -> None:

@@ -20,7 +20,10 @@ from prefect import Flow, Task
 from prefect.states import Completed
 
 import flows
-from flows import bootstrap, golden
+from flows import golden
+from flows.runtime import connected
+from pool.work.bootstrap import bootstrap
+from pool.work.steps import plainly
 
 MODULES: tuple[ModuleType, ...] = tuple(
     importlib.import_module(f"flows.{found.name}") for found in pkgutil.iter_modules(flows.__path__)
@@ -46,15 +49,21 @@ async def _nothing(*_args: Any, **_options: Any) -> None:
 async def run(flow: str, parameters: dict[str, Any], run_id: str) -> None:
     """Carry out a flow by its deployment's name, or a part of one, as that flow run."""
     os.environ[RUN_ID] = run_id
-    parts = {"bootstrap-cluster": bootstrap.bootstrap_cluster, "prove-storage": golden.prove_storage}
+    parts = {"bootstrap-cluster": bootstrap_cluster, "prove-storage": golden.prove_storage}
     await {**DEPLOYMENTS, **parts}[flow](**parameters)
 
 
-def _called(flow: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    """A flow as another one calls it, for its result or for its state."""
+async def bootstrap_cluster(cluster_id: str) -> None:
+    """The part of bootstrap-pool that makes one cluster."""
+    async with connected() as host:
+        await bootstrap(host, cluster_id, run_id=os.environ[RUN_ID])
+
+
+def _called(work: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """A flow or task as others call it, for its result or for its state."""
 
     async def call(*args: Any, return_state: bool = False, **parameters: Any) -> Any:
-        result = await flow(*args, **parameters)
+        result = await work(*args, **parameters)
         return Completed() if return_state else result
 
     return call
@@ -67,7 +76,7 @@ def _unwrap() -> None:
                 DEPLOYMENTS[value.name] = value.fn
                 setattr(module, name, _called(value.fn))
             if isinstance(value, Task):
-                setattr(module, name, value.fn)
+                setattr(module, name, _called(value.fn))
             if name in REPLACED:
                 setattr(module, name, REPLACED[name])
 
@@ -76,7 +85,7 @@ REPLACED: dict[str, Callable[..., Any]] = {
     "get_run_logger": lambda: logging.getLogger("flows"),
     "start_run": start_run,
     "announce": _nothing,
-    "keep_attestation": _nothing,
+    "as_task": plainly,
     "keep_diagnostics": _nothing,
     "acreate_table_artifact": _nothing,
     "acreate_markdown_artifact": _nothing,

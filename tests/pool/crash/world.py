@@ -18,13 +18,14 @@ from pool.kube.watching import Watching
 from pool.kubevirt.cluster import Cluster
 from pool.kubevirt.preflight import ensure_storage_proved
 from pool.state import PoolState
-from pool.work import images, namespaces, reset
+from pool.work import images, namespaces
+from pool.work.attestation import golden_pair
 from simulator.app import Simulator
 from simulator.delays import Delays
+from tests.pool.bench import SETTINGS, now
 from tests.pool.crash.census import READY, census, differences, host, settled, until
 from tests.pool.crash.child import Job, main
 from tests.pool.crash.killing import Killer, run_child
-from tests.pool.kubevirt.conftest import SETTINGS, now
 
 Outcome = dict[str, Any]
 
@@ -105,7 +106,7 @@ class World:
         )
         found = await self.state.cluster(name)
         assert found.status.golden is not None
-        await reset.golden_pair(self.kube, Cluster.of(found), found.status.golden)
+        await golden_pair(self.kube, Cluster.of(found), found.status.golden)
 
 
 TIMEOUTS = [name for name in Settings.model_fields if name.endswith("_timeout") and name != "request_timeout"]

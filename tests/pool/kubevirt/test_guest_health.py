@@ -13,7 +13,7 @@ from pool.guest.identity import make_identity
 from pool.guest.kubeconfig import connect_guest, ensure_kubeconfig
 from pool.kube.resources import CLUSTER_ROLE_BINDINGS, SECRETS, SERVICES
 from pool.kubevirt.machines import kill, wait_stopped
-from tests.pool.kubevirt.conftest import Bench, now
+from tests.pool.bench import Bench, now
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pool.core.clusters import ClonedImage, PooledCluster
+from pool.core.clusters import ClonedImage, OperationKind, PooledCluster
 from pool.core.errors import NotOurs, VMFailed
 from pool.core.pools import Pool
 from pool.kube.client import Kube, Object
@@ -15,7 +15,7 @@ from pool.kube.resources import DATA_VOLUMES, POOLED_CLUSTERS, POOLS, PVCS, VMS
 from pool.kube.watching import Watching
 from pool.kubevirt.machines import ensure_vm, image_of
 from pool.kubevirt.manifests import image_disk, wanted_image
-from pool.work import provision
+from pool.work.bootstrap import ensure_secrets
 from pool.work.images import (
     cloned_image,
     ensure_cluster_image,
@@ -24,10 +24,11 @@ from pool.work.images import (
     unused_images,
 )
 from pool.work.namespaces import ensure_templates_namespace
+from pool.work.rebuild import rebuild
 from simulator.app import Simulator
 from simulator.troubles import Trouble, TroubleKind
+from tests.pool.bench import SETTINGS, Bench
 from tests.pool.builders import cluster, pool
-from tests.pool.kubevirt.conftest import SETTINGS, Bench, now
 from tests.pool.lab import Lab
 
 OLD, NEW = (
@@ -182,39 +183,47 @@ def source(vm: Object) -> str:
 
 
 async def test_a_new_image_is_what_a_rebuild_clones_and_the_record_says_so(bench: Bench) -> None:
-    bench.pool = OLD
     await bench.bootstrap()
-    bench.pool = NEW
-    assert await cloned_image(bench.kube, bench.cluster) == wanted_image(OLD)
+    old = wanted_image(bench.pool)
+    await bench.want(image={"url": NEW.spec.image.url})
+    new = wanted_image(bench.pool)
+    assert await cloned_image(bench.kube, bench.cluster) == old
+    assert (await bench.pooled()).status.image == old
 
-    await provision.demolish(bench.kube, bench.watching, bench.cluster, bench.settings)
+    await bench.demolish(bench.cluster)
     assert await cloned_image(bench.kube, bench.cluster) is None
-    await bench.bootstrap()
+    bench.grace_is_over()
+    await rebuild(bench.host(), "cluster1", run_id="another")
 
-    assert await cloned_image(bench.kube, bench.cluster) == wanted_image(NEW)
+    assert await cloned_image(bench.kube, bench.cluster) == new
+    assert (await bench.pooled()).status.image == new
     for vm in await bench.kube.list(VMS, "cluster1"):
-        assert source(vm) == wanted_image(NEW).disk
-        disk = await bench.kube.get(DATA_VOLUMES, wanted_image(NEW).disk, "vm-templates")
+        assert source(vm) == new.disk
+        disk = await bench.kube.get(DATA_VOLUMES, new.disk, "vm-templates")
         assert disk["spec"]["source"]["registry"]["url"] == NEW.spec.image.url
 
 
 async def test_both_vms_stem_from_one_image_also_if_the_pool_changes_between_them(bench: Bench) -> None:
-    bench.pool = OLD
     await bench.prepare()
-    await provision.ensure_secrets(bench.kube, bench.cluster, OLD, now())
-    await ensure_vm(bench.kube, bench.cluster.control_plane, OLD, wanted_image(OLD), bench.settings)
-    bench.pool = NEW
+    old = wanted_image(bench.pool)
+    async with bench.interrupted(OperationKind.BOOTSTRAP, "dead") as job:
+        await ensure_secrets(job, bench.pool)
+        await ensure_vm(bench.kube, bench.cluster.control_plane, bench.pool, old, bench.settings)
+    bench.grace_is_over()
+    await bench.want(image={"url": NEW.spec.image.url})
 
-    image = await ensure_cluster_image(bench.kube, bench.watching, bench.cluster, NEW, bench.settings)
-    assert image == wanted_image(OLD)
+    image = await ensure_cluster_image(bench.kube, bench.watching, bench.cluster, bench.pool, bench.settings)
+    assert image == old
     await bench.bootstrap()
 
-    assert {source(vm) for vm in await bench.kube.list(VMS, "cluster1")} == {wanted_image(OLD).disk}
+    assert {source(vm) for vm in await bench.kube.list(VMS, "cluster1")} == {old.disk}
+    assert (await bench.pooled()).status.image == old
 
 
 async def test_what_a_vm_was_cloned_from_is_known_after_its_resets(bench: Bench) -> None:
     await bench.bootstrap()
-    await bench.reset(await bench.take_golden(), "run")
+    await bench.take_golden()
+    await bench.reset()
     for vm in await bench.kube.list(VMS, "cluster1"):
         assert image_of(vm) == wanted_image(bench.pool)
     assert image_of(VMS.manifest("by-hand", "cluster1")) is None

@@ -17,8 +17,8 @@ from pool.kube.resources import (
 )
 from pool.kubevirt.preflight import ensure_storage_proved, proof_name, snapshot_class
 from pool.work import namespaces
+from tests.pool.bench import Bench
 from tests.pool.builders import pool
-from tests.pool.kubevirt.conftest import Bench
 
 
 @pytest.fixture

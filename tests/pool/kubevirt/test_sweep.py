@@ -6,13 +6,13 @@ from pool.kube.client import Object
 from pool.kube.resources import NAMESPACES, PVCS, VMS
 from pool.kubevirt.volumes import RESTORE_ANNOTATION, sweep
 from simulator.api.requests import Target
-from tests.pool.kubevirt.conftest import CLUSTER, Bench
+from tests.pool.bench import Bench
 
 
-def restored(name: str, namespace: str) -> Object:
+def restored(bench: Bench, name: str, namespace: str) -> Object:
     """A claim as a restore that nobody knows any more has left it."""
     spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
-    claim = PVCS.manifest(name, namespace, labels=CLUSTER.labels, spec=spec)
+    claim = PVCS.manifest(name, namespace, labels=bench.cluster.labels, spec=spec)
     claim["metadata"]["annotations"] = {RESTORE_ANNOTATION: "somebodys-restore"}
     return claim
 
@@ -33,13 +33,13 @@ async def test_only_what_nobody_uses_goes_and_only_in_the_pools_namespaces(bench
     await bench.prepare()
     await bench.kube.create(NAMESPACES, NAMESPACES.manifest("production"))
     for namespace in ("cluster1", "production"):
-        await bench.kube.create(PVCS, restored("left", namespace))
-    await bench.kube.create(PVCS, restored("in-use", "cluster1"))
+        await bench.kube.create(PVCS, restored(bench, "left", namespace))
+    await bench.kube.create(PVCS, restored(bench, "in-use", "cluster1"))
     await bench.kube.create(VMS, vm("somebodys", "cluster1", "in-use"))
-    plain = restored("plain", "cluster1")
+    plain = restored(bench, "plain", "cluster1")
     del plain["metadata"]["annotations"]
     await bench.kube.create(PVCS, plain)
-    nobodys = restored("nobodys", "cluster1")
+    nobodys = restored(bench, "nobodys", "cluster1")
     del nobodys["metadata"]["labels"]
     await bench.kube.create(PVCS, nobodys)
 
@@ -55,7 +55,7 @@ async def test_only_what_nobody_uses_goes_and_only_in_the_pools_namespaces(bench
 
 async def test_a_claim_made_anew_under_the_name_of_a_leftover_is_not_removed_for_it(bench: Bench) -> None:
     await bench.prepare()
-    await bench.kube.create(PVCS, restored("left", "cluster1"))
+    await bench.kube.create(PVCS, restored(bench, "left", "cluster1"))
     made: list[Object] = []
 
     async def replaced() -> None:
@@ -63,7 +63,7 @@ async def test_a_claim_made_anew_under_the_name_of_a_leftover_is_not_removed_for
         await bench.watching.until(
             PVCS, "left", "cluster1", lambda claim: True if claim is None else None, timeout=10, what="it to go"
         )
-        again = restored("left", "cluster1")
+        again = restored(bench, "left", "cluster1")
         del again["metadata"]["annotations"]
         made.append(await bench.kube.create(PVCS, again))
 

@@ -29,8 +29,8 @@ from pool.kube.client import Object
 from pool.kube.resources import RESOURCE_QUOTAS
 from pool.kubevirt import restores
 from simulator.troubles import Part, Trouble, TroubleKind
-from tests.pool.kubevirt.conftest import Bench
-from tests.pool.kubevirt.pooled import Pool
+from tests.pool.bench import Bench
+from tests.pool.work.pooled import Pool
 
 SHORT = 1.5
 """Seconds until a step that cannot succeed is given up; the simulator's own delays are a thousand times shorter."""

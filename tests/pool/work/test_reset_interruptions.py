@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,8 +11,8 @@ from pool.core.clusters import OperationKind
 from pool.core.errors import OperationInProgress, StaleOperation
 from pool.core.lifecycle import ClusterPhase
 from simulator.api.faults import Fault, FaultKind
-from tests.pool.kubevirt.conftest import bench_at
-from tests.pool.kubevirt.pooled import Pool, used_and_given_back
+from tests.pool.bench import bench_at
+from tests.pool.work.pooled import Pool, used_and_given_back
 
 HEARTBEAT, GRACE = 0.4, 4.0
 """The pool's 10 s and 60 s, scaled; the client's pauses between two tries are not, so outages are short beside them."""
@@ -47,16 +46,17 @@ async def test_a_run_that_fell_silent_and_was_overtaken_stops(pool: Pool) -> Non
         await pool.bench.simulator.refuse()
         await asyncio.sleep(1.2 * GRACE)
         await pool.bench.simulator.accept()
-        await pool.state.begin("cluster1", OperationKind.RESET, "another")
+        async with pool.bench.interrupted(OperationKind.RESET, "another"):
+            """It has the cluster now."""
 
     with pytest.raises(StaleOperation):
         await pool.while_restoring(overtake)
-    halted = await pool.cluster()
+    halted = await pool.bench.pooled()
     assert halted.phase is ClusterPhase.RESETTING
     assert halted.status.operation is not None
     assert halted.status.operation.run_id == "another"
 
-    pool.state._store.now = lambda: datetime.now(UTC) + timedelta(seconds=GRACE)
+    pool.bench.grace_is_over()
     assert (await pool.reset()).phase is ClusterPhase.AVAILABLE
     assert await pool.bench.damaged() is None
     assert await pool.bench.volumes() == before
@@ -91,5 +91,5 @@ async def test_of_two_resets_begun_at_once_one_resets_and_the_other_is_told_who_
     assert "reset by run run-" in str(refused)
     assert (first, second).count(None) == 1
     assert pool.begun == [1]
-    assert (await pool.cluster()).phase is ClusterPhase.AVAILABLE
+    assert (await pool.bench.pooled()).phase is ClusterPhase.AVAILABLE
     assert await pool.bench.volumes() == before

@@ -19,13 +19,16 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pool.core.clusters import Golden
+from pool.core.clusters import Golden, OperationKind
 from pool.core.errors import (
     AttestationFailed,
     GuestUnhealthy,
@@ -43,33 +46,37 @@ from pool.kubevirt import restores
 from pool.kubevirt.machines import start
 from pool.kubevirt.manifests import restore
 from pool.work import reset
+from pool.work.attestation import attest_disks, golden_pair
 from pool.work.diagnostics import bundle
-from tests.pool.kubevirt.conftest import Bench, bench_at
+from pool.work.steps import Job
+from tests.pool.bench import Bench, bench_at
 from tests.pool.wire import UNAVAILABLE
 
 
 @pytest.fixture
 async def golden(bench: Bench) -> Golden:
     await bench.bootstrap()
-    taken = await bench.take_golden()
-    await plant_canary(bench.kube, bench.cluster, 1)
-    return taken
+    return await bench.take_golden()
 
 
-def steps(bench: Bench, golden: Golden, run_id: str) -> list[Any]:
-    where = (bench.kube, bench.watching, bench.cluster)
+def steps(job: Job, golden: Golden) -> list[Callable[[], Awaitable[Any]]]:
     return [
-        lambda: reset.prepare(*where, golden, bench.settings, run_id=run_id),
-        lambda: reset.stop_both(*where, bench.settings, run_id=run_id),
-        lambda: reset.restore_both(*where, golden, bench.settings, run_id=run_id),
-        lambda: reset.start_both(*where, golden, bench.settings, run_id=run_id),
-        lambda: reset.attest(bench.kube, bench.cluster, golden, bench.settings),
-        lambda: reset.clean_up(*where, bench.settings),
+        lambda: reset.prepare(job, golden),
+        lambda: reset.stop_both(job),
+        lambda: reset.restore_both(job, golden),
+        lambda: reset.start_both(job, golden),
+        lambda: reset.attest(job, golden),
+        lambda: reset.clean_up(job),
     ]
 
 
-async def phases(bench: Bench) -> list[str]:
-    return [vm["spec"]["runStrategy"] for vm in await bench.kube.list(VMS, "cluster1")]
+@asynccontextmanager
+async def interrupted_after(done: int, bench: Bench, golden: Golden, run_id: str = "run") -> AsyncIterator[Job]:
+    """A reset that gets so many steps far, and whose process is gone at the end of the context."""
+    async with bench.interrupted(OperationKind.RESET, run_id) as job:
+        for step in steps(job, golden)[:done]:
+            await step()
+        yield job
 
 
 async def test_a_generation_says_what_it_is_of(bench: Bench, golden: Golden) -> None:
@@ -80,7 +87,7 @@ async def test_a_generation_says_what_it_is_of(bench: Bench, golden: Golden) -> 
 
 async def test_damage_is_gone_and_what_proves_it_is_said(bench: Bench, golden: Golden) -> None:
     await bench.damage()
-    attestation = await bench.reset(golden, "run")
+    attestation = await bench.reset()
 
     assert await bench.damaged() is None
     assert {node.name for node in attestation.nodes} == {"cp-cluster1", "wk-cluster1"}
@@ -92,8 +99,7 @@ async def test_damage_is_gone_and_what_proves_it_is_said(bench: Bench, golden: G
 async def test_fifty_resets_in_a_row_leave_nothing(bench: Bench, golden: Golden) -> None:
     before, objects = await bench.volumes(), bench.objects()
     for number in range(50):
-        await bench.reset(golden, f"run-{number}")
-        await plant_canary(bench.kube, bench.cluster, number + 2)
+        await bench.reset(f"run-{number}")
     assert await bench.volumes() == before
     assert bench.objects() == objects
 
@@ -105,22 +111,24 @@ async def test_a_reset_interrupted_after_any_step_converges(
 ) -> None:
     before = await bench.volumes()
     await bench.damage()
-    for step in steps(bench, golden, "run")[:done]:
-        await step()
+    async with interrupted_after(done, bench, golden):
+        """And no further."""
+    bench.grace_is_over()
 
-    await bench.reset(golden, successor)
+    await bench.reset(successor)
 
     assert await bench.damaged() is None
     assert await bench.volumes() == before
-    assert await phases(bench) == ["Always", "Always"]
+    assert await bench.power() == ["Always", "Always"]
 
 
 @pytest.mark.parametrize("after", ["PersistentVolumeClaim", "DataVolume", "VirtualMachine"])
 async def test_what_an_aborted_restore_left_is_swept(bench: Bench, golden: Golden, after: str) -> None:
     """Another run's restore is deleted once it has made a claim, a DataVolume, or has changed the VM."""
     before = await bench.volumes()
-    for step in steps(bench, golden, "aborted")[:2]:
-        await step()
+    async with interrupted_after(2, bench, golden, "aborted"):
+        """And no further."""
+    bench.grace_is_over()
     wanted = restore(bench.cluster.worker, "wk-snap", "aborted")
     made = await bench.kube.create(VM_RESTORES, wanted)
     uid = made["metadata"]["uid"]
@@ -144,7 +152,7 @@ async def test_what_an_aborted_restore_left_is_swept(bench: Bench, golden: Golde
         )
     await restores.delete_restores(bench.kube, bench.watching, bench.cluster, [made], timeout=10)
 
-    await bench.reset(golden, "run")
+    await bench.reset()
 
     assert await bench.volumes() == before
 
@@ -161,7 +169,7 @@ async def test_a_failed_restore_of_somebody_else_does_not_block(bench: Bench, go
         timeout=10,
         what="it to fail",
     )
-    await bench.reset(golden, "run")
+    await bench.reset()
     assert await bench.kube.list(VM_RESTORES, "cluster1") == []
 
 
@@ -174,9 +182,6 @@ async def test_a_restore_deleted_under_the_run_fails_it_and_the_next_attempt_suc
     bench: Bench, golden: Golden
 ) -> None:
     before = await bench.volumes()
-    run = steps(bench, golden, "run")
-    await run[0]()
-    await run[1]()
     await allow_claims(bench, 2)  # holds the restores up
     name = restore(bench.cluster.worker, "wk-snap", "run")["metadata"]["name"]
 
@@ -192,11 +197,12 @@ async def test_a_restore_deleted_under_the_run_fails_it_and_the_next_attempt_suc
         await bench.kube.delete(VM_RESTORES, name, "cluster1")
 
     with pytest.raises(RestoreFailed, match="deleted meanwhile"):
-        await gather([run[2](), meddle()])
-    assert await phases(bench) == ["Halted", "Halted"]
+        async with interrupted_after(2, bench, golden) as job:
+            await gather([reset.restore_both(job, golden), meddle()])
+    assert await bench.power() == ["Halted", "Halted"]
 
     await allow_claims(bench, 8)
-    await bench.reset(golden, "run")
+    await bench.reset("run")
     assert await bench.volumes() == before
 
 
@@ -204,41 +210,40 @@ async def test_a_missing_snapshot_is_said_before_anything_is_stopped(bench: Benc
     await bench.kube.delete(VM_SNAPSHOTS, "wk-snap", "cluster1")
     vmis = [vmi["metadata"]["uid"] for vmi in await bench.kube.list(VMIS, "cluster1")]
     with pytest.raises(SnapshotMissing, match="wk-snap"):
-        await bench.reset(golden, "run")
+        await bench.reset()
     assert [vmi["metadata"]["uid"] for vmi in await bench.kube.list(VMIS, "cluster1")] == vmis
-    assert await phases(bench) == ["Always", "Always"]
+    assert await bench.power() == ["Always", "Always"]
 
 
 async def test_a_snapshot_of_another_generation_is_not_taken_for_this_one(bench: Bench, golden: Golden) -> None:
-    other = golden.model_copy(update={"worker": golden.worker.model_copy(update={"uid": "another"})})
+    await bench.note(golden=golden.changed(worker=golden.worker.changed(uid="another")))
     with pytest.raises(SnapshotMissing, match="another one of that name"):
-        await bench.reset(other, "run")
-    assert await phases(bench) == ["Always", "Always"]
+        await bench.reset()
+    assert await bench.power() == ["Always", "Always"]
 
 
 async def test_a_half_restored_pair_is_never_started(bench: Bench, golden: Golden) -> None:
-    run = steps(bench, golden, "run")
-    await run[0]()
-    await run[1]()
-    await restores.run_restore(bench.kube, bench.watching, bench.cluster.control_plane, "cp-snap", "run", timeout=10)
-    with pytest.raises(RestoreFailed, match="not restored"):
-        await run[3]()
-    assert await phases(bench) == ["Halted", "Halted"]
+    async with interrupted_after(2, bench, golden) as job:
+        control_plane = bench.cluster.control_plane
+        await restores.run_restore(bench.kube, bench.watching, control_plane, "cp-snap", job.run_id, timeout=10)
+        with pytest.raises(RestoreFailed, match="not restored"):
+            await reset.start_both(job, golden)
+    assert await bench.power() == ["Halted", "Halted"]
 
 
 async def test_disks_that_do_not_stem_from_the_golden_snapshots_are_not_attested(bench: Bench, golden: Golden) -> None:
     # They run on the disks that the snapshots were taken of, never restored.
     with pytest.raises(AttestationFailed, match="a disk from vmsnapshot-"):
-        await reset.attest_disks(bench.kube, bench.cluster, golden)
+        await attest_disks(bench.kube, bench.cluster, golden)
 
 
 async def test_ready_from_golden_time_is_not_taken_for_health(bench: Bench, golden: Golden) -> None:
-    for step in steps(bench, golden, "run")[:3]:
-        await step()
+    async with interrupted_after(3, bench, golden):
+        """And no further."""
     # Only the control plane is started: its etcd has the worker Ready, from before the snapshot.
     await start(bench.kube, bench.cluster.control_plane)
     vmi = await bench.watching.until(VMIS, "cp-cluster1", "cluster1", lambda found: found, timeout=10, what="it")
-    pair = await reset.golden_pair(bench.kube, bench.cluster, golden)
+    pair = await golden_pair(bench.kube, bench.cluster, golden)
     noted = {name: one["metadata"]["annotations"]["cks.io/boot-id"] for name, one in pair.items()}
     since = datetime.fromisoformat(vmi["metadata"]["creationTimestamp"])
     control_plane = {"cp-cluster1": Boot(since, frozenset({noted["cp-cluster1"]}))}
@@ -259,11 +264,12 @@ async def test_ready_from_golden_time_is_not_taken_for_health(bench: Bench, gold
 
 
 async def test_storage_that_restores_nothing_is_found_out_by_the_canary(bench: Bench, golden: Golden) -> None:
-    await bench.reset(golden, "run")
+    await bench.reset()
     await plant_canary(bench.kube, bench.cluster, 2)
     # The disks are those of the golden snapshots, the guest is healthy: only the canary knows that nobody reset it.
-    with pytest.raises(AttestationFailed, match="cks-canary-2"):
-        await reset.attest(bench.kube, bench.cluster, golden, bench.settings)
+    async with interrupted_after(0, bench, golden) as job:
+        with pytest.raises(AttestationFailed, match="cks-canary-2"):
+            await reset.attest(job, golden)
 
 
 async def test_a_quota_without_room_for_a_second_disk_is_named(
@@ -272,24 +278,22 @@ async def test_a_quota_without_room_for_a_second_disk_is_named(
     monkeypatch.setattr(restores, "PATIENCE", 0.3)
     await allow_claims(bench, 2)
     with pytest.raises(RestoreFailed, match="quota") as raised:
-        await bench.reset(golden, "run")
+        await bench.reset()
     assert "ResourceQuota" in raised.value.cure
-    assert await phases(bench) == ["Halted", "Halted"]
+    assert await bench.power() == ["Halted", "Halted"]
 
     await allow_claims(bench, 8)
-    await bench.reset(golden, "run")
+    await bench.reset()
 
 
 async def test_a_restore_that_never_ends_has_a_deadline(bench: Bench, golden: Golden) -> None:
-    run = steps(bench, golden, "run")
-    await run[0]()
-    await run[1]()
-    # A restore of a snapshot that is gone is tried again for ever.
-    await bench.kube.delete(VM_SNAPSHOTS, "wk-snap", "cluster1")
-    impatient = bench.settings.model_copy(update={"restore_timeout": 0.5})
-    with pytest.raises(WaitTimeout, match=r"wk-reset-.*wk-snap"):
-        await reset.restore_both(bench.kube, bench.watching, bench.cluster, golden, impatient, run_id="run")
-    assert await phases(bench) == ["Halted", "Halted"]
+    async with interrupted_after(2, bench, golden) as job:
+        # A restore of a snapshot that is gone is tried again for ever.
+        await bench.kube.delete(VM_SNAPSHOTS, "wk-snap", "cluster1")
+        impatient = replace(job, host=bench.host(restore_timeout=0.5))
+        with pytest.raises(WaitTimeout, match=r"wk-reset-.*wk-snap"):
+            await reset.restore_both(impatient, golden)
+    assert await bench.power() == ["Halted", "Halted"]
 
 
 async def test_calls_of_a_reset_do_not_grow_with_its_duration(tmp_path: Path) -> None:
@@ -297,10 +301,10 @@ async def test_calls_of_a_reset_do_not_grow_with_its_duration(tmp_path: Path) ->
     for speed in (1000.0, 40.0):
         async with bench_at(tmp_path / f"at-{speed}", speed) as bench:
             await bench.bootstrap()
-            taken = await bench.take_golden()
-            await bench.reset(taken, "warm-up")
+            await bench.take_golden()
+            await bench.reset()
             before, began = bench.wire.calls.total(), asyncio.get_running_loop().time()
-            await bench.reset(taken, "run")
+            await bench.reset()
             counts.append(bench.wire.calls.total() - before)
             durations.append(asyncio.get_running_loop().time() - began)
     assert durations[1] > 1.5 * durations[0]
@@ -308,10 +312,6 @@ async def test_calls_of_a_reset_do_not_grow_with_its_duration(tmp_path: Path) ->
 
 
 async def test_an_outage_in_the_middle_is_waited_out(bench: Bench, golden: Golden) -> None:
-    run = steps(bench, golden, "run")
-    for step in run[:2]:
-        await step()
-
     async def outage() -> None:
         name = restore(bench.cluster.worker, "wk-snap", "run")["metadata"]["name"]
         await bench.watching.until(
@@ -320,14 +320,12 @@ async def test_an_outage_in_the_middle_is_waited_out(bench: Bench, golden: Golde
         bench.wire.refuse(UNAVAILABLE, times=12)
         bench.wire.cut_watches()
 
-    await gather([run[2](), outage()])
-    for step in run[3:]:
-        await step()
-    assert await phases(bench) == ["Always", "Always"]
+    await gather([bench.reset("run"), outage()])
+    assert await bench.power() == ["Always", "Always"]
 
 
 async def test_a_bundle_tells_the_story_without_secrets(bench: Bench, golden: Golden) -> None:
-    await bench.reset(golden, "run")
+    await bench.reset()
     bundled = await bundle(bench.kube, bench.cluster, "cks-pool")
     shown = json.dumps(bundled)
     assert any("VirtualMachineInstance/cp-cluster1: phase Running" in line for line in bundled["timings"])

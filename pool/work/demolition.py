@@ -1,0 +1,62 @@
+"""Taking down what was made for a cluster, or for an earlier one of its name; its namespace and Services stay."""
+
+from __future__ import annotations
+
+from pool.kube.client import Object
+from pool.kube.gather import gather
+from pool.kube.resources import DATA_VOLUMES, PVCS, SECRETS, VM_SNAPSHOTS
+from pool.kubevirt.cluster import CLUSTER_LABEL
+from pool.kubevirt.former import left_of_former, secret_names
+from pool.kubevirt.machines import delete_vm
+from pool.kubevirt.ownership import remove, remove_exactly
+from pool.kubevirt.restores import delete_restores, restores_of
+from pool.kubevirt.snapshots import delete_snapshot
+from pool.work.steps import Job, step
+
+
+@step
+async def clear_former(job: Job) -> None:
+    """Nothing is left of an earlier cluster of this name, whose VMs somebody may have used."""
+    left = await left_of_former(job.kube, job.cluster)
+    if left:
+        job.host.warn(f"removed, since left of an earlier {job.cluster.id}: {', '.join(left)}")
+        await _demolish(job)
+
+
+@step
+async def demolish(job: Job) -> None:
+    """Remove the cluster's VMs, snapshots, restores, disks and secrets, so that it can be made anew from the image.
+
+    A learner may have read the old CA's key, so the next cluster gets a new one.
+    """
+    await _demolish(job)
+
+
+async def _demolish(job: Job) -> None:
+    kube, watching, cluster, timeout = job.kube, job.watching, job.cluster, job.settings.delete_timeout
+    await delete_restores(kube, watching, cluster, await restores_of(kube, cluster), timeout=timeout)
+    await gather(delete_vm(kube, watching, machine, timeout=timeout) for machine in cluster.machines)
+    for found in await kube.list(VM_SNAPSHOTS, cluster.namespace, labels=cluster.selector):
+        source = found["spec"]["source"]["name"]
+        machine = next((one for one in cluster.machines if one.name == source), cluster.control_plane)
+        await delete_snapshot(kube, watching, machine, found["metadata"]["name"], timeout=timeout)
+    for resource in (DATA_VOLUMES, PVCS):
+        for found in await kube.list(resource, cluster.namespace, labels=cluster.selector):
+            await remove_exactly(kube, resource, found)
+            await _gone(job, found)
+    for name in secret_names(cluster):
+        await remove(kube, SECRETS, name, cluster)
+
+
+async def _gone(job: Job, found: Object) -> None:
+    resource = DATA_VOLUMES if found["kind"] == DATA_VOLUMES.kind else PVCS
+    name, uid = found["metadata"]["name"], found["metadata"]["uid"]
+    await job.watching.until(
+        resource,
+        name,
+        job.cluster.namespace,
+        lambda seen: True if seen is None or seen["metadata"]["uid"] != uid else None,
+        timeout=job.settings.delete_timeout,
+        what=f"{found['kind']} {job.cluster.namespace}/{name} to be deleted",
+        labels=CLUSTER_LABEL,
+    )
