@@ -221,6 +221,7 @@ class Kube:
         *,
         resource_version: str,
         labels: str = "",
+        fields: str = "",
         seconds: int = 290,
         silence: float = 75.0,
     ) -> AsyncIterator[tuple[str, Object]]:
@@ -235,6 +236,7 @@ class Kube:
             "allowWatchBookmarks": "true",
             "resourceVersion": resource_version,
             "labelSelector": labels,
+            "fieldSelector": fields,
             "timeoutSeconds": str(seconds),
         }
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._timeout, sock_read=silence)

@@ -1,21 +1,26 @@
-"""Waits for objects: one shared watch per resource and scope serves every wait of the process.
+"""Shared watches: one list and watch per resource and scope serves every wait and every view of the process.
 
 A wait subscribes to its object, reads it once, and then only looks at events newer than what it read: what is
 decided is never older than the moment the wait began, however far the watch lags behind. So there is no cache to be
 stale, and the API calls of a wait do not grow with its duration.
+
+A view keeps what its scope holds, and may lag. It says up to which resourceVersion it has seen everything, and takes
+the answers to own writes at once: of two versions of an object the newer one counts, whichever way it came.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from types import TracebackType
 from typing import NamedTuple, Self, TypeVar
 
 from pool.core.errors import ApiError, ApiUnavailable, WaitTimeout
 from pool.kube.client import Kube, Object
 from pool.kube.resources import Resource
+from pool.kube.views import Changed, Key, View, key_of, number, version_of
 
 T = TypeVar("T")
 
@@ -31,28 +36,46 @@ LINGER = 30.0
 
 
 class Scope(NamedTuple):
-    """What one watch covers: a resource, a namespace (None: all), a label selector."""
+    """What one watch covers: a resource, a namespace (None: all), a label and a field selector."""
 
     resource: Resource
     namespace: str | None
-    labels: str
+    labels: str = ""
+    fields: str = ""
 
 
 class Watching:
-    """Shared watches over one Kube; an async context manager, closing ends all watches."""
+    """Shared watches over one Kube; an async context manager, closing ends all watches and awaits them."""
 
     def __init__(self, kube: Kube) -> None:
         self._kube = kube
         self._watches: dict[Scope, _Watch] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
-        watches, self._watches = list(self._watches.values()), {}
-        for watch in watches:
-            watch.task.cancel()
-        await asyncio.gather(*(watch.task for watch in watches), return_exceptions=True)
+        self._watches.clear()
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    @asynccontextmanager
+    async def follow(self, scope: Scope, changed: Changed) -> AsyncIterator[View]:
+        """While entered, the scope's objects are kept as a watch shows them. Yields them once they were listed.
+
+        `changed` is told each object that came or changed (True) or went (False), those first that are there already.
+        An outage only delays. Raises other ApiError (Forbidden, NotFound for a kind that is not installed).
+        """
+        watch = self._watch(scope, keeps=True)
+        assert watch.view is not None
+        with watch.used(), watch.view.told(changed):
+            await watch.started.wait()
+            if watch.view.failure.done():
+                await watch.view.failure
+            yield watch.view
 
     async def until(
         self,
@@ -89,11 +112,11 @@ class Watching:
         last: list[str],
     ) -> T:
         watch = self._watch(scope)
-        with watch.subscription((namespace, name)) as news:
+        with watch.used(), watch.subscription((namespace, name)) as news:
             await watch.started.wait()
             # Only now: what changes between the watch's beginning and this read arrives as news.
             seen: Seen = await self._read(scope.resource, name, namespace, last)
-            floor = _version(seen) if isinstance(seen, dict) else 0
+            floor = version_of(seen) if isinstance(seen, dict) else 0
             while True:
                 if isinstance(seen, BaseException):
                     raise seen
@@ -114,69 +137,93 @@ class Watching:
                 last[0] = str(error)
                 delay = await _pause(delay)
 
-    def _watch(self, scope: Scope) -> _Watch:
+    def _watch(self, scope: Scope, *, keeps: bool = False) -> _Watch:
         watch = self._watches.get(scope)
-        if watch is None or watch.task.done():
-            watch = self._watches[scope] = _Watch(self._kube, scope, self._idle)
+        if watch is None or watch.task.done() or (keeps and watch.view is None):
+            # A watch that keeps nothing could not tell what is there already: its waits end with it.
+            watch = self._watches[scope] = _Watch(self._kube, scope, self._idle, keeps=keeps)
+            self._tasks.add(watch.task)
+            watch.task.add_done_callback(self._tasks.discard)
         return watch
 
     def _idle(self, watch: _Watch) -> None:
-        if not watch.waiters and self._watches.get(watch.scope) is watch:
-            del self._watches[watch.scope]
+        if not watch.users:
+            if self._watches.get(watch.scope) is watch:
+                del self._watches[watch.scope]
             watch.task.cancel()
 
 
-Key = tuple[str | None, str]
 News = asyncio.Queue[tuple[int, Seen]]
 
 
 class _Watch:
-    """One list and watch, and those who wait for single objects of it."""
+    """One list and watch, those who wait for single objects of it, and the view of those who follow it."""
 
-    def __init__(self, kube: Kube, scope: Scope, idle: Callable[[_Watch], None]) -> None:
+    def __init__(self, kube: Kube, scope: Scope, idle: Callable[[_Watch], None], *, keeps: bool) -> None:
         self.scope = scope
-        self.waiters: dict[Key, set[News]] = {}
+        self.view = View() if keeps else None
+        self.users = 0
         self.started = asyncio.Event()
+        self._waiters: dict[Key, set[News]] = {}
         self._kube = kube
         self._idle = idle
         self.task = asyncio.create_task(self._run(), name=f"watch {scope.resource.plural} {scope.namespace or 'all'}")
 
-    def subscription(self, key: Key) -> _Subscription:
-        return _Subscription(self, key)
+    @contextmanager
+    def used(self) -> Iterator[None]:
+        """While entered, the watch stays."""
+        self.users += 1
+        try:
+            yield
+        finally:
+            self.users -= 1
+            if not self.users:
+                asyncio.get_running_loop().call_later(LINGER, self._idle, self)
 
-    def leave(self, key: Key, news: News) -> None:
-        self.waiters[key].discard(news)
-        if not self.waiters[key]:
-            del self.waiters[key]
-        if not self.waiters:
-            asyncio.get_running_loop().call_later(LINGER, self._idle, self)
+    @contextmanager
+    def subscription(self, key: Key) -> Iterator[News]:
+        """What happens to one object, as long as it is entered."""
+        news: News = asyncio.Queue()
+        self._waiters.setdefault(key, set()).add(news)
+        try:
+            yield news
+        finally:
+            self._waiters[key].discard(news)
+            if not self._waiters[key]:
+                del self._waiters[key]
 
     async def _run(self) -> None:
-        version: str | None = None
-        delay = RETRY
+        scope, version, delay = self.scope, "", RETRY
         try:
             while True:
                 try:
                     version = version or await self._begin()
                     async for kind, obj in self._kube.watch(
-                        self.scope.resource, self.scope.namespace, resource_version=version, labels=self.scope.labels
+                        scope.resource,
+                        scope.namespace,
+                        resource_version=version,
+                        labels=scope.labels,
+                        fields=scope.fields,
                     ):
                         version, delay = obj["metadata"]["resourceVersion"], RETRY
-                        if kind != "BOOKMARK":
-                            self._tell(_key(obj), _version(obj), None if kind == "DELETED" else obj)
+                        self._take(kind, obj)
                     # A server in trouble may end streams as soon as they begin.
                     delay = await _pause(delay)
                 except ApiUnavailable:
                     # Waiters have deadlines of their own; an outage only delays their news.
+                    if self.view is not None:
+                        self.view.current = False
                     delay = await _pause(delay)
                 except ApiError as error:
                     if error.status != 410:
                         raise
-                    version = None
+                    version = ""
         except Exception as error:
             # Nobody awaits this task: those who wait are told, and a later wait begins a new watch.
-            for key in list(self.waiters):
+            for key in list(self._waiters):
                 self._tell(key, _NEWEST, error)
+            if self.view is not None:
+                self.view.fail(error)
             self.started.set()
             if not isinstance(error, ApiError):
                 raise
@@ -184,48 +231,31 @@ class _Watch:
     async def _begin(self) -> str:
         """Where to watch from. After a gap the waiters are told of what is there now."""
         scope = self.scope
-        items, version = await self._kube.list_at(scope.resource, scope.namespace, labels=scope.labels)
+        items, version = await self._kube.list_at(
+            scope.resource, scope.namespace, labels=scope.labels, fields=scope.fields
+        )
         if self.started.is_set():
-            there = {_key(item): item for item in items}
-            for key in list(self.waiters):
+            there = {key_of(item): item for item in items}
+            for key in list(self._waiters):
                 item = there.get(key)
-                self._tell(key, _version(item) if item else _number(version), item)
+                self._tell(key, version_of(item) if item else number(version), item)
+        if self.view is not None:
+            self.view.list(items, number(version))
         self.started.set()
         return version
 
+    def _take(self, kind: str, obj: Object) -> None:
+        if self.view is not None:
+            self.view.take(kind, obj)
+        if kind != "BOOKMARK":
+            self._tell(key_of(obj), version_of(obj), None if kind == "DELETED" else obj)
+
     def _tell(self, key: Key, version: int, seen: Seen) -> None:
-        for news in self.waiters.get(key, ()):
+        for news in self._waiters.get(key, ()):
             news.put_nowait((version, seen))
 
 
-class _Subscription:
-    def __init__(self, watch: _Watch, key: Key) -> None:
-        self._watch, self._key = watch, key
-        self._news: News = asyncio.Queue()
-
-    def __enter__(self) -> News:
-        self._watch.waiters.setdefault(self._key, set()).add(self._news)
-        return self._news
-
-    def __exit__(self, *_: object) -> None:
-        self._watch.leave(self._key, self._news)
-
-
 _NEWEST = 2**63
-
-
-def _key(obj: Object) -> Key:
-    metadata = obj["metadata"]
-    return metadata.get("namespace"), metadata["name"]
-
-
-def _version(obj: Object) -> int:
-    return _number(obj["metadata"]["resourceVersion"])
-
-
-def _number(version: str) -> int:
-    """A resourceVersion as a number: Kubernetes compares them so since 1.35, and etcd always numbered them."""
-    return int(version)
 
 
 async def _pause(delay: float) -> float:
