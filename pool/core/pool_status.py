@@ -22,6 +22,9 @@ from pool.core.pools import Pool, PoolCondition, PoolConditionType, PoolStatus
 from pool.core.resource import ConditionStatus
 from pool.core.sessions import Session
 
+PREFIX_TAKEN = "PrefixTaken"
+"""Reason of a pool for which nothing is made: its prefix is another's."""
+
 IMPORT_FAILED = "ImportFailed"
 """Reason of the failure of a cluster whose image cannot be imported."""
 
@@ -103,7 +106,7 @@ def _look(observed: Observed, prefix_taken: str) -> _Looked:
 
 def _degraded(found: _Looked) -> Said:
     if found.prefix_taken:
-        return True, "PrefixTaken", found.prefix_taken
+        return True, PREFIX_TAKEN, found.prefix_taken
     if found.not_imported:
         failure = found.not_imported[0].status.failure
         return True, IMPORT_FAILED, failure.message if failure else ""
@@ -121,7 +124,7 @@ def _progressing(found: _Looked) -> Said:
     if found.pool.removing:
         return True, "BeingRemoved", _left(found)
     if found.prefix_taken:
-        return False, "PrefixTaken", found.prefix_taken
+        return False, PREFIX_TAKEN, found.prefix_taken
     if found.making or found.unmade:
         waits = [f"{len(found.unmade)} more to be made"] if found.unmade else []
         being = [f"{_listed(found.making)} being made"] if found.making else []

@@ -16,14 +16,27 @@ from pool.core.planner.actions import (
 )
 from pool.core.pools import Pool
 
-PROMPT = (CreateMissing, EndWaiting, FinishPoolRemoval, RemoveSurplus, StartRebuild, StartTeardown)
-"""Growing, shrinking, replacing, removing. A reset is not among them: whoever gave the cluster back starts it."""
-
 
 def prompt(pool: Pool, actions: Iterable[Action]) -> str:
-    """A name for what maintenance is to be run for at once, the same whoever sees it; empty if nothing is."""
-    wanted = sorted(f"{action!r}:{getattr(action, 'wish', '')}" for action in actions if isinstance(action, PROMPT))
+    """A name for what maintenance is to be run for at once, the same whoever sees it; empty if nothing is.
+
+    While a pool grows or shrinks it stays the same. A reset is nothing that is wanted of the Pool: whoever gave the
+    cluster back starts it.
+    """
+    wanted = {name for action in actions if (name := _wanted(action))}
     if not wanted:
         return ""
-    digest = sha256("\n".join(wanted).encode()).hexdigest()[:16]
+    digest = sha256("\n".join(sorted(wanted)).encode()).hexdigest()[:16]
     return f"{pool.metadata.uid}:{pool.metadata.generation}:{digest}"
+
+
+def _wanted(action: Action) -> str:
+    match action:
+        case CreateMissing() | RemoveSurplus():
+            return "its size"
+        case StartRebuild() | StartTeardown():
+            return action.wish
+        case EndWaiting() | FinishPoolRemoval():
+            return "its removal"
+        case _:
+            return ""

@@ -58,7 +58,14 @@ def test_what_is_under_way_or_can_wait_is_not(clusters: list[PooledCluster]) -> 
     assert prompted(clusters, two(), sessions=True) == ""
 
 
-def test_another_generation_and_another_cluster_are_another_matter() -> None:
-    there = [cluster("c1")]
-    named = {prompted(there, two(size=2)), prompted(there, two(size=3)), prompted(there, two(generation=2))}
-    assert len(named) == 3
+def test_it_is_the_same_matter_while_a_pool_grows_and_another_for_the_next_wish() -> None:
+    assert prompted([cluster("c1")], two(size=3)) == prompted([cluster("c1"), cluster("c2")], two(size=3))
+    first, second = cluster("c1", removing=True), cluster("c2", removing=True)
+    named = [
+        prompted([cluster("c1")], two()),
+        prompted([cluster("c1")], two(generation=2)),
+        prompted([first, cluster("c2")], two()),
+        prompted([cluster("c1"), second], two()),
+        prompted([first, second], two()),
+    ]
+    assert len(set(named)) == 5

@@ -1,0 +1,139 @@
+"""Standing by: a process that follows the pools says how they are, and has maintenance run when something is wanted.
+
+Between two rounds of maintenance `kubectl get pools` would otherwise be minutes old, and a scaled or deleted Pool would
+wait for the next one. Nothing is read here, all of it is what watches show. They may lag: then a status is put right
+with the next event, and a maintenance run that was not needed finds nothing to do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from functools import partial
+from typing import TypeVar
+
+from pool.core.clusters import PooledCluster
+from pool.core.errors import Conflict, InvalidInput, PoolError
+from pool.core.planner import Observed, PlanConfig, plan
+from pool.core.planner.prompting import prompt
+from pool.core.pool_status import PREFIX_TAKEN, status_of
+from pool.core.pools import Pool, PoolConditionType
+from pool.core.sessions import Session
+from pool.kube.client import Object
+from pool.kube.resources import POOLED_CLUSTERS, POOLS, SESSIONS
+from pool.kube.watching import Scope
+from pool.work.steps import Host
+
+logger = logging.getLogger(__name__)
+
+PAUSE = 1.0
+"""Seconds in which changes are collected: a burst of assignments costs one write of the Pool's status a second."""
+AGAIN = timedelta(minutes=1)
+"""After which maintenance is asked for again for the same reason, should it have made no difference."""
+AFTER_FAILURE = 10.0
+"""Seconds after which it is asked for again when it could not be started: Prefect's server may be away."""
+
+LIVE = "status.phase!=Released,status.phase!=Expired"
+"""Field selector of the sessions that are not over: the thousands that are cost nothing."""
+
+Maintain = Callable[[str, str], Awaitable[object]]
+"""Has maintenance of the Pool of that name run, once for the reason (a text that names it) whoever asks."""
+
+R = TypeVar("R", Pool, PooledCluster, Session)
+
+
+class StandBy:
+    """The pools of a namespace as watches show them."""
+
+    def __init__(self, host: Host, maintain: Maintain, *, pause: float = PAUSE) -> None:
+        self._host, self._maintain, self._pause = host, maintain, pause
+        self._pools: dict[str, Pool] = {}
+        self._clusters: dict[str, PooledCluster] = {}
+        self._sessions: dict[str, Session] = {}
+        self._changed = asyncio.Event()
+        self._again: asyncio.TimerHandle | None = None
+        self._asked: dict[str, str] = {}
+        """The last reason for which maintenance was asked for, of each Pool, with the minute."""
+
+    async def run(self) -> None:
+        """Follow the pools until that fails. An outage of the host's API only delays. Raises ApiError."""
+        watching, namespace = self._host.watching, self._host.settings.namespace
+        async with AsyncExitStack() as stack:
+            views = [
+                await stack.enter_async_context(watching.follow(scope, note))
+                for scope, note in (
+                    (Scope(POOLS, namespace), partial(self._note, Pool, self._pools)),
+                    (Scope(POOLED_CLUSTERS, namespace), partial(self._note, PooledCluster, self._clusters)),
+                    (Scope(SESSIONS, namespace, fields=LIVE), partial(self._note, Session, self._sessions)),
+                )
+            ]
+            rounds = asyncio.create_task(self._rounds(), name="standing by for the pools")
+            try:
+                ended, _ = await asyncio.wait(
+                    [rounds, *(view.failure for view in views)], return_when=asyncio.FIRST_COMPLETED
+                )
+                for one in ended:
+                    await one
+            finally:
+                rounds.cancel()
+                await asyncio.wait([rounds])
+
+    def _note(self, kind: type[R], known: dict[str, R], obj: Object, there: bool) -> None:
+        name = obj["metadata"]["name"]
+        try:
+            if there:
+                known[name] = kind.from_object(obj)
+            else:
+                known.pop(name, None)
+        except InvalidInput as unreadable:
+            known.pop(name, None)
+            logger.warning("%s", unreadable)
+        self._changed.set()
+
+    async def _rounds(self) -> None:
+        while True:
+            await self._changed.wait()
+            await asyncio.sleep(self._pause)
+            self._changed.clear()
+            for pool in list(self._pools.values()):
+                try:
+                    await self.look(pool)
+                except PoolError as error:
+                    logger.warning("pool %s: %s", pool.name, error)
+
+    async def _ask(self, pool: Pool, reason: str) -> None:
+        if self._asked.get(pool.name) == reason:
+            # It goes on, or made no difference: looked at again, whether or not anything changes until then.
+            self._look_again(AGAIN.total_seconds())
+            return
+        self._asked[pool.name] = reason
+        try:
+            await self._maintain(pool.name, reason)
+        except Exception as error:  # noqa: BLE001 - whatever starts maintenance may fail in its own ways
+            logger.warning("maintenance of pool %s is not started, it waits for its schedule: %s", pool.name, error)
+            del self._asked[pool.name]
+            self._look_again(AFTER_FAILURE)
+
+    def _look_again(self, seconds: float) -> None:
+        if self._again is not None:
+            self._again.cancel()
+        self._again = asyncio.get_running_loop().call_later(seconds, self._changed.set)
+
+    async def look(self, pool: Pool) -> None:
+        """Ask for maintenance if something is wanted of the pool, and then say how it is."""
+        now = self._host.now()
+        clusters, sessions = self._clusters.values(), self._sessions.values()
+        taken = pool.status.condition(PoolConditionType.DEGRADED)
+        prefix_taken = taken.message if taken is not None and taken.reason == PREFIX_TAKEN else ""
+        actions = plan(Observed.of(pool, sessions, clusters), PlanConfig.of(self._host.settings), now)
+        reason = "" if prefix_taken and not pool.removing else prompt(pool, actions)
+        if reason:
+            await self._ask(pool, f"{reason}:{now.timestamp() // AGAIN.total_seconds():.0f}")
+        status = status_of(pool, clusters, sessions, now, prefix_taken=prefix_taken)
+        try:
+            await self._host.state.write_pool_status(pool, status)
+        except Conflict:
+            logger.debug("pool %s changed meanwhile; its event is on the way", pool.name)
