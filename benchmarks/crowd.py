@@ -67,7 +67,7 @@ async def _crowd(kubeconfig: Path, share: Iterable[int], together: Any) -> tuple
         async with state.following():
             await asyncio.to_thread(together.wait)
             served = sum(await asyncio.gather(*(_served(state, f"session-{number}") for number in share)))
-            await state.history.drain()
+            await state.events.drain()
         writes = sum(count for method, count in kube.calls.items() if method != "GET")
         return served, writes, kube.events
 

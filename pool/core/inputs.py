@@ -7,11 +7,20 @@ from datetime import timedelta
 from pydantic import TypeAdapter, ValidationError
 
 from pool.core.errors import InvalidInput
-from pool.core.fields import MIN_TTL_SECONDS, ClusterId, HeartbeatTimeout, Priority, SessionId
-from pool.core.settings import Settings
+from pool.core.fields import (
+    MAX_TTL_SECONDS,
+    MIN_TTL_SECONDS,
+    ClusterId,
+    HeartbeatTimeout,
+    PoolName,
+    Priority,
+    SessionId,
+)
+from pool.core.pools import SessionTimes
 
 _CLUSTER_ID: TypeAdapter[str] = TypeAdapter(ClusterId)
 _SESSION_ID: TypeAdapter[str] = TypeAdapter(SessionId)
+_POOL_NAME: TypeAdapter[str] = TypeAdapter(PoolName)
 _PRIORITY: TypeAdapter[int] = TypeAdapter(Priority)
 _HEARTBEAT_TIMEOUT: TypeAdapter[int] = TypeAdapter(HeartbeatTimeout)
 
@@ -20,6 +29,13 @@ def cluster_id(value: str) -> str:
     """The value, if it is a cluster's name. Raises InvalidInput."""
     return _checked(
         _CLUSTER_ID, value, "cluster name", "a DNS label of at most 40 characters", "use letters a-z, digits and dashes"
+    )
+
+
+def pool_name(value: str) -> str:
+    """The value, if it is a Pool's name. Raises InvalidInput."""
+    return _checked(
+        _POOL_NAME, value, "pool name", "a DNS label of at most 40 characters", "use letters a-z, digits and dashes"
     )
 
 
@@ -48,7 +64,7 @@ def heartbeat_timeout(value: int | None) -> int | None:
         ) from None
 
 
-def time_to_live(asked: int | None, settings: Settings) -> timedelta:
+def time_to_live(asked: int | None, times: SessionTimes) -> timedelta:
     """What a session gets: what it asked for, the default if nothing, at most the pool's maximum.
 
     Raises InvalidInput for less than a minute.
@@ -57,7 +73,12 @@ def time_to_live(asked: int | None, settings: Settings) -> timedelta:
         raise InvalidInput(
             "time to live", expected=f"at least {MIN_TTL_SECONDS} s", actual=f"{asked} s", cure="ask for more"
         )
-    return timedelta(seconds=min(asked or settings.ttl_seconds, settings.max_ttl_seconds))
+    return timedelta(seconds=min(asked or times.ttl_seconds, times.max_ttl_seconds))
+
+
+def stored_ttl(asked: int | None) -> int | None:
+    """The time to live as a Session's spec has it: cut to what any Pool allows; its own Pool cuts it further."""
+    return None if asked is None else min(asked, MAX_TTL_SECONDS)
 
 
 def _checked(adapter: TypeAdapter[str], value: str, what: str, expected: str, cure: str) -> str:

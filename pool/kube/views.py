@@ -60,7 +60,7 @@ class View:
             self._put(obj)
         self._see(version_of(obj))
 
-    def list(self, items: list[Object], version: int) -> None:
+    def relist(self, items: list[Object], version: int) -> None:
         """What a list shows that is of this version."""
         there = {key_of(item) for item in items}
         for key in [key for key, obj in self._objects.items() if key not in there and version_of(obj) <= version]:

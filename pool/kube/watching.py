@@ -240,7 +240,7 @@ class _Watch:
                 item = there.get(key)
                 self._tell(key, version_of(item) if item else number(version), item)
         if self.view is not None:
-            self.view.list(items, number(version))
+            self.view.relist(items, number(version))
         self.started.set()
         return version
 

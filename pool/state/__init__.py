@@ -1,8 +1,8 @@
-"""The pool's state: the compare-and-swap protocol on PooledClusters and Sessions."""
+"""The pool's state: the compare-and-swap protocol on Pools, PooledClusters and Sessions."""
 
-from pool.state.history import Transition
-from pool.state.leases import Extension, Released
+from pool.state.events import Transition
+from pool.state.operations import OperationHandle
 from pool.state.pool import PoolState
-from pool.state.running import OperationHandle
+from pool.state.sessions import Extension, Released
 
 __all__ = ["Extension", "OperationHandle", "PoolState", "Released", "Transition"]

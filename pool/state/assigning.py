@@ -1,243 +1,286 @@
-"""Assigning: claim, serve at once if a cluster is free, else wait in the queue or give up without a trace."""
+"""Assigning: create the session, look at the queue as of then, take the cluster that is its own by the queue, or wait.
+
+A session created before is seen by every later one, so a newcomer never takes a cluster that is due to who waits
+longer. Callers of one process choose and lock one at a time, and see each other's locks at once: they do not race.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import math
-from collections.abc import Sequence
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import timedelta
 
-from pool.core import inputs
 from pool.core.clusters import PooledCluster
-from pool.core.errors import Conflict, NoClusterAvailable, NotHolder, PoolError, UnknownSession, WaitTimeout
+from pool.core.errors import (
+    AlreadyExists,
+    ApiUnavailable,
+    Conflict,
+    IllegalTransition,
+    InvalidInput,
+    NoClusterAvailable,
+    NotHolder,
+    PoolError,
+    UnknownSession,
+)
 from pool.core.forecast import expected_at
 from pool.core.lifecycle import ClusterPhase, SessionPhase
-from pool.core.queue import Binding, holds, place, queue, repairs
+from pool.core.queue import Binding, bindings, free, holds, patience_ends
+from pool.core.repairs import repairs
+from pool.core.resource import Metadata
 from pool.core.sessions import Session, SessionSpec
-from pool.kube.client import Object
-from pool.kube.resources import SESSIONS
-from pool.kube.watching import Watching
-from pool.state.binder import Binder
-from pool.state.candidates import Candidates
-from pool.state.leases import Leases
-from pool.state.mirror import Mirror
-from pool.state.places import Places
-from pool.state.queue import Usher
+from pool.state.handover import Handover, ended_waiting
+from pool.state.repairing import Repairing
+from pool.state.sessions import Sessions
 from pool.state.store import Store
+from pool.state.view import WAITING
 
 logger = logging.getLogger(__name__)
+
+LOOK_AGAIN = 5.0
+"""Seconds without news after which who waits looks at the whole queue: a helper that died mid-way makes no news."""
 
 
 class Assigning:
     """Who wants a cluster comes here."""
 
-    def __init__(self, store: Store, binder: Binder, leases: Leases, watching: Watching | None) -> None:
-        self._store = store
-        self._binder = binder
-        self._watching = watching
-        self._places = Places(store, binder, leases)
-        self.mirror = Mirror(store)
-        self._candidates = Candidates(store, self.mirror)
-        self._usher = Usher(self.mirror, self._serve_queue)
+    def __init__(self, store: Store, handover: Handover, sessions: Sessions) -> None:
+        self._store, self._handover, self._sessions = store, handover, sessions
+        self._repairing = Repairing(store, handover)
+        self._turn = asyncio.Lock()
+        """Held while a cluster is chosen and locked: the next caller of this process sees what was taken."""
+        self._turns = 0
+        """Turns taken: clusters that were read some turns ago are read again."""
+        self._looked_at = 0.0
 
-    async def assign(self, session_id: str, spec: SessionSpec, wait_seconds: float | None) -> Session:
+    async def assign(self, session_id: str, spec: SessionSpec, wait_seconds: float) -> Session:
         """The session, Active with its cluster.
 
-        Raises NoClusterAvailable if none is free (within `wait_seconds`, None: now), UnknownPool if there are none.
+        Raises UnknownPool; IllegalTransition if the Pool is being removed; NoClusterAvailable if none is free within
+        `wait_seconds`, and then nothing is left behind.
         """
+        if (await self._store.pool(spec.pool)).removing:
+            raise IllegalTransition(f"pool {spec.pool} is being removed", expected="a Pool that stays")
+        turns = self._turns
+        seen = None if wait_seconds else await self._refuse_if_none(session_id, spec.pool)
         try:
-            return await self._assign(session_id, spec, wait_seconds)
-        except asyncio.CancelledError:
+            session, made = await self._claim(session_id, spec)
+            served = await self._serve(session, (turns, seen), thorough=True)
+            if served is None and wait_seconds:
+                served = await self._wait(session, wait_seconds)
+            served = served or await self._leave(session, made=made)
+        except ApiUnavailable:
+            # Leaving would fail alike; the claim loses its place by itself, or a retry goes on with it.
+            raise
+        except BaseException:
             # Nobody waits any more: left behind, the claim would take a cluster for nobody.
             with suppress(PoolError):
-                await asyncio.shield(self._places.withdraw(session_id, spec))
+                await asyncio.shield(self._withdraw(session_id, spec))
             raise
-
-    async def _assign(self, session_id: str, spec: SessionSpec, wait_seconds: float | None) -> Session:
-        async with self._candidates.turn:
-            served, session, made = await self._serve_newcomer(session_id, spec, wait=bool(wait_seconds))
-        if served is None and wait_seconds:
-            served = await self._wait_or_leave(session, made, wait_seconds)
-        served = served or await self._places.give_up(session, made=made)
         if served is None:
-            raise self._none_available(session_id, await self._store.clusters())
+            raise self._none_available(session_id, await self._store.clusters(spec.pool))
         return served
 
-    async def _serve_newcomer(
-        self, session_id: str, spec: SessionSpec, *, wait: bool
-    ) -> tuple[Session | None, Session, bool]:
-        """The session served, if there was a cluster for it; its place in the queue, and whether this call made it."""
-        cluster = await self._reserve(session_id, wait=wait)
-        try:
-            session, made = await self._places.take(session_id, spec)
-            if session.phase is SessionPhase.ACTIVE:
-                return session, session, made
-            served = None
-            if made and cluster is not None and self._may_take(cluster):
-                served = await self._try(Binding(session, cluster))
-            return served or await self._serve(session), session, made
-        finally:
-            if cluster is not None:
-                self._candidates.let_go(cluster, session_id)
-
-    def _may_take(self, cluster: PooledCluster) -> bool:
-        """Whether a newcomer may take it without reading the queue."""
-        return self._candidates.has_rested(cluster) and not self._candidates.is_outdated(cluster)
-
-    async def _reserve(self, session_id: str, *, wait: bool) -> PooledCluster | None:
-        """A cluster to try first; None if the queue must tell.
-
-        Who does not wait, and finds none, fails before anything is written, but not while one is still being tried.
-        """
-        while True:
-            busy = self._candidates.busy
-            cluster = await self._candidates.reserve(session_id)
-            if cluster is not None:
-                return cluster
-            if wait or not (busy or self._candidates.busy):
-                break
-            await self._candidates.until_tried()
-        clusters = await self._store.clusters()
-        if not clusters:
-            raise self._store.unknown_pool("no clusters")
-        if wait or any(cluster.status.assigned_session == session_id for cluster in clusters):
+    async def _refuse_if_none(self, session_id: str, pool: str) -> list[PooledCluster] | None:
+        """Fail before anything is written if nothing is free: that is only believed when read. Returns what was."""
+        if self._store.view.current and self._store.view.has_free(pool):
             return None
-        raise self._none_available(session_id, clusters)
+        clusters = await self._store.clusters(pool)
+        if not free(clusters) and not any(one.status.assigned_session == session_id for one in clusters):
+            raise self._none_available(session_id, clusters)
+        return clusters
 
-    async def _serve(self, session: Session) -> Session | None:
-        """Get the session a cluster now, by the queue. None if there is none for it, or others are before it."""
-        while True:
-            sessions = await self._store.sessions()
-            clusters = await self._store.clusters()
-            now = next((s for s in sessions if s.metadata.uid == session.metadata.uid), session)
-            if now.phase is SessionPhase.ACTIVE:
-                return now
-            mine = next((c for c in clusters if holds(c, session) and c.phase is ClusterPhase.LOCKED), None)
-            if mine is not None:
-                return await self._binder.activate(session, mine)
-            pairs = self._candidates.pairs(sessions, clusters, session.name)
-            own = next((pair for pair in pairs if pair.session.name == session.name), None)
-            if own is None:
-                return None
-            served = await self._try(own)
-            if served is not None:
-                return served
-
-    async def _try(self, pair: Binding) -> Session | None:
-        """Hand the cluster over. None if it was lost to somebody else."""
-        with self._candidates.trying(pair) as alone:
-            served = await self._binder.bind(pair) if alone else None
-        if alone:
-            self._candidates.tell(pair.cluster, won=served is not None)
-        return served
-
-    async def serve_queue(self, only: str | None = None) -> int:
-        """Finish what is half done and bind every pending session there is a cluster for. Returns how much was done.
-
-        `only` binds this one cluster and repairs nothing: several who made one available each do not collide.
-        """
-        sessions = await self._store.sessions()
-        clusters = await self._store.clusters()
-        done = 0 if only else await self._binder.repair(repairs(sessions, clusters))
-        for pair in self._candidates.pairs(sessions, clusters):
-            done += only in (None, pair.cluster.name) and await self._help(pair)
-        return done
-
-    async def _help(self, pair: Binding) -> bool:
-        try:
-            return await self._try(pair) is not None
-        except (UnknownSession, NotHolder) as error:
-            logger.info("no cluster needed any more: %s", error)
-            return False
-
-    async def _serve_queue(self, mine: frozenset[str]) -> bool:
-        """Serve the queue, if its head is among `mine` (or `mine` is empty). Returns False if it was left to others."""
-        sessions = await self._store.sessions()
-        clusters = await self._store.clusters()
-        pairs = self._candidates.pairs(sessions, clusters)
-        found = repairs(sessions, clusters)
-        ours = [pair for pair in pairs if pair.session.name in mine] if mine else pairs
-        for pair in ours:
-            await self._help(pair)
-        await self._tell_places(mine, sessions)
-        if mine and (found or len(ours) < len(pairs)):
-            return False
-        await self._binder.repair(found)
-        return True
-
-    async def _tell_places(self, mine: frozenset[str], sessions: Sequence[Session]) -> None:
-        waiting = queue(sessions, self._store.now(), self._store.queue_grace)
-        for session in waiting:
-            message = place(session, waiting)
-            if session.name in mine and session.status.message != message:
-                try:
-                    await self._store.write_session(session.with_status(message=message))
-                except (Conflict, UnknownSession):
-                    logger.debug("session %s moved on while its place was written", session.name)
-
-    async def _wait_or_leave(self, session: Session, made: bool, seconds: float) -> Session | None:
-        try:
-            return await self._wait(session, seconds)
-        except PoolError:
-            # Nobody waits any more, as when it is cancelled.
-            with suppress(PoolError):
-                await self._places.give_up(session, made=made)
-            raise
-
-    async def _wait(self, session: Session, seconds: float) -> Session | None:
-        """Wait in the queue. None if the time is over."""
-        try:
-            if self._watching is not None:
-                return await self._until_active(self._watching, session, seconds)
-            async with Watching(self._store.kube) as watching:
-                return await self._until_active(watching, session, seconds)
-        except WaitTimeout:
-            return None
-
-    async def _until_active(self, watching: Watching, session: Session, seconds: float) -> Session:
-        def active(obj: Object | None) -> Session | None:
-            now = Session.from_object(obj) if obj else None
-            if now is None or now.metadata.uid != session.metadata.uid:
-                raise UnknownSession(f"session {session.name} was removed while it waited", cure="assign it anew")
-            if now.phase.ended:
-                raise NotHolder(f"session {session.name} ended while it waited", actual=now.phase)
-            return now if now.phase is SessionPhase.ACTIVE else None
-
-        async with self._usher.waiting(session.name) as usher:
-            what = f"a cluster for session {session.name}"
-            turn = asyncio.ensure_future(
-                watching.until(SESSIONS, session.name, self._store.namespace, active, timeout=seconds, what=what)
-            )
-            try:
-                await asyncio.wait([turn, usher], return_when=asyncio.FIRST_COMPLETED)
-                if not turn.done():
-                    await usher  # it ends only by failing; say so instead of waiting for nobody
-                return await turn
-            finally:
-                turn.cancel()
-
-    def _none_available(self, session_id: str, clusters: Sequence[PooledCluster]) -> NoClusterAvailable:
+    def _none_available(self, session_id: str, clusters: list[PooledCluster]) -> NoClusterAvailable:
         counts = {str(phase): sum(c.phase is phase for c in clusters) for phase in ClusterPhase}
         return NoClusterAvailable(session_id, counts, expected_at(clusters, self._store.now()))
 
+    async def _claim(self, session_id: str, spec: SessionSpec) -> tuple[Session, bool]:
+        """The session, pending or active with a cluster that is truly its own, and whether this call made it."""
+        wanted = Session(metadata=Metadata(name=session_id, namespace=self._store.namespace), spec=spec)
+        while True:
+            try:
+                return await self._store.create_session(wanted), True
+            except AlreadyExists:
+                session = await self._store.find_session(session_id)
+            try:
+                if session is not None and (kept := await self._keep(session, spec)) is not None:
+                    return kept, False
+            except (Conflict, UnknownSession):
+                logger.debug("session %s changed while it was claimed", session_id)
 
-def spec_of(
-    ttl_seconds: int | None,
-    priority: int,
-    wait_seconds: float | None,
-    heartbeat_timeout_seconds: int | None,
-    *,
-    longest: timedelta,
-    now: datetime,
-) -> SessionSpec:
-    """What is asked for `now`, checked. `longest` bounds the time to live. Raises InvalidInput."""
-    ttl = None if ttl_seconds is None else min(ttl_seconds, int(longest.total_seconds()))
-    return SessionSpec(
-        requested_at=now,
-        ttl_seconds=ttl,
-        priority=inputs.priority(priority),
-        wait_seconds=math.ceil(wait_seconds or 0),
-        heartbeat_timeout_seconds=inputs.heartbeat_timeout(heartbeat_timeout_seconds),
-    )
+    async def _keep(self, session: Session, spec: SessionSpec) -> Session | None:
+        """The session if it is still good; None after clearing away one that is over, so that its ID is free."""
+        if session.phase.ended:
+            await self._store.remove_session(session)
+            return None
+        if session.spec.pool != spec.pool:
+            raise InvalidInput(f"session {session.name}", expected=f"pool {session.spec.pool}", actual=spec.pool)
+        if session.phase is SessionPhase.PENDING:
+            return await self._keep_waiting(session, timedelta(seconds=spec.wait_seconds or 0))
+        cluster = await self._store.find_cluster(session.status.assigned_cluster or "")
+        if cluster is None or not holds(cluster, session):
+            await self._repairing.settle(session.with_status(assigned_cluster=None), "its cluster was taken from it")
+            return None
+        await self._sessions.expire(session.name)
+        now = await self._store.find_session(session.name)
+        return now if now is not None and now.phase is SessionPhase.ACTIVE else None
+
+    async def _keep_waiting(self, session: Session, wait: timedelta) -> Session | None:
+        """The pending session, for which somebody now waits so long; None after removing one that lost its place."""
+        now, end = self._store.now(), patience_ends(session, timedelta())
+        if end is None or end >= now + wait:
+            return session
+        if any(holds(cluster, session) for cluster in await self._store.clusters(session.spec.pool)):
+            return session
+        if end + self._store.queue_grace <= now:
+            await self._store.remove_session(session)
+            return None
+        return await self._store.lengthen_wait(session, wait + (now - end))
+
+    async def _serve(
+        self, session: Session, seen: tuple[int, list[PooledCluster] | None] = (-1, None), *, thorough: bool
+    ) -> Session | None:
+        """Hand the session the cluster that is its own by the queue. None if there is none; `thorough`: none when read.
+
+        `seen`, clusters read before that turn, save reading them if it still is.
+        """
+        if session.phase is SessionPhase.ACTIVE:
+            return session
+        fresh = not await self._store.view.shows(session)
+        while True:
+            async with self._turn:
+                clusters = seen[1] if seen[0] == self._turns else None
+                self._turns += 1
+                own = await self._own(session, clusters, fresh=fresh)
+                locked = own if own is None or holds(own, session) else await self._handover.lock(own, session)
+            if own is None and (fresh or not thorough):
+                return None
+            if locked is not None and (served := await self._handover.activate(session, locked)) is not None:
+                return served
+            # Lost to somebody else, or nothing in view: look freshly, at the session first.
+            fresh = True
+            session = await self._still(session)
+            if session.phase is SessionPhase.ACTIVE:
+                return session
+
+    async def _own(
+        self, session: Session, clusters: list[PooledCluster] | None, *, fresh: bool
+    ) -> PooledCluster | None:
+        """The cluster that is locked for the session, or the free one that is its own by the queue."""
+        if fresh:
+            waiting = await self._store.sessions(WAITING)
+            clusters = clusters if clusters is not None else await self._store.clusters(session.spec.pool)
+        else:
+            waiting, clusters = self._store.view.of_interest(session.spec.pool)
+            if session.name not in {other.name for other in waiting}:
+                return None
+        held = next((cluster for cluster in clusters if holds(cluster, session)), None)
+        if held is not None:
+            # Read after the session was, so that who marks it Active does not rely on a lock that is gone.
+            held = await self._store.find_cluster(held.name)
+            return held if held is not None and holds(held, session) else None
+        others = [other for other in waiting if other.name != session.name]
+        # Whose turn it is, is asked by who waits for it: it has not lost its place, whatever the clocks say.
+        asking = session.changed(spec=session.spec.changed(wait_seconds=None))
+        pairs = bindings([*others, asking], clusters, self._store.now(), self._store.queue_grace)
+        return next((pair.cluster for pair in pairs if pair.session is asking), None)
+
+    async def _still(self, session: Session) -> Session:
+        """The session as it is now. Raises UnknownSession, NotHolder if it ended."""
+        now = await self._store.find_session(session.name)
+        if now is None or now.metadata.uid != session.metadata.uid:
+            raise UnknownSession(f"session {session.name} was removed while it waited", cure="assign it anew")
+        if now.phase.ended:
+            raise ended_waiting(now)
+        return now
+
+    async def _wait(self, session: Session, seconds: float) -> Session | None:
+        """Wait in the queue. None if the time is over."""
+        loop, view = asyncio.get_running_loop(), self._store.view
+        end = loop.time() + seconds
+        try:
+            # Only the waits have a deadline: a handover that has begun is not cut off.
+            async with asyncio.timeout_at(end) as opening, view.following():
+                opening.reschedule(None)
+                with view.news() as news:
+                    while loop.time() < end:
+                        news.clear()
+                        if (served := await self._step(session)) is not None:
+                            return served
+                        with suppress(TimeoutError):
+                            async with asyncio.timeout_at(min(end, loop.time() + LOOK_AGAIN)):
+                                await news.wait()
+        except TimeoutError:
+            logger.debug("session %s: the pool was not seen in time", session.name)
+        return None
+
+    async def _step(self, session: Session) -> Session | None:
+        """What who waits does at news, and when there are none. An outage does not end a wait."""
+        now = asyncio.get_running_loop().time()
+        try:
+            seen = self._store.view.sessions.get(session.name)
+            if seen is None or seen.metadata.uid != session.metadata.uid or seen.phase is not SessionPhase.PENDING:
+                session = await self._still(session)
+            elif now - self._looked_at > LOOK_AGAIN:
+                self._looked_at = now
+                await self.serve_queue()
+            return await self._serve(session, thorough=False)
+        except (ApiUnavailable, Conflict) as error:
+            logger.warning("session %s waits on: %s", session.name, error)
+            return None
+
+    async def _leave(self, session: Session, *, made: bool) -> Session | None:
+        """Leave the queue without a trace. The session if it was served just now, else None.
+
+        Only a session that this caller `made` is removed: somebody else may wait for another.
+        """
+        while True:
+            now = await self._store.find_session(session.name)
+            if now is None or now.metadata.uid != session.metadata.uid:
+                return None
+            if now.phase is SessionPhase.ACTIVE:
+                return now
+            try:
+                if made:
+                    await self._store.remove_session(now)
+            except Conflict:
+                continue
+            return None
+
+    async def _withdraw(self, session_id: str, spec: SessionSpec) -> None:
+        """Give up what was asked for with this very `spec`, as far as it was made and has not been served."""
+        session = await self._store.find_session(session_id)
+        if session is not None and session.phase is SessionPhase.PENDING and session.spec == spec:
+            await self._leave(session, made=True)
+
+    async def serve_queue(self, only: str = "") -> int:
+        """Repair what is half done, and bind every pending session there is a cluster for. Returns how much was done.
+
+        `only` binds this one cluster and repairs nothing: several who made one available each do not collide.
+        """
+        async with self._turn:
+            sessions, clusters = await self._store.sessions(), await self._store.clusters()
+            pairs = bindings(sessions, clusters, self._store.now(), self._store.queue_grace)
+            locked = [await self._lock(pair) for pair in pairs if only in ("", pair.cluster.name)]
+        served = [await self._help(pair) for pair in locked if pair is not None]
+        repaired = 0 if only else await self._repairing.repair(repairs(sessions, clusters))
+        return sum(served) + repaired
+
+    async def _lock(self, pair: Binding) -> Binding | None:
+        """The pair once its cluster is locked. None if the session, looked at again, needs none, or it was lost."""
+        session = await self._store.find_session(pair.session.name)
+        if (
+            session is None
+            or session.metadata.uid != pair.session.metadata.uid
+            or session.phase is not SessionPhase.PENDING
+        ):
+            return None
+        locked = await self._handover.lock(pair.cluster, session)
+        return Binding(session, locked) if locked is not None else None
+
+    async def _help(self, pair: Binding) -> bool:
+        try:
+            return await self._handover.activate(pair.session, pair.cluster) is not None
+        except (UnknownSession, NotHolder, Conflict) as error:
+            logger.info("no cluster needed any more: %s", error)
+            return False

@@ -7,7 +7,7 @@ from pool.core.errors import AlreadyExists, Conflict, IllegalTransition, Invalid
 from pool.core.pools import POOL_FINALIZER, Pool, PoolSpec, PoolStatus
 from pool.core.resource import Metadata
 from pool.kube.resources import POOLED_CLUSTERS, POOLS
-from pool.state.history import Transition, Why
+from pool.state.events import Transition, Why
 from pool.state.store import Store
 
 
@@ -22,21 +22,6 @@ class Membership:
         found = await self._store.kube.list(POOLS, self._store.namespace)
         return sorted((Pool.from_object(obj) for obj in found), key=lambda pool: pool.name)
 
-    async def pool(self, name: str) -> Pool:
-        """One Pool. Raises UnknownPool."""
-        try:
-            found = await self._store.kube.find(POOLS, name, self._store.namespace)
-        except NotFound as error:
-            raise self._store.unknown_pool("the Pool kind is not installed") from error
-        if found is None:
-            raise UnknownPool(
-                f"no Pool {name} in namespace {self._store.namespace}",
-                expected="a Pool of that name",
-                actual="none",
-                cure="run bootstrap-pool, or apply one; kubectl get pools lists them",
-            )
-        return Pool.from_object(found)
-
     async def ensure_pool(self, name: str, spec: PoolSpec) -> Pool:
         """The Pool of that name, made with this `spec` if there is none."""
         metadata = Metadata(name=name, namespace=self._store.namespace, finalizers=[POOL_FINALIZER])
@@ -45,12 +30,12 @@ class Membership:
                 await self._store.kube.create(POOLS, Pool(metadata=metadata, spec=spec).to_object())
             )
         except AlreadyExists:
-            return await self.pool(name)
+            return await self._store.read_pool(name)
 
     async def hold_pool(self, name: str) -> Pool:
         """The Pool, with the finalizer that keeps it until its clusters are gone; one being removed gets none."""
         while True:
-            pool = await self.pool(name)
+            pool = await self._store.read_pool(name)
             if pool.removing or POOL_FINALIZER in pool.metadata.finalizers:
                 return pool
             try:
@@ -62,7 +47,7 @@ class Membership:
         """Take the finalizer off a Pool that is being removed: it is gone, or whatever else keeps it decides."""
         while True:
             try:
-                pool = await self.pool(name)
+                pool = await self._store.read_pool(name)
                 if not pool.removing or POOL_FINALIZER not in pool.metadata.finalizers:
                     return
                 await self._write_finalizers(pool, [one for one in pool.metadata.finalizers if one != POOL_FINALIZER])
@@ -107,10 +92,10 @@ class Membership:
             return cluster.with_status(created_at=self._store.now())
 
         why = Why("joined the pool")
-        cluster = await self._store.change_cluster(name, joined, why)
+        _, cluster = await self._store.change_cluster(name, joined, why)
         if found.status.created_at is None:
-            self._store.history.record(Transition(cluster, None, cluster.phase, why, self._store.now()))
-            await self._store.history.drain()
+            self._store.events.record(Transition(cluster, None, cluster.phase, why, self._store.now()))
+            await self._store.events.drain()
         return cluster
 
     async def delete_cluster(self, cluster: PooledCluster, *, as_read: bool = False) -> None:

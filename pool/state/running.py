@@ -4,107 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
-from typing import Any
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
-from pool.core.clusters import ConditionType, Golden, PooledCluster
 from pool.core.errors import ApiUnavailable, PoolError, Silenced, StaleOperation
-from pool.core.lifecycle import ClusterPhase
-from pool.core.operation_rules import Ownership
-from pool.state.operations import Operations
+from pool.state.operations import OperationHandle
 
 logger = logging.getLogger(__name__)
 
 
-class OperationHandle:
-    """What a run works with: every write is checked against its ownership, and raises StaleOperation if overtaken."""
-
-    def __init__(self, operations: Operations, owner: Ownership) -> None:
-        self._operations = operations
-        self.ownership = owner
-        self.settled = False
-        self.left: PooledCluster | None = None
-
-    @property
-    def cluster_id(self) -> str:
-        """The cluster worked on."""
-        return self.ownership.cluster_id
-
-    @property
-    def run_id(self) -> str:
-        """The run that works on it."""
-        return self.ownership.run_id
-
-    @property
-    def epoch(self) -> int:
-        """The cluster's epoch when the operation began."""
-        return self.ownership.epoch
-
-    @property
-    def attempt(self) -> int:
-        """Which attempt this is, from 1."""
-        return self.ownership.attempt
-
-    async def heartbeat(self) -> PooledCluster:
-        """Say that the run lives."""
-        return await self._operations.heartbeat(self.ownership)
-
-    async def transition(self, to: ClusterPhase, *, reason: str, **fields: Any) -> PooledCluster:
-        """As Operations.transition."""
-        return await self._operations.transition(self.ownership, to, reason, **fields)
-
-    async def update(self, **fields: Any) -> PooledCluster:
-        """As Operations.update."""
-        return await self._operations.update(self.ownership, **fields)
-
-    async def record_golden(self, golden: Golden, message: str = "") -> PooledCluster:
-        """As Operations.record_golden."""
-        return await self._operations.record_golden(self.ownership, golden, message)
-
-    async def finish(self, *, attested: Mapping[ConditionType, str] | None = None, reason: str = "") -> PooledCluster:
-        """As Operations.finish; the handle is of no use afterwards."""
-        with self._settling():
-            self.left = await self._operations.finish(self.ownership, attested=attested, reason=reason)
-        return self.left
-
-    async def fail(self, reason: str, message: str, *, final: bool = False, outage: bool = False) -> PooledCluster:
-        """As Operations.fail; the handle is of no use afterwards."""
-        with self._settling():
-            self.left = await self._operations.fail(self.ownership, reason, message, final=final, outage=outage)
-        return self.left
-
-    async def remove(self) -> None:
-        """As Operations.remove; the handle is of no use afterwards."""
-        with self._settling():
-            await self._operations.remove(self.ownership)
-
-    @contextmanager
-    def _settling(self) -> Iterator[None]:
-        """From here on a heartbeat that finds the operation ended is no alarm, unless the end could not be written."""
-        self.settled = True
-        try:
-            yield
-        except BaseException:
-            self.settled = False
-            raise
-
-
 @asynccontextmanager
-async def keeping_alive(operations: Operations, owner: Ownership) -> AsyncIterator[OperationHandle]:
-    """The run's handle, with heartbeats in the background while the body runs.
+async def keeping_alive(handle: OperationHandle) -> AsyncIterator[None]:
+    """Heartbeats of the operation in the background while the body runs.
 
     A heartbeat that finds the run overtaken, or that cannot be written for longer than the grace, cancels the body and
     raises StaleOperation or Silenced in its place. A body that raises fails the operation with the error's text; one
     that is cancelled (the worker stops) leaves it to be taken over; one that just ends finishes it, phase unchanged.
     """
-    handle = OperationHandle(operations, owner)
     body = asyncio.current_task()
     assert body is not None
-    heart = asyncio.create_task(_beat(handle), name=f"heartbeat of {owner.cluster_id}")
+    heart = asyncio.create_task(_beat(handle), name=f"heartbeat of {handle.cluster_id}")
     heart.add_done_callback(lambda task: None if task.cancelled() or handle.settled else body.cancel("heartbeat"))
     try:
-        yield handle
+        yield
         if not handle.settled:
             await handle.finish()
     except asyncio.CancelledError:
@@ -124,7 +46,7 @@ async def keeping_alive(operations: Operations, owner: Ownership) -> AsyncIterat
 
 
 async def _beat(handle: OperationHandle) -> None:
-    settings = handle._operations.store.settings
+    settings = handle.store.settings
     loop = asyncio.get_running_loop()
     last = loop.time()
     while True:

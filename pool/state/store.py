@@ -1,4 +1,4 @@
-"""PooledClusters and Sessions as typed objects; every write is a compare-and-swap on the status.
+"""Pools, PooledClusters and Sessions as typed objects; every write is a compare-and-swap on the status.
 
 A write names the object as it was read; if it changed since, the API server refuses and `Conflict` is raised. A
 conflict with one's own first try (its answer was lost, the client tried again) is recognised: what is there is then
@@ -14,71 +14,91 @@ from datetime import datetime, timedelta
 from pool.core.clusters import PooledCluster
 from pool.core.errors import Conflict, IllegalTransition, NotFound, UnknownCluster, UnknownPool, UnknownSession
 from pool.core.lifecycle import ClusterPhase, check_transition
-from pool.core.queue import LONG_AGO
+from pool.core.pools import Pool, SessionTimes
 from pool.core.sessions import Session
 from pool.core.settings import Settings
-from pool.kube.client import Kube, Object
-from pool.kube.resources import POOLED_CLUSTERS, SESSIONS
-from pool.state.history import History, Transition, Why
+from pool.kube.client import Kube
+from pool.kube.resources import POOLED_CLUSTERS, POOLS, SESSIONS
+from pool.state.events import Events, Transition, Why
+from pool.state.view import LIVE, PoolView
 
-CLUSTER_CHANGE = Callable[[PooledCluster], PooledCluster]
-SESSION_CHANGE = Callable[[Session], Session]
+TIMES_HOLD = timedelta(seconds=5)
+"""For so long a Pool's times are not read again: who assigns has just read them."""
 
 
 class Store:
-    """The pool's two resources in the pool's namespace."""
+    """The pool's resources in the pool's namespace. Own writes show in the `view` at once."""
 
-    def __init__(self, kube: Kube, settings: Settings, now: Callable[[], datetime], history: History) -> None:
+    def __init__(
+        self, kube: Kube, settings: Settings, now: Callable[[], datetime], events: Events, view: PoolView
+    ) -> None:
         self.kube = kube
         self.settings = settings
         self.now = now
-        self.history = history
+        self.events = events
+        self.view = view
         self.namespace = settings.namespace
         self.queue_grace = timedelta(seconds=settings.queue_grace)
+        self._times: dict[str, tuple[datetime, SessionTimes]] = {}
 
-    async def clusters(self) -> list[PooledCluster]:
-        """All clusters. Raises UnknownPool if the kind is not installed; an outage raises, it is never empty."""
+    async def pool(self, name: str) -> Pool:
+        """One Pool, from the view where there is one. Raises UnknownPool."""
+        seen = self.view.pools.get(name) if self.view.current else None
+        return seen or await self.read_pool(name)
+
+    async def read_pool(self, name: str) -> Pool:
+        """One Pool as it is now. Raises UnknownPool."""
         try:
-            found = await self.kube.list(POOLED_CLUSTERS, self.namespace)
+            found = await self.kube.find(POOLS, name, self.namespace)
         except NotFound as error:
-            raise self.unknown_pool("the PooledCluster kind is not installed") from error
+            raise self._unknown_pool(name, "the kind is not installed") from error
+        if found is None:
+            raise self._unknown_pool(name, "none")
+        pool = Pool.from_object(found)
+        self._times[name] = self.now(), pool.spec.sessions
+        return pool
+
+    async def times(self, session: Session) -> SessionTimes:
+        """The times that the session's Pool sets, as read a moment ago; the defaults should it be gone."""
+        name = session.spec.pool
+        read = self._times.get(name)
+        if read is not None and read[0] <= self.now() < read[0] + TIMES_HOLD and not self.view.current:
+            return read[1]
+        try:
+            return (await self.pool(name)).spec.sessions
+        except UnknownPool:
+            return SessionTimes()
+
+    def _unknown_pool(self, name: str, actual: str) -> UnknownPool:
+        cure = "run bootstrap-pool, or apply one (kubectl get pools lists them), or set CKS_POOL_NAMESPACE"
+        return UnknownPool(f"no pool {name} in namespace {self.namespace}", expected="a Pool", actual=actual, cure=cure)
+
+    async def clusters(self, pool: str | None = None) -> list[PooledCluster]:
+        """All clusters, or those of one Pool. Raises UnknownPool if the kind is not installed; an outage raises too."""
+        try:
+            found = await self.kube.list(POOLED_CLUSTERS, self.namespace, fields=f"spec.pool={pool}" if pool else "")
+        except NotFound as error:
+            raise self._unknown_pool(pool or "", "the kind is not installed") from error
         return [PooledCluster.from_object(obj) for obj in found]
 
-    async def available(self) -> list[Object]:
-        """The API's JSON of the clusters that are `available`, the longest-rested first.
-
-        By a field selector (the CRD's `selectableFields`), and unvalidated: of a large pool only a few are looked at.
-        """
-        try:
-            found = await self.kube.list(
-                POOLED_CLUSTERS, self.namespace, fields=f"status.phase={ClusterPhase.AVAILABLE}"
-            )
-        except NotFound as error:
-            raise self.unknown_pool("the PooledCluster kind is not installed") from error
-        return sorted(found, key=_rest)
-
-    def unknown_pool(self, actual: str) -> UnknownPool:
-        """The error of a pool that was never made."""
-        return UnknownPool(
-            f"no pool in namespace {self.namespace}",
-            expected="at least one PooledCluster",
-            actual=actual,
-            cure="run create-namespaces and bootstrap-pool, or set CKS_POOL_NAMESPACE",
-        )
+    async def find_cluster(self, name: str) -> PooledCluster | None:
+        """One cluster, or None."""
+        # No name (a session without a cluster) would read the whole list.
+        found = await self.kube.find(POOLED_CLUSTERS, name, self.namespace) if name else None
+        return PooledCluster.from_object(found) if found else None
 
     async def cluster(self, name: str) -> PooledCluster:
         """One cluster. Raises UnknownCluster."""
-        # No name (a session without a cluster) would read the whole list.
-        found = await self.kube.find(POOLED_CLUSTERS, name, self.namespace) if name else None
+        found = await self.find_cluster(name)
         if found is None:
             raise UnknownCluster(
                 f"no cluster {name}", expected=f"a PooledCluster in {self.namespace}", cure="kubectl get pc lists them"
             )
-        return PooledCluster.from_object(found)
+        return found
 
-    async def sessions(self) -> list[Session]:
-        """All sessions, ended ones too."""
-        return [Session.from_object(obj) for obj in await self.kube.list(SESSIONS, self.namespace)]
+    async def sessions(self, fields: str = LIVE) -> list[Session]:
+        """Sessions by field selector: those that are not over if left out."""
+        return [Session.from_object(obj) for obj in await self.kube.list(SESSIONS, self.namespace, fields=fields)]
 
     async def find_session(self, name: str) -> Session | None:
         """One session, or None."""
@@ -105,6 +125,7 @@ class Store:
             raise IllegalTransition(f"{before.name} cannot become available", expected="clean", actual="not attested")
         try:
             obj = await self.kube.replace(POOLED_CLUSTERS, after.to_object(), subresource="status")
+            self.view.note(obj)
             written = PooledCluster.from_object(obj)
         except Conflict:
             written = await self.cluster(before.name)
@@ -113,25 +134,32 @@ class Store:
         except NotFound:
             raise UnknownCluster(f"cluster {before.name} was removed meanwhile") from None
         if after.phase is not before.phase:
-            self.history.record(Transition(written, before.phase, after.phase, why, self.now()))
+            self.events.record(Transition(written, before.phase, after.phase, why, self.now()))
         return written
 
-    async def change_cluster(self, name: str, change: CLUSTER_CHANGE, why: Why) -> PooledCluster:
-        """Read, `change`, write; again if somebody wrote in between. `change` may raise; unchanged is not written."""
+    async def change_cluster(
+        self, name: str, change: Callable[[PooledCluster], PooledCluster], why: Why
+    ) -> tuple[PooledCluster, PooledCluster]:
+        """Read, `change`, write; again if somebody wrote in between. Returns the cluster as read, and as it is then.
+
+        `change` may raise; what it leaves as it was is not written.
+        """
         while True:
             before = await self.cluster(name)
             after = change(before)
             if after == before:
-                return before
+                return before, before
             try:
-                return await self.write_cluster(before, after, why)
+                return before, await self.write_cluster(before, after, why)
             except Conflict:
                 continue
 
     async def write_session(self, after: Session) -> Session:
         """Replace the session's status, as read. Raises Conflict if it changed since, UnknownSession if it is gone."""
         try:
-            return Session.from_object(await self.kube.replace(SESSIONS, after.to_object(), subresource="status"))
+            obj = await self.kube.replace(SESSIONS, after.to_object(), subresource="status")
+            self.view.note(obj)
+            return Session.from_object(obj)
         except Conflict:
             written = await self.session(after.name)
             if written.status != after.status or written.metadata.uid != after.metadata.uid:
@@ -140,7 +168,7 @@ class Store:
         except NotFound:
             raise UnknownSession(f"session {after.name} was removed meanwhile") from None
 
-    async def change_session(self, name: str, change: SESSION_CHANGE) -> Session:
+    async def change_session(self, name: str, change: Callable[[Session], Session]) -> Session:
         """Read, `change`, write; again if somebody wrote in between. `change` may raise; unchanged is not written."""
         while True:
             before = await self.session(name)
@@ -154,7 +182,9 @@ class Store:
 
     async def create_session(self, session: Session) -> Session:
         """Create the session: a name is unique, so this is the claim. Raises AlreadyExists."""
-        return Session.from_object(await self.kube.create(SESSIONS, session.to_object(), self.namespace))
+        obj = await self.kube.create(SESSIONS, session.to_object(), self.namespace)
+        self.view.note(obj)
+        return Session.from_object(obj)
 
     async def lengthen_wait(self, session: Session, more: timedelta) -> Session:
         """Somebody waits `more` for the session, as read, than it says. Raises Conflict, UnknownSession."""
@@ -169,15 +199,5 @@ class Store:
         """Remove the session as it was read. Raises Conflict if it changed since; False if it is gone already."""
         metadata = session.metadata
         return await self.kube.delete(
-            SESSIONS,
-            session.name,
-            self.namespace,
-            uid=metadata.uid,
-            resource_version=metadata.resource_version,
+            SESSIONS, session.name, self.namespace, uid=metadata.uid, resource_version=metadata.resource_version
         )
-
-
-def _rest(cluster: Object) -> tuple[datetime, str]:
-    """Since when the cluster rests, and its name, as `pool.core.queue.rested` has it."""
-    since = cluster["status"].get("lastReset")
-    return datetime.fromisoformat(since) if since else LONG_AGO, cluster["metadata"]["name"]

@@ -19,6 +19,7 @@ from pool.core.clusters import (
 )
 from pool.core.crds import definitions
 from pool.core.lifecycle import ClusterPhase
+from pool.core.planner.of_sessions import expired
 from pool.core.pools import Pool
 from pool.core.resource import Metadata
 from pool.core.sessions import Session
@@ -26,7 +27,7 @@ from pool.core.settings import Settings
 from pool.kube.client import Kube, Object
 from pool.kube.resources import CRDS, EVENTS, NAMESPACES, POOLED_CLUSTERS
 from pool.kube.watching import Watching
-from pool.state import PoolState
+from pool.state import PoolState, Released
 from tests.pool.builders import cluster, operation
 
 ATTESTED = {kind: f"{kind} seen by the test" for kind in ConditionType}
@@ -122,18 +123,29 @@ class Lab:
 
     async def reset(self, cluster_id: str, run: str = "reset-run") -> PooledCluster:
         """What the reset flow writes."""
-        await self.state.begin(cluster_id, OperationKind.RESET, run)
-        return await self.state.finish(cluster_id, run, attested=ATTESTED)
+        async with self.state.operation(cluster_id, OperationKind.RESET, run) as work:
+            return await work.finish(attested=ATTESTED)
+
+    async def end_due(self) -> list[Released]:
+        """As maintenance does it, by the lab's clock."""
+        return await end_due(self.state, self.clock())
 
     async def events(self, cluster_id: str) -> list[str]:
         """The messages of the cluster's events, oldest first."""
-        await self.state.history.drain()
+        await self.state.events.drain()
         found = await self.kube.list(EVENTS, self.settings.namespace)
         return [e["message"] for e in sorted(found, key=_version) if e["involvedObject"]["name"] == cluster_id]
 
     async def check(self) -> None:
         """The invariants of who holds what, as they stand at rest (nothing in flight)."""
         check_holdings(await self.state.sessions(), await self.state.clusters())
+
+
+async def end_due(state: PoolState, now: datetime) -> list[Released]:
+    """End every session whose time is over, or that is silent, as maintenance does. What waits for a reset then."""
+    due = list(expired(await state.sessions(), await state.clusters(), now))
+    ended = [await state.expire(one.session_id) for one in due]
+    return [released for released in ended if released.cluster_id is not None]
 
 
 def check_holdings(sessions: list[Session], clusters: list[PooledCluster]) -> None:

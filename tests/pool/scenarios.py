@@ -5,6 +5,7 @@ from __future__ import annotations
 from pool.core.clusters import ConditionType, OperationKind
 from pool.state import PoolState
 from tests.pool.builders import golden
+from tests.pool.lab import end_due
 
 ATTESTED = {kind: f"{kind} seen by the test" for kind in ConditionType}
 
@@ -30,7 +31,7 @@ async def extend(state: PoolState) -> None:
 
 
 async def expire(state: PoolState) -> None:
-    await state.expire_due()
+    await end_due(state, state._store.now())
 
 
 async def ensure(state: PoolState) -> None:

@@ -9,7 +9,8 @@ from pool.core.clusters import PooledCluster
 from pool.core.lifecycle import SessionPhase
 from pool.core.planner.actions import BindPending, EndWaiting, Expire, ForgetSessions
 from pool.core.planner.observed import Observed, PlanConfig
-from pool.core.queue import free, patience_ends, queue, repairs, silence_ends
+from pool.core.queue import free, patience_ends, queue, silence_ends
+from pool.core.repairs import repairs
 from pool.core.sessions import Session
 
 FORGOTTEN_AT_MOST = 1000

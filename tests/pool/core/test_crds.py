@@ -14,7 +14,7 @@ from pool.core.crds import definitions
 from pool.core.lifecycle import TRANSITIONS, ClusterPhase, SessionPhase
 from pool.core.sessions import Session
 
-COMMITTED = Path(__file__).resolve().parents[2] / "deployments" / "crds"
+COMMITTED = Path(__file__).resolve().parents[3] / "deployments" / "crds"
 SCHEMAS = {
     crd["spec"]["names"]["kind"]: crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"] for crd in definitions()
 }

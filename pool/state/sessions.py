@@ -12,15 +12,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from pool.core import inputs
 from pool.core.clusters import PooledCluster
 from pool.core.errors import Conflict, InvalidInput, NotHolder, UnknownCluster, UnknownSession
 from pool.core.lifecycle import ClusterPhase, SessionPhase
 from pool.core.operation_rules import unlocked
 from pool.core.queue import holds, silence_ends
 from pool.core.sessions import Session
-from pool.state.binder import end_of, ended
-from pool.state.history import Why
+from pool.state.events import Why
+from pool.state.handover import end_of, ended
 from pool.state.store import Store
 
 logger = logging.getLogger(__name__)
@@ -47,7 +46,7 @@ class Extension:
     message: str
 
 
-class Leases:
+class Sessions:
     """Sessions from their assignment to their removal."""
 
     def __init__(self, store: Store) -> None:
@@ -99,11 +98,9 @@ class Leases:
 
     async def _vacate(self, session: Session, phase: SessionPhase, why: Why) -> PooledCluster | None:
         """Take the session's hold off its cluster. None if it held none, and none it gave back waits for its reset."""
-        held, now = False, self.store.now()
+        now = self.store.now()
 
         def change(cluster: PooledCluster) -> PooledCluster:
-            nonlocal held
-            held = held or holds(cluster, session)
             if not holds(cluster, session):
                 return cluster
             if phase is SessionPhase.EXPIRED and not _is_expired(cluster, session, now):
@@ -112,11 +109,11 @@ class Leases:
             return unlocked(cluster, ClusterPhase.RESETTING)
 
         try:
-            cluster = await self.store.change_cluster(session.status.assigned_cluster or "", change, why)
+            before, after = await self.store.change_cluster(session.status.assigned_cluster or "", change, why)
         except UnknownCluster:
             return None
-        given_back = _awaits_reset(cluster) and cluster.status.epoch == session.status.epoch
-        return cluster if held or given_back else None
+        given_back = _awaits_reset(after) and after.status.epoch == session.status.epoch
+        return after if holds(before, session) or given_back else None
 
     async def _given_back(self, session: Session) -> Released:
         """The answer for a session that ended already: its cluster as long as that waits for its reset."""
@@ -150,27 +147,26 @@ class Leases:
         session = await self.store.session(session_id)
         if session.phase is not SessionPhase.ACTIVE:
             raise NotHolder(f"session {session_id} is not extended", expected="Active", actual=session.phase)
-        cut = False
+        more = timedelta(seconds=seconds)
+        longest = timedelta(seconds=(await self.store.times(session)).max_ttl_seconds)
 
         def change(cluster: PooledCluster) -> PooledCluster:
-            nonlocal cut
             if not holds(cluster, session) or _is_over(cluster, self.store.now()):
                 raise NotHolder(f"session {session_id} is not extended", actual=f"its time on {cluster.name} is over")
             agreed, locked = cluster.status.expires_at, cluster.status.lock_time
             if agreed is None or locked is None:
                 raise NotHolder(f"session {session_id} is not extended", actual=f"{cluster.name} has no end to extend")
-            latest = end_of(locked, timedelta(seconds=self.store.settings.max_ttl_seconds))
-            wanted = agreed + timedelta(seconds=seconds)
-            cut = wanted > latest
-            return cluster.with_status(expires_at=max(agreed, min(wanted, latest)))
+            return cluster.with_status(expires_at=max(agreed, min(agreed + more, end_of(locked, longest))))
 
         why = Why("extended", f"session {session_id}")
-        cluster = await self.store.change_cluster(session.status.assigned_cluster or "", change, why)
-        expires_at = cluster.status.expires_at
+        before, cluster = await self.store.change_cluster(session.status.assigned_cluster or "", change, why)
+        agreed, expires_at = before.status.expires_at, cluster.status.expires_at
+        assert agreed is not None
         assert expires_at is not None
+        cut = expires_at < agreed + more
         await self._copy(session, cluster)
         until = f"{session_id} keeps {cluster.name} until {expires_at:%Y-%m-%d %H:%M:%S} UTC"
-        limit = f", cut to the pool's maximum of {self.store.settings.max_ttl_seconds} s" if cut else ""
+        limit = f", cut to the pool's maximum of {longest.total_seconds():.0f} s" if cut else ""
         return Extension(expires_at, cut, until + limit)
 
     async def _copy(self, session: Session, cluster: PooledCluster) -> None:
@@ -214,10 +210,6 @@ class Leases:
             return await self.store.remove_session(session)
         except Conflict:
             return False
-
-    def time_to_live(self, session: Session) -> timedelta:
-        """How long the session may keep a cluster."""
-        return inputs.time_to_live(session.spec.ttl_seconds, self.store.settings)
 
 
 class _Activated(Exception):

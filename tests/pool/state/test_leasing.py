@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from pool.core.clusters import OperationKind
+from pool.core.clusters import OperationKind, PooledCluster
 from pool.core.errors import (
     ApiUnavailable,
     InvalidInput,
@@ -30,11 +30,10 @@ from pool.core.errors import (
 )
 from pool.core.lifecycle import SessionPhase
 from pool.core.pools import Pool
-from pool.core.queue import Binding
 from pool.core.resource import Metadata
 from pool.core.sessions import Session, SessionSpec
 from pool.kube.resources import POOLED_CLUSTERS, SESSIONS
-from pool.state.binder import Binder
+from pool.state.handover import Handover
 from simulator.api.faults import Fault, FaultKind
 from simulator.app import Simulator
 from tests.pool.builders import operation
@@ -53,19 +52,21 @@ async def test_a_session_gets_the_longest_rested_cluster_with_its_end_and_epoch(
     await lab.check()
 
 
-async def test_assigning_takes_four_calls_when_a_cluster_is_free(lab: Lab) -> None:
+async def test_assigning_reads_the_pool_once_when_nobody_follows_it(lab: Lab) -> None:
     await lab.pool(3)
     lab.kube.counted()
     await lab.state.assign("alice")
     assert lab.kube.counted() == [
+        "GET pools/default",
         "GET pooledclusters",
         "POST sessions",
+        "GET sessions",
         "PUT pooledclusters/cluster1/status",
         "PUT sessions/alice/status",
     ]
 
 
-async def test_assigning_takes_three_calls_while_the_clusters_are_followed(lab: Lab) -> None:
+async def test_assigning_takes_three_calls_while_the_pool_is_followed(lab: Lab) -> None:
     await lab.pool(3)
     async with lab.state.following():
         lab.kube.counted()
@@ -91,7 +92,9 @@ async def test_assigning_again_gives_the_same_cluster(lab: Lab) -> None:
 
 
 async def test_no_cluster_free_and_no_pool_are_different_errors_and_change_nothing(lab: Lab) -> None:
-    with pytest.raises(UnknownPool, match="bootstrap-pool"):
+    with pytest.raises(UnknownPool, match=r"no pool exam .*bootstrap-pool"):
+        await lab.state.assign("alice", "exam")
+    with pytest.raises(NoClusterAvailable, match="no clusters"):
         await lab.state.assign("alice")
     await lab.add("c1", "locked", assigned_session="bob")
     await lab.add("c2", "resetting")
@@ -124,10 +127,8 @@ async def test_two_clusters_three_sessions_the_oldest_two_are_served_the_third_w
     await lab.state.assign("first")
     await lab.state.assign("second")
     third = asyncio.create_task(lab.state.assign("third", wait_seconds=20))
-    place = await lab.watching.until(
-        SESSIONS, "third", "cks-pool", lambda s: (s or {}).get("status", {}).get("message"), timeout=10, what="a place"
-    )
-    assert place == "place 1 of 1 in the queue"
+    await lab.watching.until(SESSIONS, "third", "cks-pool", lambda s: s, timeout=10, what="the claim")
+    assert (await lab.state.session("third")).status.message == "place 1 of 1 in the queue"
     await lab.state.release("first")
     await lab.reset("cluster1")
     assert (await third).status.assigned_cluster == "cluster1"
@@ -146,9 +147,7 @@ async def test_the_queue_is_first_come_first_served_but_for_priority(lab: Lab) -
     waiting = {}
     for name, priority in (("slow", 0), ("late", 0), ("exam", 50)):
         waiting[name] = asyncio.create_task(lab.state.assign(name, priority=priority, wait_seconds=30))
-        await lab.watching.until(
-            SESSIONS, name, "cks-pool", lambda s: (s or {}).get("status", {}).get("message"), timeout=10, what="a place"
-        )
+        await lab.watching.until(SESSIONS, name, "cks-pool", lambda s: s, timeout=10, what="the claim")
         lab.clock.forward(1)
     order = []
     for turn in range(3):
@@ -176,8 +175,8 @@ async def test_released_and_assigned_four_times_all_four_clusters_get_their_turn
 
 async def test_a_crash_between_lock_and_session_is_finished_by_the_retry(lab: Lab) -> None:
     await lab.pool(3)
-    session = await _pending(lab, "alice")
-    locked = await Binder(lab.state._store).lock(await lab.state.cluster("cluster2"), session)
+    session = await claimed(lab, "alice")
+    locked = await _locked(lab, "cluster2", session)
     served = await lab.state.assign("alice")
     assert (served.status.assigned_cluster, served.status.epoch) == ("cluster2", locked.status.epoch)
     await lab.check()
@@ -185,7 +184,7 @@ async def test_a_crash_between_lock_and_session_is_finished_by_the_retry(lab: La
 
 async def test_a_crash_between_lock_and_session_is_finished_by_anybody(lab: Lab) -> None:
     await lab.pool(1)
-    await Binder(lab.state._store).lock(await lab.state.cluster("cluster1"), await _pending(lab, "alice"))
+    await _locked(lab, "cluster1", await claimed(lab, "alice"))
     assert await lab.state.serve_queue() == 1
     assert (await lab.state.session("alice")).status.assigned_cluster == "cluster1"
     await lab.check()
@@ -193,23 +192,23 @@ async def test_a_crash_between_lock_and_session_is_finished_by_anybody(lab: Lab)
 
 async def test_a_lock_left_by_a_crash_long_ago_starts_its_time_when_it_is_handed_out(lab: Lab) -> None:
     await lab.pool(1)
-    await Binder(lab.state._store).lock(await lab.state.cluster("cluster1"), await _pending(lab, "alice"))
+    await _locked(lab, "cluster1", await claimed(lab, "alice"))
     lab.clock.forward(30_000)
     session = await lab.state.assign("alice")
-    assert session.status.expires_at == lab.clock() + timedelta(seconds=lab.settings.ttl_seconds)
+    assert session.status.expires_at == lab.clock() + timedelta(seconds=3600)
     await lab.check()
 
 
 async def test_silence_is_counted_from_when_it_could_be_broken_not_from_a_lock_left_by_a_crash(lab: Lab) -> None:
     await lab.pool(1)
     promised = SessionSpec(requested_at=lab.clock(), wait_seconds=3000, heartbeat_timeout_seconds=60)
-    alice = await _pending(lab, "alice", promised)
-    await Binder(lab.state._store).lock(await lab.state.cluster("cluster1"), alice)
+    alice = await claimed(lab, "alice", promised)
+    await _locked(lab, "cluster1", alice)
     lab.clock.forward(120)
     assert await lab.state.serve_queue() == 1
-    assert await lab.state.expire_due() == []
+    assert await lab.end_due() == []
     lab.clock.forward(60)
-    assert [released.cluster_id for released in await lab.state.expire_due()] == ["cluster1"]
+    assert [released.cluster_id for released in await lab.end_due()] == ["cluster1"]
 
 
 async def test_an_assignment_cancelled_while_it_is_served_leaves_no_place_in_the_queue(
@@ -229,10 +228,12 @@ async def test_an_assignment_cancelled_while_it_is_served_leaves_no_place_in_the
 
 async def test_two_helpers_lock_two_clusters_for_one_session_and_one_is_reset(lab: Lab) -> None:
     await lab.pool(2)
-    session, binder = await _pending(lab, "alice"), Binder(lab.state._store)
-    one = await binder.lock(await lab.state.cluster("cluster1"), session)
-    two = await binder.lock(await lab.state.cluster("cluster2"), session)
-    first, second = await asyncio.gather(binder.activate(session, one), binder.activate(session, two))
+    session, handover = await claimed(lab, "alice"), Handover(lab.state._store)
+    one = await _locked(lab, "cluster1", session)
+    two = await _locked(lab, "cluster2", session)
+    first, second = await asyncio.gather(handover.activate(session, one), handover.activate(session, two))
+    assert first is not None
+    assert second is not None
     assert first.status == second.status
     stats = await lab.state.stats()
     assert (stats.locked_clusters, stats.resetting_clusters) == (1, 1)
@@ -241,10 +242,10 @@ async def test_two_helpers_lock_two_clusters_for_one_session_and_one_is_reset(la
 
 async def test_a_surplus_lock_left_by_a_crash_is_reset(lab: Lab) -> None:
     await lab.pool(2)
-    session, binder = await _pending(lab, "alice"), Binder(lab.state._store)
-    one = await binder.lock(await lab.state.cluster("cluster1"), session)
-    await binder.lock(await lab.state.cluster("cluster2"), session)
-    await binder.activate(session, one)
+    session, handover = await claimed(lab, "alice"), Handover(lab.state._store)
+    one = await _locked(lab, "cluster1", session)
+    await _locked(lab, "cluster2", session)
+    await handover.activate(session, one)
     await lab.state.serve_queue()
     assert (await lab.state.cluster("cluster2")).phase == "resetting"
     await lab.check()
@@ -315,7 +316,7 @@ async def test_a_session_whose_cluster_belongs_to_another_is_cleared_and_that_cl
 async def test_a_crash_in_a_release_is_finished_by_releasing_again(lab: Lab) -> None:
     await lab.pool(1)
     session = await lab.state.assign("alice")
-    await Binder(lab.state._store).take_back(await lab.state.cluster("cluster1"), "released")
+    await Handover(lab.state._store).take_back(await lab.state.cluster("cluster1"), "released")
     released = await lab.state.release("alice", epoch=session.status.epoch)
     assert released.cluster_id == "cluster1", "its reset was not started by whoever crashed"
     assert (await lab.state.session("alice")).phase == "Released"
@@ -351,7 +352,7 @@ async def test_time_to_live_starts_at_the_assignment_and_is_cut_to_the_maximum(l
     lab.clock.forward(15)
     await lab.reset("c1")
     session = await waiting
-    assert session.status.expires_at == lab.clock() + timedelta(seconds=lab.settings.max_ttl_seconds)
+    assert session.status.expires_at == lab.clock() + timedelta(seconds=28800)
 
 
 async def test_an_extension_is_added_to_what_is_agreed(lab: Lab) -> None:
@@ -389,7 +390,7 @@ async def test_only_what_is_due_expires_and_its_cluster_waits_for_its_reset(lab:
     await lab.state.assign("short", ttl_seconds=60)
     await lab.state.assign("long", ttl_seconds=6000)
     lab.clock.forward(60)
-    assert [released.cluster_id for released in await lab.state.expire_due()] == ["cluster1"]
+    assert [released.cluster_id for released in await lab.end_due()] == ["cluster1"]
     assert (await lab.state.session("short")).phase == "Expired"
     assert (await lab.state.session("long")).phase == "Active"
     assert (await lab.state.cluster("cluster1")).phase == "resetting"
@@ -402,7 +403,7 @@ async def test_an_expiry_that_meets_an_extension_gives_up(lab: Lab) -> None:
     seen_before_the_extension = await lab.state.session("alice")
     await lab.state.extend("alice", 600)
     lab.clock.forward(60)
-    leases = lab.state._leases
+    leases = lab.state._sessions
     assert (await leases.end(seen_before_the_extension, SessionPhase.EXPIRED, "its time was over")).cluster_id is None
     assert (await lab.state.session("alice")).phase == "Active"
     await lab.check()
@@ -413,7 +414,7 @@ async def test_an_extension_is_a_heartbeat(lab: Lab) -> None:
     await lab.state.assign("alice", heartbeat_timeout_seconds=60)
     lab.clock.forward(61)
     await lab.state.extend("alice", 600)
-    assert await lab.state.expire_due() == []
+    assert await lab.end_due() == []
     assert (await lab.state.session("alice")).phase == "Active"
 
 
@@ -423,7 +424,7 @@ async def test_an_end_for_silence_that_meets_an_extension_gives_up(lab: Lab) -> 
     lab.clock.forward(61)
     silent = await lab.state.session("alice")
     await lab.state.extend("alice", 600)
-    assert (await lab.state._leases.end(silent, SessionPhase.EXPIRED, "silent")).cluster_id is None
+    assert (await lab.state._sessions.end(silent, SessionPhase.EXPIRED, "silent")).cluster_id is None
     assert (await lab.state.session("alice")).phase == "Active"
     await lab.check()
 
@@ -445,9 +446,9 @@ async def test_a_session_that_promised_heartbeats_expires_when_they_stop_and_onl
     lab.clock.forward(80)
     await lab.state.heartbeat_session("alice")
     lab.clock.forward(89)
-    assert await lab.state.expire_due() == []
+    assert await lab.end_due() == []
     lab.clock.forward(1)
-    assert [released.cluster_id for released in await lab.state.expire_due()] == ["cluster1"]
+    assert [released.cluster_id for released in await lab.end_due()] == ["cluster1"]
     alice = await lab.state.session("alice")
     assert (alice.phase, alice.status.message) == ("Expired", "no sign of life for 90 s")
     assert (await lab.state.session("bob")).phase == "Active"
@@ -486,7 +487,7 @@ async def test_a_retry_after_a_long_while_still_gets_the_cluster_locked_for_it(l
     await lab.pool(2)
     made = SESSIONS.manifest("alice", "cks-pool", spec={"waitSeconds": 0})
     session = Session.from_object(await lab.kube.create(SESSIONS, made, "cks-pool"))
-    await Binder(lab.state._store).lock(await lab.state.cluster("cluster2"), session)
+    await _locked(lab, "cluster2", session)
     lab.clock.forward(1800)
     assert (await lab.state.assign("alice")).status.assigned_cluster == "cluster2"
     await lab.check()
@@ -506,7 +507,7 @@ async def test_an_outage_never_looks_like_an_empty_pool(tmp_path: Path) -> None:
             lab = await stack.enter_async_context(Lab.open(tmp_path / "kubeconfig"))
             await lab.pool(1)
         lab.kube._patience = 0.1
-        for attempt in (lab.state.assign("alice"), lab.state.stats(), lab.state.expire_due(), lab.state.serve_queue()):
+        for attempt in (lab.state.assign("alice"), lab.state.stats(), lab.end_due(), lab.state.serve_queue()):
             with pytest.raises(ApiUnavailable):
                 await attempt
 
@@ -515,11 +516,18 @@ async def test_a_cluster_cordoned_in_the_last_moment_is_not_locked(lab: Lab) -> 
     await lab.pool(1)
     seen = await lab.state.cluster("cluster1")
     await lab.kube.patch(POOLED_CLUSTERS, "cluster1", {"spec": {"cordoned": True}}, "cks-pool")
-    assert await Binder(lab.state._store).bind(Binding(await _pending(lab, "alice"), seen)) is None
+    assert await Handover(lab.state._store).lock(seen, await claimed(lab, "alice")) is None
     assert (await lab.state.cluster("cluster1")).phase == "available"
 
 
-async def _pending(lab: Lab, name: str, spec: SessionSpec | None = None) -> Session:
+async def claimed(lab: Lab, name: str, spec: SessionSpec | None = None) -> Session:
     """A session whose caller got no further than the claim."""
-    session = Session(metadata=Metadata(name=name, namespace="cks-pool"), spec=spec or SessionSpec())
+    session = Session(metadata=Metadata(name=name, namespace=lab.settings.namespace), spec=spec or SessionSpec())
     return await lab.state._store.create_session(session)
+
+
+async def _locked(lab: Lab, cluster: str, session: Session) -> PooledCluster:
+    """The cluster, locked for the session by somebody who got no further."""
+    locked = await Handover(lab.state._store).lock(await lab.state.cluster(cluster), session)
+    assert locked is not None
+    return locked

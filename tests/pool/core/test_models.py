@@ -27,6 +27,7 @@ from pool.core.errors import (
     is_transient,
 )
 from pool.core.fields import rfc3339
+from pool.core.pools import SessionTimes
 from pool.core.settings import Settings
 from tests.pool.builders import T0, active, at, cluster
 
@@ -117,12 +118,12 @@ def test_bad_session_ids_are_refused(name: str) -> None:
 
 @pytest.mark.parametrize(("asked", "given"), [(None, 3600), (60, 60), (7200, 7200), (10**6, 28800)])
 def test_time_to_live_is_the_default_or_what_was_asked_up_to_the_maximum(asked: int | None, given: int) -> None:
-    assert inputs.time_to_live(asked, Settings()) == timedelta(seconds=given)
+    assert inputs.time_to_live(asked, SessionTimes()) == timedelta(seconds=given)
 
 
 def test_time_to_live_of_less_than_a_minute_is_refused() -> None:
     with pytest.raises(InvalidInput, match="at least 60 s"):
-        inputs.time_to_live(59, Settings())
+        inputs.time_to_live(59, SessionTimes())
 
 
 def test_every_setting_says_what_it_is() -> None:

@@ -9,19 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pool.core.clusters import PooledCluster
-from pool.core.queue import (
-    Activate,
-    Repair,
-    Settle,
-    Sync,
-    TakeBack,
-    bindings,
-    choose,
-    free,
-    place,
-    queue,
-    repairs,
-)
+from pool.core.queue import bindings, free, place, queue
+from pool.core.repairs import Activate, Repair, Settle, Sync, TakeBack, repairs
 from pool.core.sessions import Session
 from tests.pool.builders import T0, active, at, cluster, session
 
@@ -80,11 +69,22 @@ def test_the_place_in_the_queue_is_told_in_words() -> None:
     assert place(session("b"), waiting) == "place 2 of 2 in the queue"
 
 
-@given(count=st.integers(1, 40), seed=st.integers(0, 10**6))
-def test_losers_of_a_race_part_ways_and_stay_among_the_candidates(count: int, seed: int) -> None:
-    candidates = [cluster(f"c{number}") for number in range(count)]
-    assert choose(candidates, f"s{seed}", 0) is candidates[0]
-    assert all(choose(candidates, f"s{seed}", losses) in candidates for losses in range(6))
+def test_each_pool_has_a_queue_and_clusters_of_its_own() -> None:
+    sessions = [session("a", created=1, spec={"pool": "exam"}), session("b", created=2), session("c", created=3)]
+    exam, lab = cluster("e1"), cluster("l1", last_reset=at(5))
+    exam = exam.changed(spec=exam.spec.changed(pool="exam"))
+    assert pairs(sessions, [lab, exam]) == [("a", "e1"), ("b", "l1")]
+    assert pairs(sessions, [lab]) == [("b", "l1")]
+    assert place(sessions[1], queue(sessions, at(9), NO_GRACE)) == "place 1 of 2 in the queue"
+
+
+def test_a_lock_for_an_earlier_namesake_leaves_the_session_in_the_queue() -> None:
+    stale = cluster("c1", "locked", assigned_session="s", assigned_session_uid="earlier")
+    assert pairs([session("s")], [stale, cluster("c2")]) == [("s", "c2")]
+
+
+def test_a_cluster_without_attestation_is_not_free() -> None:
+    assert free([cluster("c1", clean=False)]) == []
 
 
 CASES: list[tuple[str, list[Session], list[PooledCluster], list[type[Repair]]]] = [

@@ -204,8 +204,8 @@ class PoolMachine(RuleBasedStateMachine):
         self.attempt(self.lab.state.heartbeat_session(name))
 
     @rule(crash=CRASHES)
-    def expire_due(self, crash: int | None) -> None:
-        self.attempt(self.lab.state.expire_due(), crash)
+    def end_due(self, crash: int | None) -> None:
+        self.attempt(self.lab.end_due(), crash)
 
     @rule(crash=CRASHES)
     def serve_queue(self, crash: int | None) -> None:
@@ -345,7 +345,7 @@ class PoolMachine(RuleBasedStateMachine):
         # A claim whose cluster is reset in place needs some: taken over, bound, expired, reset.
         for turn in range(6):
             await state.serve_queue()
-            await state.expire_due()
+            await self.lab.end_due()
             for cluster in await state.clusters():
                 # One in place is its session's, which may not even be active yet: the run that died is taken over.
                 begun = cluster.status.operation is not None or not cluster.status.assigned_session

@@ -57,7 +57,7 @@ class Transition:
 Listener = Callable[[Transition], Awaitable[None]]
 
 
-class History:
+class Events:
     """Writes events beside the work. A lost event never fails a transition; it is logged."""
 
     def __init__(self, kube: Kube, namespace: str, listener: Listener | None = None) -> None:
@@ -68,7 +68,7 @@ class History:
 
     def record(self, transition: Transition) -> None:
         """Write the event in the background; `drain` waits for it."""
-        task = asyncio.create_task(self._record(transition), name=f"history of {transition.cluster.name}")
+        task = asyncio.create_task(self._record(transition), name=f"event of {transition.cluster.name}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

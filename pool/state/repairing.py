@@ -1,0 +1,66 @@
+"""Carrying out what half-done handovers need. Each looks again first: what was found may be over."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+from pool.core.errors import Conflict, NotHolder, UnknownCluster, UnknownSession
+from pool.core.lifecycle import SessionPhase
+from pool.core.repairs import Activate, Repair, Settle, Sync, TakeBack, repairs
+from pool.core.sessions import Session
+from pool.state.handover import Handover, ended
+from pool.state.store import Store
+
+logger = logging.getLogger(__name__)
+
+
+class Repairing:
+    """Repairs of handovers, by whoever comes by."""
+
+    def __init__(self, store: Store, handover: Handover) -> None:
+        self._store, self._handover = store, handover
+
+    async def repair(self, found: Iterable[Repair]) -> int:
+        """Carry out repairs. Returns how many; what somebody else changed meanwhile is left to the next look."""
+        done = 0
+        for repair in found:
+            try:
+                for still in await self._look_again(repair):
+                    await self._carry_out(still)
+                    done += 1
+            except (Conflict, UnknownSession, UnknownCluster, NotHolder) as error:
+                logger.info("repair overtaken: %s", error)
+        return done
+
+    async def _look_again(self, repair: Repair) -> list[Repair]:
+        """What is still to be done about the two, read in the order that `repairs` wants."""
+        match repair:
+            case Settle(session):
+                names = session.name, session.status.assigned_cluster or ""
+            case TakeBack(cluster):
+                names = cluster.status.assigned_session or "", cluster.name
+            case Activate(session, cluster) | Sync(session, cluster):
+                names = session.name, cluster.name
+        one = await self._store.find_session(names[0])
+        other = await self._store.find_cluster(names[1])
+        still = repairs([one] if one else [], [other] if other else [])
+        return [now for now in still if type(now) is type(repair)]
+
+    async def _carry_out(self, repair: Repair) -> None:
+        match repair:
+            case Activate(session, cluster):
+                await self._handover.activate(session, cluster)
+            case TakeBack(cluster, reason):
+                await self._handover.take_back(cluster, reason)
+            case Settle(session, reason, clear):
+                await self.settle(session.with_status(assigned_cluster=None) if clear else session, reason)
+            case Sync(session, cluster):
+                status = cluster.status
+                await self._store.write_session(session.with_status(epoch=status.epoch, expires_at=status.expires_at))
+
+    async def settle(self, session: Session, message: str) -> Session:
+        """End an active session that holds no cluster, as it was read. Raises Conflict, UnknownSession."""
+        now, end = self._store.now(), session.status.expires_at
+        phase = SessionPhase.EXPIRED if end is not None and end <= now else SessionPhase.RELEASED
+        return await self._store.write_session(ended(session, phase, now, message))
