@@ -8,9 +8,10 @@ from pool.core.clusters import ConditionType, Golden, GoldenSnapshot
 from pool.core.errors import AttestationFailed, SnapshotMissing
 from pool.guest.health import NodeHealth
 from pool.kube.client import Kube, Object
-from pool.kube.resources import PVCS, VM_SNAPSHOTS, VMS
+from pool.kube.resources import PVCS, VM_SNAPSHOTS
 from pool.kubevirt import restores
 from pool.kubevirt.cluster import Cluster, Machine, Role
+from pool.kubevirt.machines import get_vm
 from pool.kubevirt.snapshots import REMAKE, verify
 
 
@@ -73,7 +74,7 @@ async def attest_disks(kube: Kube, cluster: Cluster, golden: Golden) -> dict[str
 
 
 async def _attest_disk(kube: Kube, machine: Machine, half: GoldenSnapshot) -> str:
-    vm = await kube.get(VMS, machine.name, machine.namespace)
+    vm = await get_vm(kube, machine)
     disk = restores.root_disk(vm) or "no disk"
     claim = await kube.find(PVCS, disk, machine.namespace)
     source = ((claim or {}).get("spec") or {}).get("dataSourceRef") or ((claim or {}).get("spec") or {}).get(

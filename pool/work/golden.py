@@ -19,7 +19,15 @@ from pool.kube.client import Object
 from pool.kube.gather import gather
 from pool.kube.resources import VM_SNAPSHOTS, VMIS, VMS
 from pool.kubevirt.cluster import Machine
-from pool.kubevirt.machines import STOPPED_ANNOTATION, start, stop_and_wait, wait_running, wait_stopped, wait_unlocked
+from pool.kubevirt.machines import (
+    STOPPED_ANNOTATION,
+    get_vm,
+    start,
+    stop_and_wait,
+    wait_running,
+    wait_stopped,
+    wait_unlocked,
+)
 from pool.kubevirt.snapshots import delete_snapshot, ensure_snapshot
 from pool.work.attempts import attempt
 from pool.work.attestation import Attestation
@@ -118,7 +126,7 @@ async def stop_cleanly(job: Job, generation: int, suffix: str = "") -> None:
     """
     if await taken(job.kube, job.cluster, generation, suffix):
         return
-    vms = [await job.kube.get(VMS, machine.name, machine.namespace) for machine in job.cluster.machines]
+    vms = [await get_vm(job.kube, machine) for machine in job.cluster.machines]
     if all(STOPPED_ANNOTATION in notes_of(vm) and vm["spec"].get("runStrategy") == "Halted" for vm in vms):
         timeout = job.settings.stop_timeout
         await gather(wait_stopped(job.watching, one, timeout=timeout) for one in job.cluster.machines)
@@ -140,7 +148,7 @@ async def snapshot_both(job: Job, generation: int, suffix: str = "") -> Pair:
     pair = await taken(job.kube, cluster, generation, suffix)
     if pair:
         return pair
-    vms = {one.name: await job.kube.get(VMS, one.name, one.namespace) for one in cluster.machines}
+    vms = {one.name: await get_vm(job.kube, one) for one in cluster.machines}
     stops = [notes_of(vm).get(STOPPED_ANNOTATION) for vm in vms.values()]
     running = [await job.kube.find(VMIS, one.name, one.namespace) for one in cluster.machines]
     if not all(stops) or any(running):

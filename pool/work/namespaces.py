@@ -11,7 +11,8 @@ from pool.kube.gather import gather
 from pool.kube.resources import CRDS, NAMESPACES, NETWORK_POLICIES, RESOURCE_QUOTAS, ROLE_BINDINGS, ROLES
 from pool.kube.watching import Watching
 from pool.kubevirt.cluster import Cluster
-from pool.kubevirt.ownership import labels_of, removable, remove, remove_exactly, whose
+from pool.kubevirt.former import made_for
+from pool.kubevirt.ownership import Owner, labels_of, owner, removable, remove_exactly, whose
 from pool.work.namespace_checks import Wanted, check_cluster_namespaces, checked, is_of
 from pool.work.namespace_manifests import (
     CLONE_ROLE,
@@ -75,24 +76,35 @@ async def ensure_cluster_namespace(
     await gather(kube.apply(resource, obj, force=True) for resource, obj in wanted)
 
 
-async def delete_cluster_namespace(kube: Kube, watching: Watching, cluster: Cluster, *, timeout: float) -> None:
-    """Remove a cluster's namespace and everything in it, if it is labelled as that.
+async def delete_cluster_namespace(kube: Kube, watching: Watching, cluster: Cluster, *, timeout: float) -> bool:
+    """Remove a cluster's namespace and everything in it. Returns whether there was one.
 
-    Raises NamespaceNotOurs when it is not, WaitTimeout.
+    One that is not the cluster's is left alone: a removal must come to its end also where the namespace was somebody
+    else's all along. Raises NamespaceNotOurs if something of the cluster's is in such a one, WaitTimeout.
     """
     found = await kube.find(NAMESPACES, cluster.namespace)
     if found is None:
-        return
+        return False
     if not is_of(found, Wanted.by(cluster)):
-        raise NamespaceNotOurs(cluster.namespace, f"the namespace of {whose(found)}", cure="it is left alone")
+        left = await made_for(kube, cluster)
+        if left:
+            raise NamespaceNotOurs(
+                cluster.namespace,
+                f"the namespace of {whose(found)}, with {', '.join(left)} of {cluster.id}",
+                cure="remove those, or label the namespace again as the cluster's",
+            )
+        return False
     await remove_exactly(kube, NAMESPACES, found)
     await _gone(watching, found, timeout)
+    return True
 
 
-async def remove_clone_binding(kube: Kube, cluster: Cluster, settings: Settings) -> None:
-    """Take a cluster's right to clone the golden image back. Raises NotOurs."""
-    name = clone_binding_name(cluster)
-    await remove(kube, ROLE_BINDINGS, name, cluster, namespace=settings.templates_namespace)
+async def remove_clone_binding(kube: Kube, cluster: Cluster, settings: Settings) -> bool:
+    """Take a cluster's right to clone the golden image back. One that was given to somebody else is left alone."""
+    found = await kube.find(ROLE_BINDINGS, clone_binding_name(cluster), settings.templates_namespace)
+    if found is None or owner(found, cluster) is Owner.OTHERS:
+        return False
+    return await remove_exactly(kube, ROLE_BINDINGS, found)
 
 
 async def _ensure_own(kube: Kube, name: str) -> None:

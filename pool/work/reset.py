@@ -17,10 +17,10 @@ from pool.guest.canary import check_canaries_gone, plant_canary
 from pool.guest.health import wait_healthy
 from pool.kube.client import Kube, Object
 from pool.kube.gather import gather
-from pool.kube.resources import VMIS, VMS
+from pool.kube.resources import VMIS
 from pool.kubevirt import restores
 from pool.kubevirt.cluster import Cluster, Machine
-from pool.kubevirt.machines import kill, start, wait_running, wait_stopped, wait_unlocked
+from pool.kubevirt.machines import get_vm, kill, start, wait_running, wait_stopped, wait_unlocked
 from pool.kubevirt.volumes import sweep
 from pool.work.attempts import attempt, unless_others_do
 from pool.work.attestation import Attestation, attest_disks, golden_pair, half_of
@@ -94,7 +94,7 @@ async def stop_both(job: Job) -> None:
         return
 
     async def halt(machine: Machine) -> None:
-        vm = await job.kube.get(VMS, machine.name, machine.namespace)
+        vm = await get_vm(job.kube, machine)
         vmi = await job.kube.find(VMIS, machine.name, machine.namespace)
         if vmi is not None or vm["spec"].get("runStrategy") != "Halted":
             await wait_unlocked(job.watching, machine, timeout=job.settings.snapshot_timeout)

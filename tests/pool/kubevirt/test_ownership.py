@@ -17,6 +17,7 @@ from dataclasses import replace
 
 import pytest
 
+from pool.core.clusters import OperationKind
 from pool.core.errors import FormerCluster, NotOurs, PoolError
 from pool.guest.cloudinit import ensure_cloud_init
 from pool.guest.identity import ensure_identity, make_identity
@@ -31,6 +32,7 @@ from pool.kubevirt.ownership import Owner, owned, owner, removable, remove_exact
 from pool.kubevirt.restores import delete_restores, run_restore
 from pool.kubevirt.snapshots import delete_snapshot, ensure_snapshot
 from pool.work.generations import taken
+from pool.work.reset import stop_both
 from pool.work.services import ensure_services
 from simulator.api.requests import Target
 from tests.pool.bench import CLUSTER, Bench, now
@@ -180,6 +182,14 @@ async def test_nothing_that_an_earlier_cluster_left_is_adopted(made: Bench) -> N
     assert await taken(made.kube, made.cluster, 1) is not None
     assert writes(made) == asked
     assert await identities(made.kube) == before
+
+
+async def test_a_reset_stops_nobody_elses_vms(made: Bench) -> None:
+    async with made.interrupted(OperationKind.RESET, "reset") as job:
+        for whose in (later(made), theirs(made)):
+            with pytest.raises(NotOurs, match="VirtualMachine cluster1/"):
+                await stop_both(replace(job, cluster=whose))
+    assert await made.power() == ["Always", "Always"]
 
 
 async def test_what_an_earlier_cluster_left_is_told_demolished_and_made_anew(made: Bench) -> None:
