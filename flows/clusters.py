@@ -11,7 +11,7 @@ from pydantic import Field
 from pool.core import inputs
 from pool.core.clusters import PooledCluster
 from pool.core.errors import UnknownCluster
-from pool.core.fields import ClusterId, PoolSize
+from pool.core.fields import ClusterId, PoolName, PoolSize
 from pool.core.pools import Pool
 from pool.kube.gather import gather
 
@@ -25,6 +25,8 @@ ClusterIds = Annotated[
     list[ClusterId] | None,
     Field(max_length=500, description="Only these clusters, by name; all of the pool if left out."),
 ]
+OfPool = Annotated[PoolName, Field(description="The Pool, by name.")]
+AnyPool = Annotated[PoolName | None, Field(description="Only this Pool, by name; all of the namespace if left out.")]
 OneCluster = Annotated[ClusterId, Field(description="The cluster's name, for example cluster1.")]
 
 

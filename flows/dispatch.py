@@ -1,4 +1,4 @@
-"""Work that is a flow run of its own: started through the Prefect API, at most once for the same reason."""
+"""Work that is a flow run of its own: started through the Prefect API, one run for the same wish."""
 
 from __future__ import annotations
 
@@ -7,44 +7,80 @@ from typing import Any
 from prefect import task
 from prefect.deployments import arun_deployment
 
-from flows.runtime import connected
-from flows.tasks import EFFECT
-from pool.core.clusters import PooledCluster
+from flows.tasks import EFFECT, run_id
+from pool.core.clusters import OperationKind, PooledCluster
+from pool.core.planner.actions import wish
+from pool.work.acting import Keeper, Work, give_back
+from pool.work.steps import Host, utcnow
+
+AT_ONCE_AGAIN = 5
+"""Runs that one wish may have one after the other; of those that follow there is one an hour. A run that ends with
+nothing changed was cancelled or crashed before it began; if that goes on somebody has to look, and it stays slow."""
+
+OF_KIND = {
+    OperationKind.BOOTSTRAP: "bootstrap-pool",
+    OperationKind.GOLDEN: "create-golden-snapshots",
+    OperationKind.RESET: "reset-cluster",
+    OperationKind.REBUILD: "rebuild-cluster",
+    OperationKind.TEARDOWN: "teardown-pool",
+}
+"""The deployment that does (again) what an operation of that kind does."""
 
 
 @task(**EFFECT, task_run_name="start-{deployment}")
 async def start_run(deployment: str, parameters: dict[str, Any], reason: str) -> str:
     """Start a flow run of `deployment` (flow and deployment share the name). Returns the flow run's name.
 
-    `reason` tells one wish from another: asked again for the same reason, the first run is returned, whatever became
-    of it (Prefect: `idempotency_key`).
+    `reason` tells one wish from another: asked again for the same reason, the run there is is returned as long as it
+    has not ended. If it has, and the wish is still there, another one is started.
     """
-    run = await arun_deployment(
-        f"{deployment}/{deployment}",
-        parameters=parameters,
-        timeout=0,
-        as_subflow=False,
-        idempotency_key=f"{deployment}:{reason}",
-    )
+    return await run_once(deployment, parameters, reason)
+
+
+async def run_once(deployment: str, parameters: dict[str, Any], reason: str) -> str:
+    """As `start_run`, outside of a flow run."""
+    numbers = [f":{number}" if number else "" for number in range(AT_ONCE_AGAIN)]
+    for number in (*numbers, f":{utcnow():%Y-%m-%dT%H}"):
+        run = await arun_deployment(
+            f"{deployment}/{deployment}",
+            parameters=parameters,
+            timeout=0,
+            as_subflow=False,
+            idempotency_key=f"{deployment}:{reason}{number}",
+        )
+        if run.state is None or not run.state.is_final():
+            break
     return run.name
 
 
-async def start_reset(cluster_id: str, epoch: int, reason: str = "released", *, waiting: bool = True) -> str:
-    """Start the reset of a cluster that was given back at `epoch`. Returns the flow run's name.
+async def start_work(work: Work) -> str:
+    """Start work on a cluster as a flow run of its own. Returns the flow run's name."""
+    return await start_run(OF_KIND[work.kind], _parameters(work), work.wish)
 
-    `waiting`: the run does nothing should another have reset the cluster by then.
 
-    Prefect may remember more than one cluster of that name and epoch, of pools that were torn down: so the resource's
-    UID is part of the reason. Should the Prefect API not answer, maintenance finds the cluster `resetting` with nobody
-    on it and starts the reset.
+def _parameters(work: Work) -> dict[str, Any]:
+    match work.kind:
+        case OperationKind.RESET:
+            # A silent run may have come to life, and to its end, before this one begins.
+            return {"cluster_id": work.cluster_id, "if_waiting": work.waiting}
+        case OperationKind.REBUILD:
+            return {"cluster_id": work.cluster_id}
+        case OperationKind.TEARDOWN:
+            return {"cluster_ids": [work.cluster_id], "confirm": "teardown"}
+        case _:
+            return {"cluster_ids": [work.cluster_id]}
+
+
+async def start_given_back(host: Host, cluster_id: str) -> str | None:
+    """Start what a cluster needs that was given back: its reset, or its removal. Returns the flow run's name, if any.
+
+    Should the Prefect API not answer, maintenance finds the cluster with nobody on it and starts the same.
     """
-    async with connected() as pool:
-        uid = (await pool.state.cluster(cluster_id)).metadata.uid
-    parameters = {"cluster_id": cluster_id, "if_waiting": waiting}
-    return await start_run("reset-cluster", parameters, f"{uid}:{epoch}:{reason}")
+    pool = await host.state.pool((await host.state.cluster(cluster_id)).spec.pool)
+    return await give_back(Keeper(host, start_work, run_id()), pool, cluster_id)
 
 
 async def start_rebuild(cluster: PooledCluster) -> str:
     """Start the rebuild of a cluster in `error`, once for each failure. Returns the flow run's name."""
-    since = cluster.status.failure.since.isoformat() if cluster.status.failure else ""
-    return await start_run("rebuild-cluster", {"cluster_id": cluster.name}, f"{cluster.metadata.uid}:{since}")
+    kind = OperationKind.REBUILD
+    return await start_work(Work(kind, cluster.name, wish(kind, cluster)))

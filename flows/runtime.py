@@ -19,8 +19,10 @@ from flows.tasks import as_task, warn
 from pool.core.errors import PoolError
 from pool.core.settings import settings_from_environment
 from pool.kube.client import Kube
+from pool.kube.gather import gather
 from pool.kube.watching import Watching
 from pool.state import PoolState
+from pool.work.standby import Maintain, StandBy
 from pool.work.steps import Host, utcnow
 
 logger = get_logger("runtime")
@@ -59,13 +61,14 @@ async def connected() -> AsyncIterator[Host]:
 
 
 @asynccontextmanager
-async def standing_by() -> AsyncIterator[None]:
-    """While entered, the connection stays open between flow runs, and a watch follows the clusters.
+async def standing_by(maintain: Maintain) -> AsyncIterator[None]:
+    """While entered, the connection stays open between flow runs, and watches follow the pools.
 
-    An assignment then reads nothing to find a free cluster, at any size of the pool. When the host cluster cannot be
-    reached or refuses the credentials, this says so in the log and tries again; flow runs meet the error themselves.
+    An assignment then reads nothing to find a free cluster, at any size of the pool; the Pools' statuses are fresh, and
+    `maintain` is called when something is wanted of one. When the host cluster cannot be reached or refuses the
+    credentials, this says so in the log and tries again; flow runs meet the error themselves.
     """
-    task = asyncio.create_task(_stand_by(), name="standing by")
+    task = asyncio.create_task(_stand_by(maintain), name="standing by")
     try:
         yield
     finally:
@@ -73,15 +76,19 @@ async def standing_by() -> AsyncIterator[None]:
         await asyncio.wait([task])
 
 
-async def _stand_by() -> None:
+async def _stand_by(maintain: Maintain) -> None:
     while True:
         try:
-            async with connected() as connection, connection.state.following() as following:
-                logger.info("following the clusters of %s", connection.settings.namespace)
-                await following
+            async with connected() as host, host.state.following() as following:
+                logger.info("following the pools of %s", host.settings.namespace)
+                await gather([_failure_of(following), StandBy(host, maintain).run()])
         except PoolError as error:
-            logger.warning("not following the clusters, assignments list them instead: %s", error)
+            logger.warning("not following the pools, assignments list their clusters instead: %s", error)
         await asyncio.sleep(STAND_BY_AGAIN)
+
+
+async def _failure_of(task: asyncio.Task[None]) -> None:
+    await task
 
 
 async def _open() -> tuple[Host, AsyncExitStack]:

@@ -12,7 +12,7 @@ from prefect import flow, get_run_logger, task
 from prefect.states import Completed
 from pydantic import Field
 
-from flows.dispatch import start_reset
+from flows.dispatch import start_given_back
 from flows.runtime import connected
 from flows.tasks import EFFECT
 from pool.core.contract import SessionLease
@@ -70,17 +70,19 @@ async def release_session(
         int | None, Field(description="Refuse unless the session holds the cluster at this epoch.")
     ] = None,
 ) -> Any:
-    """Take the session's cluster back and start its reset.
+    """Take the session's cluster back and start its reset; one that is to go is removed instead.
 
     Args:
         session_id: The session that gives its cluster back.
         epoch: The epoch the caller was given; a stale one is refused. Left out, it is not checked.
     """
-    cluster_id, at = await release(session_id, epoch)
+    cluster_id, _ = await release(session_id, epoch)
     if cluster_id is None:
         return Completed(message=f"{session_id} held no cluster; nothing to reset")
-    run = await start_reset(cluster_id, at)
-    message = f"{session_id} gave {cluster_id} back; its reset is flow run {run}"
+    async with connected() as host:
+        run = await start_given_back(host, cluster_id)
+    after = f"flow run {run} goes on with it" if run else "nothing is started on it: it is cordoned, or worked on"
+    message = f"{session_id} gave {cluster_id} back; {after}"
     get_run_logger().info(message)
     return Completed(message=message, data={"clusterId": cluster_id, "reset": run})
 

@@ -1,4 +1,4 @@
-"""The pool as a table artifact, and in the run's state message."""
+"""A pool as a table artifact, and in the run's state message."""
 
 from __future__ import annotations
 
@@ -8,23 +8,36 @@ from prefect import flow, task
 from prefect.artifacts import acreate_table_artifact
 from prefect.states import Completed
 
+from flows.clusters import OfPool
 from flows.runtime import connected
 from flows.tables import rows, summary
 from flows.tasks import EFFECT
+from pool.core.contract import ClusterPoolStats
+from pool.core.pool_status import status_of
+from pool.core.pools import DEFAULT_POOL
+from pool.work.pool_status import prefix_taken
 
 
 @flow(name="pool-status")
-async def pool_status() -> Any:
-    """Publish the pool as the artifact `pool-status`, a new version each time."""
-    counts, contract = await publish_status()
+async def pool_status(pool: OfPool = DEFAULT_POOL) -> Any:
+    """Publish the pool as the artifact `pool-status`, a new version each time.
+
+    Args:
+        pool: The Pool, by name.
+    """
+    counts, contract = await publish_status(pool)
     return Completed(message=counts, data=contract)
 
 
 @task(**EFFECT)
-async def publish_status() -> tuple[str, dict[str, Any]]:
+async def publish_status(name: str) -> tuple[str, dict[str, Any]]:
     """Write the table artifact. Returns the counts in words and the platform's statistics (JSON)."""
-    async with connected() as pool:
-        clusters, stats = await pool.state.clusters(), await pool.state.stats()
-    counts = summary(stats)
+    async with connected() as host:
+        pool, sessions = await host.state.pool(name), await host.state.sessions()
+        clusters = [cluster for cluster in await host.state.clusters() if cluster.spec.pool == name]
+        taken = await prefix_taken(host, pool)
+        status = status_of(pool, clusters, sessions, host.now(), prefix_taken=taken)
+    stats = ClusterPoolStats.of(clusters)
+    counts = summary(stats, pool.changed(status=status))
     await acreate_table_artifact(rows(clusters), key="pool-status", description=counts)
     return counts, stats.model_dump(mode="json", by_alias=True)

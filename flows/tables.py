@@ -10,6 +10,7 @@ from rich.table import Table
 
 from pool.core.clusters import PooledCluster
 from pool.core.contract import ClusterPoolStats
+from pool.core.pools import Pool
 
 COLUMNS = ("cluster", "phase", "session", "expires", "epoch", "operation", "golden", "last reset", "failure")
 
@@ -23,7 +24,7 @@ def _cells(cluster: PooledCluster) -> tuple[str, ...]:
     status = cluster.status
     return (
         cluster.name,
-        str(status.phase) + (" (cordoned)" if cluster.spec.cordoned else ""),
+        str(status.phase) + (" (cordoned)" if cluster.spec.cordoned else "") + (" (goes)" if cluster.removing else ""),
         status.assigned_session or "",
         f"{status.expires_at:%H:%M:%S}" if status.expires_at else "",
         str(status.epoch),
@@ -34,12 +35,17 @@ def _cells(cluster: PooledCluster) -> tuple[str, ...]:
     )
 
 
-def summary(stats: ClusterPoolStats) -> str:
-    """The counts in one line."""
-    return (
-        f"{stats.total_clusters} clusters: {stats.available_clusters} available, {stats.locked_clusters} locked, "
+def summary(stats: ClusterPoolStats, pool: Pool | None = None) -> str:
+    """The counts in one line; with the Pool, whose they are, how many are wanted and go, and who waits."""
+    counts = (
+        f"{stats.available_clusters} available, {stats.locked_clusters} locked, "
         f"{stats.resetting_clusters} resetting, {stats.creating_clusters} creating, {stats.error_clusters} in error"
     )
+    if pool is None:
+        return f"{stats.total_clusters} clusters: {counts}"
+    more = [f"{pool.status.removing} being removed"] if pool.status.removing else []
+    more += [f"{pool.status.waiting} sessions wait"] if pool.status.waiting else []
+    return "; ".join([f"pool {pool.name}, {stats.total_clusters} of {pool.spec.size} clusters: {counts}", *more])
 
 
 def console_table(clusters: Sequence[PooledCluster], stats: ClusterPoolStats, console: Console | None = None) -> None:

@@ -27,6 +27,7 @@ from prefect.logging import get_logger
 from prefect.settings import PREFECT_WORKER_ENABLE_CANCELLATION, temporary_settings
 from prefect.workers.base import BaseJobConfiguration, BaseVariables, BaseWorker, BaseWorkerResult
 
+from flows.maintenance import maintain
 from flows.runtime import standing_by
 
 WORKER_TYPE: Literal["cks-warm"] = "cks-warm"
@@ -124,7 +125,7 @@ class WarmWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorkerResul
 async def serve(work_pool: str, *, name: str | None = None, limit: int | None = None) -> None:
     """Serve `work_pool` until cancelled. `limit`: flow runs at once, None for no limit."""
     worker = WarmWorker(work_pool_name=work_pool, name=name, limit=limit)
-    async with standing_by():
+    async with standing_by(maintain):
         await worker.start(printer=lambda message: logger.info("%s", message))
 
 

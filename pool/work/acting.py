@@ -64,8 +64,14 @@ class Work:
     """Of a reset: the cluster is out of service until then, and need not be reset once it is not."""
 
 
-Start = Callable[[Work], Awaitable[object]]
-"""Starts work, at most once for each wish as long as that run has not ended."""
+def work_of(action: Started) -> Work:
+    """The work that is started by the action."""
+    waiting = action.waiting if isinstance(action, StartReset) else True
+    return Work(action.operation, action.cluster_id, action.wish, waiting)
+
+
+Start = Callable[[Work], Awaitable[str]]
+"""Starts work, at most once for each wish as long as that run has not ended. Returns a name for it."""
 
 
 @dataclass(frozen=True)
@@ -130,29 +136,28 @@ async def act(keeper: Keeper, pool: Pool, action: Action) -> None:
             await create(keeper, pool, action.cluster_id)
         case RemoveSurplus():
             await delete(host, action)
-        case StartReset():
-            await keeper.start(Work(action.operation, action.cluster_id, action.wish, action.waiting))
         case Started():
-            await keeper.start(Work(action.operation, action.cluster_id, action.wish))
+            await keeper.start(work_of(action))
         case ReportBroken():
             host.warn(f"{action.cluster_id}, held by {action.session_id}, is unhealthy: {action.message}")
         case FinishPoolRemoval():
             await finish_removal(host, pool)
 
 
-async def give_back(keeper: Keeper, pool: Pool, cluster_id: str) -> None:
+async def give_back(keeper: Keeper, pool: Pool, cluster_id: str) -> str | None:
     """Start what a cluster needs whose session has ended: its reset, or what comes instead of it.
 
-    At once, however many others are worked on: it is out of service until then.
+    At once, however many others are worked on: it is out of service until then. Returns what `start` does, None if
+    nothing is to be started.
     """
     for _ in range(2):
         cluster = await keeper.host.state.cluster(cluster_id)
         action = returned(pool, cluster, PlanConfig.of(keeper.host.settings), keeper.host.now())
-        if action is not None:
-            await act(keeper, pool, action)
-        # A surplus one was only deleted now; it is to be torn down as well.
-        if not isinstance(action, RemoveSurplus):
-            return
+        if isinstance(action, RemoveSurplus):
+            await delete(keeper.host, action)
+        elif isinstance(action, Started):
+            return await keeper.start(work_of(action))
+    return None
 
 
 async def create(keeper: Keeper, pool: Pool, cluster_id: str) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from flows import runtime
 from flows.runtime import connected, standing_by
+from pool.kube.resources import POOLS
 from simulator.app import Simulator
 from tests.pool.lab import Lab
 
@@ -27,7 +28,7 @@ def kubeconfig(api_server: Simulator, monkeypatch: pytest.MonkeyPatch) -> Path:
 async def test_runs_one_after_the_other_share_a_connection_that_is_kept(kubeconfig: Path) -> None:
     async with Lab.open(kubeconfig) as lab:
         await lab.pool(2)
-        async with standing_by():
+        async with standing_by(unasked):
             async with connected() as first, first.state.following():
                 """Whoever stands by has read the pool now."""
             async with connected() as second:
@@ -40,8 +41,8 @@ async def test_a_pool_that_is_not_made_yet_is_followed_as_soon_as_it_is(
     kubeconfig: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runtime, "STAND_BY_AGAIN", 0.01)
-    with said("not following the clusters") as tried, said("following the clusters of cks-pool") as follows:
-        async with standing_by():
+    with said("not following the pools") as tried, said("following the pools of cks-pool") as follows:
+        async with standing_by(unasked):
             await asyncio.wait_for(tried.wait(), 10)
             async with Lab.open(kubeconfig):
                 await asyncio.wait_for(follows.wait(), 10)
@@ -51,8 +52,28 @@ async def test_a_host_that_cannot_be_reached_does_not_end_the_worker(monkeypatch
     monkeypatch.setenv("CKS_POOL_KUBECONFIG", "/nowhere/kubeconfig")
     monkeypatch.setattr(runtime, "STAND_BY_AGAIN", 0.01)
     with said("/nowhere/kubeconfig") as tried:
-        async with standing_by():
+        async with standing_by(unasked):
             await asyncio.wait_for(tried.wait(), 10)
+
+
+async def test_maintenance_of_a_pool_that_somebody_made_is_started_once_by_whoever_stands_by(kubeconfig: Path) -> None:
+    asked: list[str] = []
+    once = asyncio.Event()
+
+    async def maintain(pool: str, _reason: str) -> None:
+        asked.append(pool)
+        once.set()
+
+    async with Lab.open(kubeconfig) as lab, standing_by(maintain):
+        await asyncio.wait_for(once.wait(), 10)
+        await lab.watching.until(
+            POOLS, "default", "cks-pool", lambda pool: (pool or {}).get("status"), timeout=10, what="a status"
+        )
+    assert asked == ["default"]
+
+
+async def unasked(_pool: str, _reason: str) -> None:
+    """Maintenance is not what these tests are about."""
 
 
 @contextmanager

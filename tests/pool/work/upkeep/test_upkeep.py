@@ -69,18 +69,19 @@ async def test_the_pool_is_held_before_anything_is_made_for_it(hands: Hands) -> 
     await lab.kube.patch(POOLS, "default", {"metadata": {"finalizers": []}}, lab.settings.namespace)
     held: list[bool] = []
 
-    async def start(_work: Work) -> None:
+    async def start(_work: Work) -> str:
         held.append(POOL_FINALIZER in (await lab.state.pool()).metadata.finalizers)
+        return ""
 
     await keep_all_up(Keeper(hands.host, start, "maintenance"))
     assert held == [True, True, True]
 
 
 async def test_one_action_that_fails_does_not_keep_the_others_waiting_and_is_raised(hands: Hands) -> None:
-    async def start(work: Work) -> None:
+    async def start(work: Work) -> str:
         if work.cluster_id == "cluster1":
             raise KubeconfigError("no answer")
-        await hands.start(work)
+        return await hands.start(work)
 
     with pytest.raises(KubeconfigError):
         await keep_all_up(Keeper(hands.host, start, "maintenance"))
@@ -194,10 +195,10 @@ async def test_pools_of_one_namespace_are_each_kept_and_one_that_fails_does_not_
     lab = hands.lab
     await lab.state.ensure_pool("lab", PoolSpec(size=1, cluster_prefix="lab"))
 
-    async def start(work: Work) -> None:
+    async def start(work: Work) -> str:
         if work.cluster_id.startswith("cluster"):
             raise InvalidInput("no")
-        await hands.start(work)
+        return await hands.start(work)
 
     with pytest.raises(InvalidInput):
         await keep_all_up(Keeper(hands.host, start, "maintenance"))
@@ -217,8 +218,9 @@ async def test_ended_sessions_are_forgotten_after_what_is_urgent(hands: Hands) -
     lab.clock.forward(61)
     left_at_start: list[int] = []
 
-    async def start(work: Work) -> None:
+    async def start(work: Work) -> str:
         left_at_start.append(len(await lab.state.sessions()))
+        return ""
 
     await keep_all_up(Keeper(hands.host, start, "maintenance"))
     assert left_at_start[0] == 31
