@@ -94,7 +94,9 @@ async def _failure_of(task: asyncio.Task[None]) -> None:
 async def _open() -> tuple[Host, AsyncExitStack]:
     settings = settings_from_environment()
     async with AsyncExitStack() as stack:
-        kube = await stack.enter_async_context(Kube.connect(settings.kubeconfig))
+        kube = await stack.enter_async_context(
+            Kube.connect(settings.kubeconfig, request_timeout=settings.request_timeout)
+        )
         watching = await stack.enter_async_context(Watching(kube))
         state = PoolState(kube, settings, now=utcnow, watching=watching, events=announce)
         return Host(settings, kube, watching, state, run_step=as_task, warn=warn), stack.pop_all()

@@ -15,7 +15,6 @@ from pydantic import Field, PositiveFloat, PositiveInt, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pool.core.errors import InvalidInput
-from pool.core.fields import MAX_TTL_SECONDS
 
 PREFIX = "CKS_POOL_"
 
@@ -28,6 +27,8 @@ MOVED = {
     "MEMORY": "machines.memory",
     "DISK_SIZE": "machines.disk",
     "STORAGE_CLASS": "machines.storageClass",
+    "TTL_SECONDS": "sessions.ttlSeconds",
+    "MAX_TTL_SECONDS": "sessions.maxTtlSeconds",
     "MAX_CONCURRENT_OPERATIONS": "maxConcurrentOperations",
     "REBUILD_BROKEN": "rebuildBroken",
     "MIN_STANDBY": "minStandby",
@@ -55,10 +56,6 @@ class Settings(BaseSettings):
     templates_namespace: DnsLabel = "vm-templates"
     """Where the golden images live; every cluster's disks are cloned from one of them."""
 
-    ttl_seconds: Annotated[int, Field(ge=60, le=MAX_TTL_SECONDS)] = 3600
-    """A session's time when it does not ask for one: an exam's practice hour."""
-    max_ttl_seconds: Annotated[int, Field(ge=60, le=MAX_TTL_SECONDS)] = 28800
-    """The most time a session can have, extensions included, counted from its assignment: a working day."""
     ended_session_days: PositiveFloat = 1.0
     """Days for which an ended session is kept, for those who ask what happened."""
     queue_grace: PositiveFloat = 60.0
