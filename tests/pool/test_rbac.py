@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from pool.core.errors import Forbidden, NamespaceNotOurs
+from pool.core.clusters import OperationKind
+from pool.core.errors import Forbidden, NamespaceNotOurs, UnknownPool
 from pool.kube.client import Kube
 from pool.kube.resources import (
     CLUSTER_ROLE_BINDINGS,
     CLUSTER_ROLES,
+    DATA_VOLUMES,
     NAMESPACES,
+    POOLS,
     ROLE_BINDINGS,
     ROLES,
     SECRETS,
@@ -25,11 +28,17 @@ from pool.kube.watching import Watching
 from pool.kubevirt.manifests import wanted_image
 from pool.kubevirt.preflight import ensure_storage_proved
 from pool.work import images
+from pool.work.acting import Keeper, Work
+from pool.work.bootstrap import bootstrap
 from pool.work.diagnostics import bundle
+from pool.work.golden import take
 from pool.work.namespace_checks import check_cluster_namespaces
+from pool.work.pools import ensure_pool
 from pool.work.prefixes import check_prefix
 from pool.work.rebuild import rebuild
+from pool.work.reset import reset
 from pool.work.teardown import teardown
+from pool.work.upkeep import keep_up
 from tests.pool.bench import CLUSTER, SETTINGS, Bench, bench_at
 
 RBAC = Path(__file__).resolve().parents[2] / "deployments" / "rbac"
@@ -87,6 +96,43 @@ async def test_the_service_account_can_do_all_the_pool_does(bench: Bench) -> Non
     assert [cluster.name for cluster in await bench.state.clusters()] == ["standby"]
     await bench.want(image={"url": "docker://registry.example/newer:1"})
     assert await images.remove_unused_images(bench.kube, bench.state, bench.pool) == [was.disk]
+
+
+async def test_a_pool_lives_and_goes_by_maintenance_as_the_service_account(bench: Bench) -> None:
+    """It grows, serves a session, and is deleted, with what maintenance starts carried out at once."""
+    await bench.prepare()
+    await ensure_pool(bench.kube, bench.state, size=1)
+
+    async def start(work: Work) -> str:
+        doing = {
+            OperationKind.BOOTSTRAP: bootstrap,
+            OperationKind.GOLDEN: take,
+            OperationKind.RESET: reset,
+            OperationKind.TEARDOWN: teardown,
+        }
+        await doing[work.kind](bench.host(), work.cluster_id, run_id=bench.run_id())
+        return work.wish
+
+    async def maintain() -> None:
+        with suppress(UnknownPool):
+            while await keep_up(Keeper(bench.host(), start, bench.run_id()), "default"):
+                pass
+
+    await maintain()
+    assert (await bench.pooled()).phase == "available"
+    await bench.state.assign("alice")
+    await bench.state.extend("alice", 60)
+    await bench.state.heartbeat_session("alice")
+    await bench.state.release("alice")
+    await maintain()
+    assert (await bench.pooled()).phase == "available"
+    assert (await bench.state.pool()).status.available == 1
+
+    await bench.kube.delete(POOLS, "default", SETTINGS.namespace)
+    await maintain()
+    assert await bench.state.pools() == []
+    assert await bench.kube.find(NAMESPACES, "cluster1") is None
+    assert await bench.kube.list(DATA_VOLUMES, "vm-templates") == []
 
 
 async def test_it_reads_no_secrets_but_its_clusters(bench: Bench) -> None:
