@@ -33,8 +33,8 @@ async def pool_status(pool: OfPool = DEFAULT_POOL) -> Any:
 async def publish_status(name: str) -> tuple[str, dict[str, Any]]:
     """Write the table artifact. Returns the counts in words and the platform's statistics (JSON)."""
     async with connected() as host:
-        pool, sessions = await host.state.pool(name), await host.state.sessions()
-        clusters = [cluster for cluster in await host.state.clusters() if cluster.spec.pool == name]
+        pool, sessions = await host.state.pool(name), await host.state.sessions(name)
+        clusters = await host.state.clusters(name)
         taken = await prefix_taken(host, pool)
         status = status_of(pool, clusters, sessions, host.now(), prefix_taken=taken)
     stats = ClusterPoolStats.of(clusters)

@@ -20,7 +20,7 @@ async def note_pool_status(host: Host, name: str) -> Pool | None:
     for _ in range(TRIES):
         try:
             pool = await host.state.pool(name)
-            sessions, clusters = await host.state.sessions(), await host.state.clusters()
+            sessions, clusters = await host.state.sessions(name), await host.state.clusters(name)
             status = status_of(pool, clusters, sessions, host.now(), prefix_taken=await prefix_taken(host, pool))
             return await host.state.write_pool_status(pool, status)
         except UnknownPool:

@@ -25,6 +25,7 @@ from pool.core.sessions import Session
 from pool.kube.client import Object
 from pool.kube.resources import POOLED_CLUSTERS, POOLS, SESSIONS
 from pool.kube.watching import Scope
+from pool.state.view import LIVE
 from pool.work.steps import Host
 
 logger = logging.getLogger(__name__)
@@ -35,9 +36,6 @@ AGAIN = timedelta(minutes=1)
 """After which maintenance is asked for again for the same reason, should it have made no difference."""
 AFTER_FAILURE = 10.0
 """Seconds after which it is asked for again when it could not be started: Prefect's server may be away."""
-
-LIVE = "status.phase!=Released,status.phase!=Expired"
-"""Field selector of the sessions that are not over: the thousands that are cost nothing."""
 
 Maintain = Callable[[str, str], Awaitable[object]]
 """Has maintenance of the Pool of that name run, once for the reason (a text that names it) whoever asks."""

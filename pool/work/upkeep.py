@@ -76,8 +76,8 @@ async def keep_all_up(keeper: Keeper, planned: Planned = _unheard) -> list[Actio
 
 async def make_plan(host: Host, pool: Pool, under_way: Collection[str] = frozenset()) -> list[Action]:
     """Read sessions, then clusters, and plan. For a pool whose prefix is another's nothing is made."""
-    sessions = await host.state.sessions()
-    clusters = await host.state.clusters()
+    sessions = await host.state.sessions(pool.name)
+    clusters = await host.state.clusters(pool.name)
     actions = plan(Observed.of(pool, sessions, clusters), PlanConfig.of(host.settings), host.now(), under_way)
     if pool.removing or not await prefix_taken(host, pool):
         return actions
