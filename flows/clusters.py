@@ -11,7 +11,7 @@ from pydantic import Field
 from pool.core import inputs
 from pool.core.clusters import PooledCluster
 from pool.core.errors import UnknownCluster
-from pool.core.fields import ClusterId, PoolName, PoolSize
+from pool.core.fields import ClusterId, PoolName
 from pool.core.pools import Pool
 from pool.kube.gather import gather
 
@@ -19,7 +19,8 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 Size = Annotated[
-    PoolSize | None, Field(description="How many clusters the pool has, 1 to 500; the pool's setting if left out.")
+    Annotated[int, Field(ge=1, le=500)] | None,
+    Field(description="How many clusters the pool is to have, 1 to 500; as the Pool says if left out."),
 ]
 ClusterIds = Annotated[
     list[ClusterId] | None,
