@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from pool.core.errors import UnknownPool
 from pool.core.planner import Observed, PlanConfig, plan
-from pool.core.planner.actions import Action, EndWaiting, Expire, ForgetSessions, OnCluster, RemoveSurplus
+from pool.core.planner.actions import Action, Expire, ForgetSessions, OnCluster, RemoveSurplus, StartTeardown
 from pool.core.pools import Pool
 from pool.work.acting import Keeper, carry_out
 from pool.work.images import remove_unused_images
@@ -75,13 +75,13 @@ async def keep_all_up(keeper: Keeper, planned: Planned = _unheard) -> list[Actio
 
 
 async def make_plan(host: Host, pool: Pool, under_way: Collection[str] = frozenset()) -> list[Action]:
-    """Read sessions, then clusters, and plan. For a pool whose prefix is another's nothing is made."""
+    """Read sessions, then clusters, and plan. For a pool whose prefix is another's things only end."""
     sessions = await host.state.sessions(pool.name)
     clusters = await host.state.clusters(pool.name)
     actions = plan(Observed.of(pool, sessions, clusters), PlanConfig.of(host.settings), host.now(), under_way)
     if pool.removing or not await prefix_taken(host, pool):
         return actions
-    return [action for action in actions if isinstance(action, Expire | EndWaiting | ForgetSessions)]
+    return [action for action in actions if isinstance(action, Expire | ForgetSessions | StartTeardown)]
 
 
 def _under_way(done: Sequence[Action]) -> frozenset[str]:

@@ -66,8 +66,17 @@ class Observed:
         return int(found[1]) if found else None
 
     def kept(self) -> list[PooledCluster]:
-        """The clusters that maintenance may do something for: not cordoned, not on their way out."""
-        return [c for c in self.clusters if not c.spec.cordoned and not c.removing and not self.surplus(c)]
+        """The clusters that maintenance may do something for: not cordoned, not on their way out.
+
+        One above the size that is reset in place is its session's until that has ended.
+        """
+        return [
+            cluster
+            for cluster in self.clusters
+            if not cluster.spec.cordoned
+            and not cluster.removing
+            and (not self.surplus(cluster) or cluster.status.assigned_session is not None)
+        ]
 
 
 def live(cluster: PooledCluster, config: PlanConfig, now: datetime) -> bool:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import pytest
 
-from pool.core.clusters import Failure, PooledCluster
+from pool.core.clusters import Failure, Operation, PooledCluster
 from pool.core.planner import PlanConfig, returned
 from pool.core.planner.actions import (
     CreateMissing,
@@ -24,6 +24,7 @@ from pool.core.planner.actions import (
     StartRebuild,
     StartReset,
     StartTeardown,
+    TakeOver,
 )
 from pool.core.pools import Pool
 from tests.pool.builders import active, at, cluster, golden, operation, pool, unhealthy
@@ -81,6 +82,14 @@ def test_it_shrinks_from_the_top() -> None:
 )
 def test_what_is_above_the_size_is_deleted_instead_of_being_worked_on(above: PooledCluster) -> None:
     assert planned([cluster("c1"), above], size=1) == [RemoveSurplus("c2", reason="the pool's size is 1")]
+
+
+@pytest.mark.parametrize("work", [None, operation()], ids=["failed", "silent"])
+def test_above_the_size_a_reset_in_place_is_carried_on_for_its_session(work: Operation | None) -> None:
+    given = {"assigned_session": "s", "epoch": 1, "expires_at": at(3600)}
+    held = cluster("c2", "resetting", operation=work, **given)
+    (action,) = planned([cluster("c1"), held], [active("s", "c2")], size=1)
+    assert isinstance(action, TakeOver if work else StartReset)
 
 
 def test_it_is_deleted_only_as_it_was_seen() -> None:
