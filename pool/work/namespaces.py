@@ -123,7 +123,7 @@ async def _ensure_labelled(kube: Kube, found: Object | None, cluster: Cluster, s
             # Our own first try, its answer lost; or somebody else's since we looked.
             found = await checked(kube, Wanted.by(cluster), settings)
     if found is not None and not cluster.labels.items() <= labels_of(found).items():
-        # Only the very namespace that was looked at.
+        # Only the very namespace that was looked at: the API server refuses to change a UID.
         meta = {"uid": found["metadata"]["uid"], "labels": cluster.labels}
         await kube.patch(NAMESPACES, cluster.namespace, {"metadata": meta})
 

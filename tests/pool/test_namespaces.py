@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pool.core.errors import AlreadyExists, NamespaceNotOurs, NotOurs
+from pool.core.errors import AlreadyExists, Invalid, NamespaceNotOurs, NotOurs
 from pool.core.pools import Pool
 from pool.core.settings import Settings
 from pool.kube.client import Kube, Object
@@ -37,6 +37,7 @@ from pool.kubevirt.cluster import Cluster
 from pool.work import namespaces
 from pool.work.namespace_checks import check_cluster_namespaces
 from pool.work.namespace_manifests import isolation, times
+from simulator.api.requests import Target
 from simulator.app import Simulator
 from tests.pool.builders import member, pool
 from tests.pool.wire import Wire
@@ -218,6 +219,25 @@ async def test_the_namespace_of_an_earlier_cluster_of_that_name_becomes_the_new_
     assert (await labels(kube))["cks.io/cluster-uid"] == "uid-later"
     quota = await kube.get(RESOURCE_QUOTAS, "cks-pool-disks", "cluster1")
     assert quota["metadata"]["labels"] == later.labels
+
+
+async def test_a_namespace_made_anew_after_it_was_looked_at_is_not_labelled_for_it(
+    kube: Kube, watching: Watching, api_server: Simulator
+) -> None:
+    await kube.create(NAMESPACES, NAMESPACES.manifest("cluster1"))
+    wire = Wire(api_server)
+
+    async def replaced(target: Target) -> None:
+        if (target.verb, target.plural) == ("patch", "namespaces"):
+            wire.before = None
+            await kube.delete(NAMESPACES, "cluster1")
+            await watching.until(NAMESPACES, "cluster1", None, lambda seen: seen is None or None, timeout=10, what="it")
+            await kube.create(NAMESPACES, NAMESPACES.manifest("cluster1"))
+
+    wire.before = replaced
+    with pytest.raises(Invalid, match=r"metadata\.uid"):
+        await ensure(kube, watching)
+    assert "cks.io/pool" not in await labels(kube)
 
 
 async def test_one_bad_namespace_stops_the_check_of_all(kube: Kube) -> None:

@@ -194,6 +194,18 @@ async def test_a_cluster_whose_namespace_is_gone_is_rebuilt_with_all_it_needs(be
     await bench.reset()
 
 
+async def test_an_image_that_cannot_be_had_costs_no_cluster_that_there_is(bench: Bench) -> None:
+    await bench.bootstrap()
+    await bench.take_golden()
+    before, vms = await bench.pooled(), await bench.kube.list(VMS, "cluster1")
+    await bench.want(image={"url": "docker://nowhere.invalid/node:1"})
+    with pytest.raises(VMFailed, match=r"nowhere.invalid: no such host.*kubectl edit pool default"):
+        await rebuild(bench.host(), "cluster1", run_id=bench.run_id())
+    assert await bench.pooled() == before
+    left = await bench.kube.list(VMS, "cluster1")
+    assert [vm["metadata"]["uid"] for vm in left] == [vm["metadata"]["uid"] for vm in vms]
+
+
 async def test_what_is_left_of_an_earlier_cluster_of_the_name_is_never_the_new_ones(bench: Bench) -> None:
     """Its resource is lost with its finalizer, as by a restored backup: somebody used the VMs that are still there."""
     await bench.bootstrap()
