@@ -20,13 +20,13 @@ class Kubectl:
         self._options = ["--kubeconfig", str(kubeconfig), "--namespace", namespace]
         self._env = {**os.environ, "HOME": str(home), "NO_PROXY": "*"}
 
-    async def __call__(self, *arguments: str, given: str = "", fails: bool = False) -> str:
+    async def __call__(self, *arguments: str, given: str = "", fails: bool = False, seconds: float = 30) -> str:
         """What it prints. `given` is its standard input; `fails`: it is to be refused, and what it says is returned."""
         pipe = asyncio.subprocess.PIPE
         process = await asyncio.create_subprocess_exec(
             "kubectl", *self._options, *arguments, env=self._env, stdin=pipe, stdout=pipe, stderr=pipe
         )
-        out, err = await asyncio.wait_for(process.communicate(given.encode()), 30)
+        out, err = await asyncio.wait_for(process.communicate(given.encode()), seconds)
         assert (process.returncode != 0) is fails, f"kubectl {' '.join(arguments)}:\n{out.decode()}{err.decode()}"
         return (err if fails else out).decode()
 
