@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
-from pool.core.errors import AlreadyExists, InvalidInput, NotFound, SnapshotFailed, WaitTimeout
+from pool.core.errors import AlreadyExists, NotFound, SnapshotFailed, WaitTimeout
 from pool.core.pools import Pool
 from pool.core.settings import Settings
 from pool.kube.client import Kube, Object
@@ -22,9 +22,6 @@ from pool.kube.resources import (
     DATA_VOLUMES,
     NAMESPACES,
     PVCS,
-    STORAGE_CLASSES,
-    STORAGE_PROFILES,
-    VOLUME_SNAPSHOT_CLASSES,
     VOLUME_SNAPSHOTS,
     Resource,
 )
@@ -32,13 +29,12 @@ from pool.kube.watching import Watching, described
 from pool.kubevirt.cluster import pool_labels
 from pool.kubevirt.manifests import BIND_NOW
 from pool.kubevirt.ownership import remove_exactly
+from pool.kubevirt.storage import snapshot_class, storage_class
 
 T = TypeVar("T")
 
 PROVED = "cks.io/proved-storage"
 """On the templates namespace: JSON, the UIDs of the storage classes that were proved, by name."""
-DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
-DEFAULT_SNAPSHOT_CLASS = "snapshot.storage.kubernetes.io/is-default-class"
 SIZE = "1Gi"
 
 
@@ -68,64 +64,6 @@ async def ensure_storage_proved(kube: Kube, watching: Watching, pool: Pool, sett
 def proof_name(pool: Pool) -> str:
     """Name of the pool's VolumeSnapshot during a proof, and of its volumes before their suffix."""
     return f"preflight-{hashlib.sha256(pool.metadata.uid.encode()).hexdigest()[:12]}"
-
-
-async def storage_class(kube: Kube, pool: Pool) -> Object:
-    """The storage class of the pool's disks: the one it names, else the cluster's default.
-
-    Raises InvalidInput when there is none.
-    """
-    wanted = pool.spec.machines.storage_class
-    found = await kube.list(STORAGE_CLASSES)
-    for one in found:
-        default = wanted is None and _annotations(one).get(DEFAULT_CLASS) == "true"
-        if default or one["metadata"]["name"] == wanted:
-            return one
-    raise InvalidInput(
-        "storage class",
-        expected=wanted or "a default one",
-        actual=_names(found),
-        cure=f"name one in spec.machines.storageClass of Pool {pool.name}",
-    )
-
-
-async def snapshot_class(kube: Kube, storage: Object) -> str:
-    """The VolumeSnapshotClass that KubeVirt takes for a storage class: the one that CDI's StorageProfile names, else
-    the only one of its driver, else the default.
-
-    KubeVirt: without one, disks are left out of snapshots in silence. Raises SnapshotFailed.
-    """
-    found = await kube.list(VOLUME_SNAPSHOT_CLASSES)
-    profile = await kube.find(STORAGE_PROFILES, storage["metadata"]["name"]) or {}
-    named = (profile.get("status") or {}).get("snapshotClass")
-    if named:
-        return _named(storage, str(named), found)
-    found = [one for one in found if one["driver"] == storage["provisioner"]]
-    chosen = found if len(found) == 1 else [one for one in found if DEFAULT_SNAPSHOT_CLASS in _annotations(one)]
-    if len(chosen) != 1:
-        raise SnapshotFailed(
-            f"snapshots of storage class {storage['metadata']['name']}",
-            expected=f"one VolumeSnapshotClass of driver {storage['provisioner']}, or one marked as default",
-            actual=_names(found),
-            cure=f"make one, or mark one with {DEFAULT_SNAPSHOT_CLASS}",
-        )
-    return str(chosen[0]["metadata"]["name"])
-
-
-def _named(storage: Object, named: str, found: list[Object]) -> str:
-    """KubeVirt: a name that leads nowhere is as good as no class."""
-    if not any(one["metadata"]["name"] == named for one in found):
-        raise SnapshotFailed(
-            f"snapshots of storage class {storage['metadata']['name']}",
-            expected=f"the VolumeSnapshotClass {named}, which its StorageProfile names",
-            actual=_names(found),
-            cure="make it, or name another in spec.snapshotClass of the StorageProfile",
-        )
-    return named
-
-
-def _names(found: list[Object]) -> str:
-    return ", ".join(one["metadata"]["name"] for one in found) or "none"
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pool.kube.watching import Watching
 from pool.kubevirt.cluster import Cluster
 from pool.kubevirt.former import made_for
 from pool.kubevirt.ownership import Owner, labels_of, owner, removable, remove_exactly, whose
-from pool.work.namespace_checks import Wanted, check_cluster_namespaces, checked, is_of
+from pool.work.namespace_checks import Wanted, checked, is_of
 from pool.work.namespace_manifests import (
     CLONE_ROLE,
     clone_binding,
@@ -143,14 +143,3 @@ async def _gone(watching: Watching, found: Object, timeout: float) -> None:
 def _established(crd: Object | None) -> bool | None:
     conditions = ((crd or {}).get("status") or {}).get("conditions") or []
     return True if any(c["type"] == "Established" and c["status"] == "True" for c in conditions) else None
-
-
-__all__ = [
-    "check_cluster_namespaces",
-    "delete_cluster_namespace",
-    "ensure_cluster_namespace",
-    "ensure_crds",
-    "ensure_pool_namespace",
-    "ensure_templates_namespace",
-    "remove_clone_binding",
-]

@@ -15,7 +15,8 @@ from pool.kube.resources import (
     VOLUME_SNAPSHOT_CLASSES,
     VOLUME_SNAPSHOTS,
 )
-from pool.kubevirt.preflight import ensure_storage_proved, proof_name, snapshot_class
+from pool.kubevirt.preflight import ensure_storage_proved, proof_name
+from pool.kubevirt.storage import snapshot_class
 from pool.work import namespaces
 from tests.pool.bench import Bench
 from tests.pool.builders import pool
@@ -41,6 +42,13 @@ async def test_good_storage_is_proved_once(templates: Bench) -> None:
     created = templates.wire.calls["create", "volumesnapshots"]
     await ensure_storage_proved(templates.kube, templates.watching, templates.pool, templates.settings)
     assert templates.wire.calls["create", "volumesnapshots"] == created == 1
+
+
+async def test_pools_that_prove_their_storage_at_once_do_not_meet(templates: Bench) -> None:
+    pools = (pool(), pool("other"))
+    proofs = [ensure_storage_proved(templates.kube, templates.watching, one, templates.settings) for one in pools]
+    assert await gather(proofs) == ["standard", "standard"]
+    assert await leftovers(templates) == 0
 
 
 async def test_a_class_made_anew_is_proved_anew(templates: Bench) -> None:
