@@ -36,6 +36,8 @@ class View:
 
     async def reached(self, version: str) -> None:
         """Wait until everything up to that resourceVersion has been seen."""
+        if self.failure.done():
+            await self.failure
         if self.version < number(version):
             seen: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             heapq.heappush(self._awaited, (number(version), next(self._numbers), seen))

@@ -19,18 +19,16 @@ from pool.core.errors import (
     IllegalTransition,
     InvalidInput,
     NoClusterAvailable,
-    NotHolder,
     PoolError,
     UnknownSession,
 )
 from pool.core.forecast import expected_at
 from pool.core.lifecycle import ClusterPhase, SessionPhase
-from pool.core.queue import Binding, bindings, free, holds, patience_ends
-from pool.core.repairs import repairs
+from pool.core.queue import bindings, free, holds, patience_ends
 from pool.core.resource import Metadata
 from pool.core.sessions import Session, SessionSpec
 from pool.state.handover import Handover, ended_waiting
-from pool.state.repairing import Repairing
+from pool.state.helping import Helping
 from pool.state.sessions import Sessions
 from pool.state.store import Store
 from pool.state.view import WAITING
@@ -44,13 +42,8 @@ LOOK_AGAIN = 5.0
 class Assigning:
     """Who wants a cluster comes here."""
 
-    def __init__(self, store: Store, handover: Handover, sessions: Sessions) -> None:
-        self._store, self._handover, self._sessions = store, handover, sessions
-        self._repairing = Repairing(store, handover)
-        self._turn = asyncio.Lock()
-        """Held while a cluster is chosen and locked: the next caller of this process sees what was taken."""
-        self._turns = 0
-        """Turns taken: clusters that were read some turns ago are read again."""
+    def __init__(self, store: Store, handover: Handover, sessions: Sessions, helping: Helping) -> None:
+        self._store, self._handover, self._sessions, self._helping = store, handover, sessions, helping
         self._looked_at = 0.0
 
     async def assign(self, session_id: str, spec: SessionSpec, wait_seconds: float) -> Session:
@@ -61,11 +54,11 @@ class Assigning:
         """
         if (await self._store.pool(spec.pool)).removing:
             raise IllegalTransition(f"pool {spec.pool} is being removed", expected="a Pool that stays")
-        turns = self._turns
-        seen = None if wait_seconds else await self._refuse_if_none(session_id, spec.pool)
+        if not wait_seconds:
+            await self._refuse_if_none(session_id, spec.pool)
         try:
             session, made = await self._claim(session_id, spec)
-            served = await self._serve(session, (turns, seen), thorough=True)
+            served = await self._serve(session, thorough=True)
             if served is None and wait_seconds:
                 served = await self._wait(session, wait_seconds)
             served = served or await self._leave(session, made=made)
@@ -81,14 +74,12 @@ class Assigning:
             raise self._none_available(session_id, await self._store.clusters(spec.pool))
         return served
 
-    async def _refuse_if_none(self, session_id: str, pool: str) -> list[PooledCluster] | None:
-        """Fail before anything is written if nothing is free: that is only believed when read. Returns what was."""
-        if self._store.view.current and self._store.view.has_free(pool):
-            return None
-        clusters = await self._store.clusters(pool)
-        if not free(clusters) and not any(one.status.assigned_session == session_id for one in clusters):
-            raise self._none_available(session_id, clusters)
-        return clusters
+    async def _refuse_if_none(self, session_id: str, pool: str) -> None:
+        """Fail before anything is written if the view shows nothing free, and reading the pool says the same."""
+        if self._store.view.current and not self._store.view.has_free(pool):
+            clusters = await self._store.clusters(pool)
+            if not free(clusters) and not any(one.status.assigned_session == session_id for one in clusters):
+                raise self._none_available(session_id, clusters)
 
     def _none_available(self, session_id: str, clusters: list[PooledCluster]) -> NoClusterAvailable:
         counts = {str(phase): sum(c.phase is phase for c in clusters) for phase in ClusterPhase}
@@ -119,7 +110,7 @@ class Assigning:
             return await self._keep_waiting(session, timedelta(seconds=spec.wait_seconds or 0))
         cluster = await self._store.find_cluster(session.status.assigned_cluster or "")
         if cluster is None or not holds(cluster, session):
-            await self._repairing.settle(session.with_status(assigned_cluster=None), "its cluster was taken from it")
+            await self._helping.settle(session.with_status(assigned_cluster=None), "its cluster was taken from it")
             return None
         await self._sessions.expire(session.name)
         now = await self._store.find_session(session.name)
@@ -137,41 +128,32 @@ class Assigning:
             return None
         return await self._store.lengthen_wait(session, wait + (now - end))
 
-    async def _serve(
-        self, session: Session, seen: tuple[int, list[PooledCluster] | None] = (-1, None), *, thorough: bool
-    ) -> Session | None:
-        """Hand the session the cluster that is its own by the queue. None if there is none; `thorough`: none when read.
-
-        `seen`, clusters read before that turn, save reading them if it still is.
-        """
+    async def _serve(self, session: Session, *, thorough: bool) -> Session | None:
+        """Hand the session the cluster that is its own by the queue. None if there is none; `thorough`: when read."""
         if session.phase is SessionPhase.ACTIVE:
             return session
         fresh = not await self._store.view.shows(session)
         while True:
-            async with self._turn:
-                clusters = seen[1] if seen[0] == self._turns else None
-                self._turns += 1
-                own = await self._own(session, clusters, fresh=fresh)
+            async with self._handover.turn:
+                own = await self._own(session, fresh=fresh)
                 locked = own if own is None or holds(own, session) else await self._handover.lock(own, session)
             if own is None and (fresh or not thorough):
                 return None
             if locked is not None and (served := await self._handover.activate(session, locked)) is not None:
                 return served
-            # Lost to somebody else, or nothing in view: look freshly, at the session first.
-            fresh = True
-            session = await self._still(session)
+            # Nothing in view, or lost to somebody else: look freshly.
+            fresh, session = True, session if own is None else await self._still(session)
             if session.phase is SessionPhase.ACTIVE:
                 return session
 
-    async def _own(
-        self, session: Session, clusters: list[PooledCluster] | None, *, fresh: bool
-    ) -> PooledCluster | None:
+    async def _own(self, session: Session, *, fresh: bool) -> PooledCluster | None:
         """The cluster that is locked for the session, or the free one that is its own by the queue."""
+        pool = session.spec.pool
         if fresh:
-            waiting = await self._store.sessions(WAITING)
-            clusters = clusters if clusters is not None else await self._store.clusters(session.spec.pool)
+            clusters = await self._store.clusters(pool)
+            waiting = await self._store.sessions(WAITING) if free(clusters) else []
         else:
-            waiting, clusters = self._store.view.of_interest(session.spec.pool)
+            waiting, clusters = self._store.view.of_interest(pool)
             if session.name not in {other.name for other in waiting}:
                 return None
         held = next((cluster for cluster in clusters if holds(cluster, session)), None)
@@ -179,9 +161,9 @@ class Assigning:
             # Read after the session was, so that who marks it Active does not rely on a lock that is gone.
             held = await self._store.find_cluster(held.name)
             return held if held is not None and holds(held, session) else None
-        others = [other for other in waiting if other.name != session.name]
         # Whose turn it is, is asked by who waits for it: it has not lost its place, whatever the clocks say.
         asking = session.changed(spec=session.spec.changed(wait_seconds=None))
+        others = [other for other in waiting if other.name != session.name]
         pairs = bindings([*others, asking], clusters, self._store.now(), self._store.queue_grace)
         return next((pair.cluster for pair in pairs if pair.session is asking), None)
 
@@ -216,14 +198,16 @@ class Assigning:
 
     async def _step(self, session: Session) -> Session | None:
         """What who waits does at news, and when there are none. An outage does not end a wait."""
-        now = asyncio.get_running_loop().time()
+        now, view = asyncio.get_running_loop().time(), self._store.view
         try:
-            seen = self._store.view.sessions.get(session.name)
+            seen = view.sessions.get(session.name)
             if seen is None or seen.metadata.uid != session.metadata.uid or seen.phase is not SessionPhase.PENDING:
                 session = await self._still(session)
             elif now - self._looked_at > LOOK_AGAIN:
                 self._looked_at = now
-                await self.serve_queue()
+                await self._helping.serve_queue()
+            elif view.current and not view.has_free(session.spec.pool):
+                return None
             return await self._serve(session, thorough=False)
         except (ApiUnavailable, Conflict) as error:
             logger.warning("session %s waits on: %s", session.name, error)
@@ -234,53 +218,20 @@ class Assigning:
 
         Only a session that this caller `made` is removed: somebody else may wait for another.
         """
-        while True:
-            now = await self._store.find_session(session.name)
-            if now is None or now.metadata.uid != session.metadata.uid:
-                return None
+        now: Session | None = session
+        while now is not None and now.metadata.uid == session.metadata.uid:
             if now.phase is SessionPhase.ACTIVE:
                 return now
             try:
                 if made:
                     await self._store.remove_session(now)
+                return None
             except Conflict:
-                continue
-            return None
+                now = await self._store.find_session(session.name)
+        return None
 
     async def _withdraw(self, session_id: str, spec: SessionSpec) -> None:
         """Give up what was asked for with this very `spec`, as far as it was made and has not been served."""
         session = await self._store.find_session(session_id)
         if session is not None and session.phase is SessionPhase.PENDING and session.spec == spec:
             await self._leave(session, made=True)
-
-    async def serve_queue(self, only: str = "") -> int:
-        """Repair what is half done, and bind every pending session there is a cluster for. Returns how much was done.
-
-        `only` binds this one cluster and repairs nothing: several who made one available each do not collide.
-        """
-        async with self._turn:
-            sessions, clusters = await self._store.sessions(), await self._store.clusters()
-            pairs = bindings(sessions, clusters, self._store.now(), self._store.queue_grace)
-            locked = [await self._lock(pair) for pair in pairs if only in ("", pair.cluster.name)]
-        served = [await self._help(pair) for pair in locked if pair is not None]
-        repaired = 0 if only else await self._repairing.repair(repairs(sessions, clusters))
-        return sum(served) + repaired
-
-    async def _lock(self, pair: Binding) -> Binding | None:
-        """The pair once its cluster is locked. None if the session, looked at again, needs none, or it was lost."""
-        session = await self._store.find_session(pair.session.name)
-        if (
-            session is None
-            or session.metadata.uid != pair.session.metadata.uid
-            or session.phase is not SessionPhase.PENDING
-        ):
-            return None
-        locked = await self._handover.lock(pair.cluster, session)
-        return Binding(session, locked) if locked is not None else None
-
-    async def _help(self, pair: Binding) -> bool:
-        try:
-            return await self._handover.activate(pair.session, pair.cluster) is not None
-        except (UnknownSession, NotHolder, Conflict) as error:
-            logger.info("no cluster needed any more: %s", error)
-            return False

@@ -18,6 +18,7 @@ What holds at every moment, whoever does which step and wherever a process dies:
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from datetime import datetime, timedelta
 
@@ -49,6 +50,8 @@ class Handover:
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self.turn = asyncio.Lock()
+        """Held while a cluster is chosen and locked: the next caller of this process sees what was taken."""
 
     async def lock(self, cluster: PooledCluster, session: Session) -> PooledCluster | None:
         """Lock the free cluster, as read, for the session. None if it was lost to somebody else."""

@@ -25,6 +25,7 @@ from pool.state import operations
 from pool.state.assigning import Assigning
 from pool.state.events import Events, Listener
 from pool.state.handover import Handover
+from pool.state.helping import Helping
 from pool.state.membership import Membership
 from pool.state.operations import OperationHandle
 from pool.state.running import keeping_alive
@@ -56,7 +57,9 @@ class PoolState:
         self._view = PoolView(kube, settings.namespace, watching)
         self._store = Store(kube, settings, now, self.events, self._view)
         self._sessions = Sessions(self._store)
-        self._assigning = Assigning(self._store, Handover(self._store), self._sessions)
+        handover = Handover(self._store)
+        self._helping = Helping(self._store, handover)
+        self._assigning = Assigning(self._store, handover, self._sessions, self._helping)
         self._membership = Membership(self._store)
 
     @asynccontextmanager
@@ -183,7 +186,7 @@ class PoolState:
     async def serve_queue(self) -> int:
         """Finish half-done handovers and bind whom there are clusters for. Returns how much was done."""
         try:
-            return await self._assigning.serve_queue()
+            return await self._helping.serve_queue()
         finally:
             await self.events.drain()
 
@@ -252,7 +255,7 @@ class PoolState:
             yield handle
         if handle.left is not None and handle.left.phase is ClusterPhase.AVAILABLE:
             try:
-                await self._assigning.serve_queue(cluster_id)
+                await self._helping.serve_queue(cluster_id)
             except PoolError as error:
                 # The operation is done whatever comes of it.
                 logger.warning("queue not served after %s became available: %s", cluster_id, error)

@@ -20,7 +20,7 @@ from pool.core.clusters import (
 from pool.core.crds import definitions
 from pool.core.lifecycle import ClusterPhase
 from pool.core.planner.of_sessions import expired
-from pool.core.pools import Pool
+from pool.core.pools import DEFAULT_POOL, Pool
 from pool.core.resource import Metadata
 from pool.core.sessions import Session
 from pool.core.settings import Settings
@@ -69,7 +69,7 @@ class Lab:
         self.settings = settings
         self.clock = Clock()
         self.watching = watching
-        self._pool: Pool | None = None
+        self._pools: dict[str, Pool] = {}
         self.state = PoolState(kube, settings, now=self.clock, watching=watching)
 
     @classmethod
@@ -92,11 +92,20 @@ class Lab:
             await self.watching.until(CRDS, crd["metadata"]["name"], None, _established, timeout=10, what="CRD served")
         await self.state.ensure_pool()
 
-    async def add(self, name: str, phase: str = "available", *, cordoned: bool = False, **status: Any) -> PooledCluster:
+    async def add(
+        self,
+        name: str,
+        phase: str = "available",
+        *,
+        cordoned: bool = False,
+        pool: str = DEFAULT_POOL,
+        **status: Any,
+    ) -> PooledCluster:
         """A cluster in that phase, written directly: how it got there is not the test's matter."""
         wanted = cluster(name, phase, cordoned=cordoned, **status)
-        self._pool = self._pool or await self.state.ensure_pool()
-        labels = {POOL_LABEL: self._pool.name, POOL_UID_LABEL: self._pool.metadata.uid}
+        wanted = wanted.changed(spec=wanted.spec.changed(pool=pool))
+        self._pools[pool] = of = self._pools.get(pool) or await self.state.ensure_pool(pool)
+        labels = {POOL_LABEL: pool, POOL_UID_LABEL: of.metadata.uid}
         named = {"name": name, "namespace": self.settings.namespace, "labels": labels}
         bare = wanted.changed(metadata=Metadata(**named, finalizers=[TEARDOWN_FINALIZER]))
         made = PooledCluster.from_object(await self.kube.create(POOLED_CLUSTERS, bare.to_object()))

@@ -58,8 +58,8 @@ async def test_assigning_reads_the_pool_once_when_nobody_follows_it(lab: Lab) ->
     await lab.state.assign("alice")
     assert lab.kube.counted() == [
         "GET pools/default",
-        "GET pooledclusters",
         "POST sessions",
+        "GET pooledclusters",
         "GET sessions",
         "PUT pooledclusters/cluster1/status",
         "PUT sessions/alice/status",

@@ -1,4 +1,7 @@
-"""Carrying out what half-done handovers need. Each looks again first: what was found may be over."""
+"""What anybody does for the queue: binding others, and carrying out what half-done handovers need.
+
+Who comes by acts on what was read or seen a while ago. So he looks at each session and cluster again first.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from collections.abc import Iterable
 
 from pool.core.errors import Conflict, NotHolder, UnknownCluster, UnknownSession
 from pool.core.lifecycle import SessionPhase
+from pool.core.queue import Binding, bindings
 from pool.core.repairs import Activate, Repair, Settle, Sync, TakeBack, repairs
 from pool.core.sessions import Session
 from pool.state.handover import Handover, ended
@@ -15,11 +19,41 @@ from pool.state.store import Store
 logger = logging.getLogger(__name__)
 
 
-class Repairing:
-    """Repairs of handovers, by whoever comes by."""
+class Helping:
+    """Maintenance, whoever made a cluster available, and who waits for long without news."""
 
     def __init__(self, store: Store, handover: Handover) -> None:
         self._store, self._handover = store, handover
+
+    async def serve_queue(self, only: str = "") -> int:
+        """Repair what is half done, and bind every pending session there is a cluster for. Returns how much was done.
+
+        `only` binds this one cluster and repairs nothing: several who made one available each do not collide.
+        """
+        async with self._handover.turn:
+            sessions, clusters = await self._store.sessions(), await self._store.clusters()
+            pairs = bindings(sessions, clusters, self._store.now(), self._store.queue_grace)
+            locked = [await self._lock(pair) for pair in pairs if only in ("", pair.cluster.name)]
+        bound = [await self._activate(pair) for pair in locked if pair is not None]
+        repaired = 0 if only else await self.repair(repairs(sessions, clusters))
+        return sum(bound) + repaired
+
+    async def _lock(self, pair: Binding) -> Binding | None:
+        """The pair once its cluster is locked. None if the session, looked at again, needs none, or it was lost."""
+        session = await self._store.find_session(pair.session.name)
+        if session is None or session.metadata.uid != pair.session.metadata.uid:
+            return None
+        if session.phase is not SessionPhase.PENDING:
+            return None
+        locked = await self._handover.lock(pair.cluster, session)
+        return Binding(session, locked) if locked is not None else None
+
+    async def _activate(self, pair: Binding) -> bool:
+        try:
+            return await self._handover.activate(pair.session, pair.cluster) is not None
+        except (UnknownSession, NotHolder, Conflict) as error:
+            logger.info("no cluster needed any more: %s", error)
+            return False
 
     async def repair(self, found: Iterable[Repair]) -> int:
         """Carry out repairs. Returns how many; what somebody else changed meanwhile is left to the next look."""
