@@ -19,6 +19,7 @@ from pool.core.planner import to_rebuild
 from pool.kubevirt.cluster import Cluster
 from pool.work import diagnostics
 from pool.work.attempts import REFUSALS
+from pool.work.pool_status import note_pool_status
 from pool.work.steps import Host
 
 
@@ -26,7 +27,10 @@ from pool.work.steps import Host
 async def diagnosed(host: Host, cluster_id: str) -> AsyncIterator[None]:
     """While entered, work on a cluster; when it leaves the cluster in `error`, what is known of it is kept as an
     artifact, and its rebuild is started if that is due. The failure itself is raised.
+
+    However it ends, the Pool's status then says how the pool is.
     """
+    pool = (await host.state.cluster(cluster_id)).spec.pool
     try:
         yield
     except REFUSALS:
@@ -34,6 +38,15 @@ async def diagnosed(host: Host, cluster_id: str) -> AsyncIterator[None]:
     except PoolError as error:
         await _after(host, cluster_id, error)
         raise
+    finally:
+        await _note_status(host, pool)
+
+
+async def _note_status(host: Host, pool: str) -> None:
+    try:
+        await note_pool_status(host, pool)
+    except PoolError as error:
+        host.warn(f"the status of pool {pool} is left to maintenance: {error}")
 
 
 async def _after(host: Host, cluster_id: str, error: PoolError) -> None:

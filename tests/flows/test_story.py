@@ -38,6 +38,7 @@ from pool.core.errors import (
     UnknownSession,
 )
 from pool.core.lifecycle import ClusterPhase, SessionPhase
+from pool.core.pools import PoolConditionType
 from pool.kube.resources import (
     DATA_VOLUMES,
     EVENTS,
@@ -130,6 +131,9 @@ async def rebuilds(host: Host) -> AsyncIterator[Started]:
 async def test_a_bootstrapped_cluster_has_two_running_vms_and_two_golden_snapshots(host: Host) -> None:
     await completed(await bootstrap_pool(size=1, return_state=True))
     assert await phases(host) == {"cluster1": ClusterPhase.AVAILABLE}
+    ready = (await host.state.pool()).status.condition(PoolConditionType.READY)
+    assert ready is not None
+    assert ready.message == "1 of 1 clusters are made: 1 available", "whoever works says how the pool is then"
     namespaces = await host.kube.list(NAMESPACES, labels="cks.io/pool=default")
     assert [one["metadata"]["labels"]["cks.io/cluster-id"] for one in namespaces] == ["cluster1"]
     snapshots = await host.kube.list(VM_SNAPSHOTS, "cluster1")
