@@ -27,5 +27,7 @@ async def rebuild(host: Host, cluster_id: str, *, run_id: str) -> Golden:
 
 async def steps(job: Job) -> None:
     """From anything at all to a healthy cluster without golden snapshots."""
+    # First of all, should it be gone: the right to look for the cluster's secrets is in there.
+    await bootstrap.ensure_namespace(job)
     await demolish(job)
     await bootstrap.steps(job)

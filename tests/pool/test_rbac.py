@@ -135,6 +135,16 @@ async def test_a_pool_lives_and_goes_by_maintenance_as_the_service_account(bench
     assert await bench.kube.list(DATA_VOLUMES, "vm-templates") == []
 
 
+async def test_a_cluster_whose_namespace_is_gone_is_made_anew_as_the_service_account(bench: Bench) -> None:
+    """Its right to the Secrets there is gone as well."""
+    await bench.bootstrap()
+    await bench.take_golden()
+    await bench.kube.delete(NAMESPACES, "cluster1")
+    await bench.watching.until(NAMESPACES, "cluster1", None, lambda seen: seen is None or None, timeout=10, what="it")
+    await rebuild(bench.host(), "cluster1", run_id=bench.run_id())
+    assert (await bench.pooled()).phase == "available"
+
+
 async def test_it_reads_no_secrets_but_its_clusters(bench: Bench) -> None:
     await bench.prepare()
     assert await bench.kube.find(SECRETS, "cluster-ca", CLUSTER.namespace) is None
