@@ -30,6 +30,7 @@ FLOWS = {
     "assign-session": "flows.sessions:assign_session",
     "release-session": "flows.sessions:release_session",
     "extend-session": "flows.sessions:extend_session",
+    "heartbeat-session": "flows.sessions:heartbeat_session",
     "pool-maintenance": "flows.maintenance:pool_maintenance",
     "pool-status": "flows.status:pool_status",
     "release-all-clusters": "flows.admin:release_all_clusters",

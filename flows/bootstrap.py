@@ -9,13 +9,14 @@ from prefect import flow, task
 from prefect.states import Completed
 from pydantic import Field
 
-from flows.clusters import ClusterIds, Size, at_most, named
+from flows.clusters import ClusterIds, OfPool, Size, at_most
 from flows.golden import prove_storage, snapshot_cluster
 from flows.namespaces import ensure_foundations
 from flows.operations import diagnosed
 from flows.runtime import connected
 from flows.tasks import EFFECT, run_id
 from pool.core.lifecycle import ClusterPhase
+from pool.core.pools import DEFAULT_POOL
 from pool.work.attempts import unless_others_do
 from pool.work.bootstrap import bootstrap
 from pool.work.steps import Host
@@ -24,25 +25,29 @@ GoldenToo = Annotated[bool, Field(description="Take the golden snapshots as well
 
 
 @flow(name="bootstrap-pool")
-async def bootstrap_pool(size: Size = None, cluster_ids: ClusterIds = None, golden_snapshots: GoldenToo = True) -> Any:
+async def bootstrap_pool(
+    pool: OfPool = DEFAULT_POOL,
+    size: Size = None,
+    cluster_ids: ClusterIds = None,
+    golden_snapshots: GoldenToo = True,
+) -> Any:
     """Make every missing cluster, in parallel, until its guest cluster is healthy. Existing ones are left alone.
 
     Args:
-        size: How many clusters the pool has, 1 to 500; the pool's setting if left out.
+        pool: Name of the Pool, made if there is none: with three clusters, or with `size`.
+        size: How many clusters the Pool has from now on, 1 to 500; as it has it if left out.
         cluster_ids: Only these clusters, by name; all of the pool if left out.
         golden_snapshots: Take the golden snapshots as well, so that the clusters are available.
     """
-    await ensure_foundations(size, cluster_ids)
-    missing = await ensure_clusters(size, cluster_ids)
+    missing = await ensure_clusters(pool, await ensure_foundations(pool, size, cluster_ids))
     if missing and golden_snapshots:
-        await prove_storage()
+        await prove_storage(pool)
     async with connected() as host:
 
         async def make(name: str) -> bool:
             return await make_cluster(host, name, golden_snapshots=golden_snapshots)
 
-        limit = (await host.state.pool()).spec.max_concurrent_operations
-        ours = await at_most(limit, make, missing)
+        ours = await at_most((await host.state.pool(pool)).spec.max_concurrent_operations, make, missing)
     made = [name for name, mine in zip(missing, ours, strict=True) if mine]
     left = [name for name in missing if name not in made]
     message = f"{len(made)} clusters made: {', '.join(made)}" if missing else "0 clusters made: none was missing"
@@ -51,12 +56,12 @@ async def bootstrap_pool(size: Size = None, cluster_ids: ClusterIds = None, gold
 
 
 @task(**EFFECT)
-async def ensure_clusters(size: int | None, cluster_ids: Sequence[str] | None) -> list[str]:
+async def ensure_clusters(pool: str, names: Sequence[str]) -> list[str]:
     """A PooledCluster for each wanted cluster. Returns those that are still to be made."""
     async with connected() as host:
-        pool = await host.state.ensure_pool()
-        found = [await host.state.ensure_cluster(pool, name) for name in named(pool, size, cluster_ids)]
-    return [cluster.name for cluster in found if cluster.phase is ClusterPhase.CREATING]
+        of = await host.state.pool(pool)
+        found = [await host.state.ensure_cluster(of, name) for name in names]
+    return [cluster.name for cluster in found if cluster.phase is ClusterPhase.CREATING and not cluster.removing]
 
 
 async def make_cluster(host: Host, cluster_id: str, *, golden_snapshots: bool) -> bool:

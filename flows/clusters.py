@@ -8,9 +8,8 @@ from typing import Annotated, TypeVar, cast
 
 from pydantic import Field
 
-from pool.core import inputs
 from pool.core.clusters import PooledCluster
-from pool.core.errors import UnknownCluster
+from pool.core.errors import InvalidInput, UnknownCluster
 from pool.core.fields import ClusterId, PoolName
 from pool.core.pools import Pool
 from pool.kube.gather import gather
@@ -20,7 +19,7 @@ T = TypeVar("T")
 
 Size = Annotated[
     Annotated[int, Field(ge=1, le=500)] | None,
-    Field(description="How many clusters the pool is to have, 1 to 500; as the Pool says if left out."),
+    Field(description="How many clusters the Pool has from now on, 1 to 500; as it has it if left out."),
 ]
 ClusterIds = Annotated[
     list[ClusterId] | None,
@@ -31,20 +30,32 @@ AnyPool = Annotated[PoolName | None, Field(description="Only this Pool, by name;
 OneCluster = Annotated[ClusterId, Field(description="The cluster's name, for example cluster1.")]
 
 
-def named(pool: Pool, size: int | None, cluster_ids: Sequence[str] | None) -> list[str]:
-    """The clusters that are wanted: those named, else PREFIX1 .. PREFIXn. A cluster's namespace has its name."""
-    count = size or pool.spec.size
-    names = cluster_ids or [pool.cluster_name(number) for number in range(1, count + 1)]
-    return [inputs.cluster_id(name) for name in dict.fromkeys(names)]
+def named(pool: Pool, cluster_ids: Sequence[str] | None) -> list[str]:
+    """The clusters that are wanted: those named, else PREFIX1 .. PREFIXn. A cluster's namespace has its name.
+
+    Raises InvalidInput for a name that is none of the Pool's.
+    """
+    names = [pool.cluster_name(number) for number in range(1, pool.spec.size + 1)]
+    others = [name for name in cluster_ids or () if name not in names]
+    if others:
+        raise InvalidInput(
+            f"cluster names {', '.join(others)}",
+            expected=f"names of Pool {pool.name}: {names[0]} to {names[-1]}"
+            if names
+            else f"none, {pool.name} is empty",
+            actual=others[0],
+            cure=f"a larger size makes more of them: kubectl scale pool {pool.name}",
+        )
+    return list(dict.fromkeys(cluster_ids or names))
 
 
-def existing(clusters: Sequence[PooledCluster], cluster_ids: Sequence[str] | None) -> list[PooledCluster]:
-    """The pool's clusters of these names, all of them if none are named. Raises UnknownCluster."""
-    by_name = {cluster.name: cluster for cluster in clusters}
+def existing(clusters: Sequence[PooledCluster], pool: str, cluster_ids: Sequence[str] | None) -> list[PooledCluster]:
+    """The Pool's clusters of these names, all of them if none are named. Raises UnknownCluster."""
+    by_name = {cluster.name: cluster for cluster in clusters if cluster.spec.pool == pool}
     missing = [name for name in cluster_ids or () if name not in by_name]
     if missing:
         raise UnknownCluster(
-            f"no cluster {', '.join(missing)}",
+            f"no cluster {', '.join(missing)} in pool {pool}",
             expected=f"one of {', '.join(by_name) or 'none; the pool is empty'}",
             cure="see pool-status for the pool's clusters; bootstrap-pool makes missing ones",
         )

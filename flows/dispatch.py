@@ -7,6 +7,7 @@ from typing import Any
 from prefect import task
 from prefect.deployments import arun_deployment
 
+from flows.runtime import connected
 from flows.tasks import EFFECT, run_id
 from pool.core.clusters import OperationKind, PooledCluster
 from pool.core.planner.actions import wish
@@ -54,21 +55,25 @@ async def run_once(deployment: str, parameters: dict[str, Any], reason: str) -> 
 
 
 async def start_work(work: Work) -> str:
-    """Start work on a cluster as a flow run of its own. Returns the flow run's name."""
-    return await start_run(OF_KIND[work.kind], _parameters(work), work.wish)
+    """Start work on a cluster as a flow run of its own, which looks first whether it is still due. Returns its name."""
+    async with connected() as host:
+        pool = (await host.state.cluster(work.cluster_id)).spec.pool
+    return await start_run(OF_KIND[work.kind], parameters_of(work, pool), work.wish)
 
 
-def _parameters(work: Work) -> dict[str, Any]:
+def parameters_of(work: Work, pool: str) -> dict[str, Any]:
+    """The parameters of the run that does the work. Pure."""
+    only = {"pool": pool, "cluster_ids": [work.cluster_id]}
     match work.kind:
         case OperationKind.RESET:
             # A silent run may have come to life, and to its end, before this one begins.
             return {"cluster_id": work.cluster_id, "if_waiting": work.waiting}
         case OperationKind.REBUILD:
-            return {"cluster_id": work.cluster_id}
+            return {"cluster_id": work.cluster_id, "if_due": True}
         case OperationKind.TEARDOWN:
-            return {"cluster_ids": [work.cluster_id], "confirm": "teardown"}
-        case _:
-            return {"cluster_ids": [work.cluster_id]}
+            return only | {"confirm": "teardown", "if_due": True}
+        case OperationKind.BOOTSTRAP | OperationKind.GOLDEN:
+            return only
 
 
 async def start_given_back(host: Host, cluster_id: str) -> str | None:

@@ -8,13 +8,14 @@ from prefect import flow, get_run_logger, task
 from prefect.states import Completed
 from pydantic import Field
 
-from flows.clusters import ClusterIds, at_most, existing
+from flows.clusters import ClusterIds, OfPool, at_most, existing
 from flows.operations import diagnosed
 from flows.reset import keep_attestation
 from flows.runtime import connected
 from flows.tasks import EFFECT, run_id
 from pool.core.clusters import OperationKind, PooledCluster
 from pool.core.lifecycle import ClusterPhase
+from pool.core.pools import DEFAULT_POOL
 from pool.kubevirt.preflight import ensure_storage_proved
 from pool.work import golden
 from pool.work.attempts import unless_others_do
@@ -27,26 +28,29 @@ Refresh = Annotated[
 
 
 @flow(name="create-golden-snapshots")
-async def create_golden_snapshots(cluster_ids: ClusterIds = None, refresh: Refresh = False) -> Any:
+async def create_golden_snapshots(
+    pool: OfPool = DEFAULT_POOL, cluster_ids: ClusterIds = None, refresh: Refresh = False
+) -> Any:
     """Stop both VMs of each new cluster cleanly, snapshot them together, verify, start them: it is available.
 
     Clusters that have their golden snapshots are left alone unless `refresh` is asked for.
 
     Args:
+        pool: Name of the Pool.
         cluster_ids: Only these clusters, by name; all of the pool if left out.
         refresh: Take a new generation of idle clusters as well, one at a time, proved before the old one goes.
     """
     async with connected() as host:
-        found = existing(await host.state.clusters(), cluster_ids)
-        new = [cluster.name for cluster in found if cluster.phase is ClusterPhase.CREATING]
+        found = existing(await host.state.clusters(), pool, cluster_ids)
+        new = [cluster.name for cluster in found if cluster.phase is ClusterPhase.CREATING and not cluster.removing]
         old = [cluster.name for cluster in found if _refreshable(cluster, asked=refresh)]
         if new or old:
-            await prove_storage()
+            await prove_storage(pool)
 
         async def snapshot(name: str) -> bool:
             return await snapshot_cluster(host, name)
 
-        limit = (await host.state.pool()).spec.max_concurrent_operations
+        limit = (await host.state.pool(pool)).spec.max_concurrent_operations
         ours = await at_most(limit, snapshot, new)
         refreshed = [name for name in old if await refresh_cluster(host, name)]
     taken = [name for name, mine in zip(new, ours, strict=True) if mine]
@@ -58,6 +62,8 @@ async def create_golden_snapshots(cluster_ids: ClusterIds = None, refresh: Refre
 
 def _refreshable(cluster: PooledCluster, *, asked: bool) -> bool:
     """Idle ones if asked for, and those whose refresh was interrupted."""
+    if cluster.removing:
+        return False
     operation = cluster.status.operation
     interrupted = operation is not None and operation.kind is OperationKind.GOLDEN
     if cluster.phase is ClusterPhase.RESETTING:
@@ -66,10 +72,10 @@ def _refreshable(cluster: PooledCluster, *, asked: bool) -> bool:
 
 
 @task(**EFFECT)
-async def prove_storage() -> None:
+async def prove_storage(pool: str) -> None:
     """Snapshots of the storage class outlive the volumes they were taken of; proved once per class."""
     async with connected() as host:
-        name = await ensure_storage_proved(host.kube, host.watching, await host.state.pool(), host.settings)
+        name = await ensure_storage_proved(host.kube, host.watching, await host.state.pool(pool), host.settings)
     get_run_logger().info("snapshots of storage class %s outlive their volumes", name)
 
 

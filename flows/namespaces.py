@@ -8,9 +8,10 @@ from typing import Any
 from prefect import flow, get_run_logger, task
 from prefect.states import Completed
 
-from flows.clusters import ClusterIds, Size, at_most, named
+from flows.clusters import ClusterIds, OfPool, Size, at_most, named
 from flows.runtime import connected
 from flows.tasks import EFFECT
+from pool.core.pools import DEFAULT_POOL
 from pool.kube.gather import gather
 from pool.kubevirt.cluster import Cluster
 from pool.work import images, namespaces
@@ -22,60 +23,64 @@ AT_ONCE = 16
 
 
 @flow(name="create-namespaces")
-async def create_namespaces(size: Size = None, cluster_ids: ClusterIds = None) -> Any:
-    """Ensure the CRDs, `vm-templates` with the golden image, and every cluster's namespace with its rights.
+async def create_namespaces(pool: OfPool = DEFAULT_POOL, size: Size = None, cluster_ids: ClusterIds = None) -> Any:
+    """Ensure the CRDs, the Pool, `vm-templates` with the golden image, and every cluster's namespace with its rights.
 
     Args:
-        size: How many clusters the pool has, 1 to 500; the pool's setting if left out.
+        pool: Name of the Pool, made if there is none.
+        size: How many clusters the Pool has from now on, 1 to 500; as it has it if left out.
         cluster_ids: Only these clusters, by name; all of the pool if left out.
     """
-    names = await ensure_foundations(size, cluster_ids)
+    names = await ensure_foundations(pool, size, cluster_ids)
     return Completed(message=f"{len(names)} cluster namespaces: {', '.join(names[:10])}", data=names)
 
 
-async def ensure_foundations(size: int | None, cluster_ids: Sequence[str] | None) -> list[str]:
-    """All that is not the clusters themselves. Returns their namespaces."""
+async def ensure_foundations(pool: str, size: int | None, cluster_ids: Sequence[str] | None) -> list[str]:
+    """All that is not the clusters themselves. Returns their names, which are their namespaces' too."""
     await ensure_pool_resources()
-    await check_ownership(size, cluster_ids)
-    names, _ = await gather([ensure_cluster_namespaces(size, cluster_ids), ensure_golden_image()])
-    return list(names or ())
+    names = await check_ownership(pool, size, cluster_ids)
+    await gather([ensure_cluster_namespaces(pool, names), ensure_golden_image(pool)])
+    return names
 
 
 @task(**EFFECT)
-async def check_ownership(size: int | None, cluster_ids: Sequence[str] | None) -> None:
-    """Fail before anything is made of a cluster if its name is another pool's, or its namespace somebody else's."""
-    async with connected() as pool:
-        of = await ensure_pool(pool.kube, pool.state, size=size)
-        await check_cluster_namespaces(pool.kube, of, named(of, size, cluster_ids), pool.settings)
+async def check_ownership(pool: str, size: int | None, cluster_ids: Sequence[str] | None) -> list[str]:
+    """The wanted clusters of the Pool, which is made if there is none, and gets its size.
+
+    Fails before anything is made of a cluster if its name is another pool's, or its namespace somebody else's.
+    """
+    async with connected() as host:
+        wanted = await ensure_pool(host.kube, host.state, pool, size=size)
+        names = named(wanted, cluster_ids)
+        await check_cluster_namespaces(host.kube, wanted, names, host.settings)
+    return names
 
 
 @task(**EFFECT)
 async def ensure_pool_resources() -> None:
     """The pool's own namespace, its kinds, and the namespace of the golden image."""
-    async with connected() as pool:
-        await namespaces.ensure_pool_namespace(pool.kube, pool.settings)
-        await namespaces.ensure_crds(pool.kube, pool.watching)
-        await namespaces.ensure_templates_namespace(pool.kube, pool.settings)
+    async with connected() as host:
+        await namespaces.ensure_pool_namespace(host.kube, host.settings)
+        await namespaces.ensure_crds(host.kube, host.watching)
+        await namespaces.ensure_templates_namespace(host.kube, host.settings)
 
 
 @task(**EFFECT)
-async def ensure_cluster_namespaces(size: int | None, cluster_ids: Sequence[str] | None) -> list[str]:
-    """Each cluster's namespace with its labels, right to clone, isolation and quota. Returns the namespaces."""
-    async with connected() as pool:
-        of = await pool.state.pool()
-        names = named(of, size, cluster_ids)
-        clusters = [Cluster.of(await pool.state.ensure_cluster(of, name)) for name in names]
+async def ensure_cluster_namespaces(pool: str, names: Sequence[str]) -> None:
+    """Each cluster's namespace with its labels, right to clone, isolation and quota."""
+    async with connected() as host:
+        of = await host.state.pool(pool)
 
-        async def ensure(cluster: Cluster) -> None:
-            await namespaces.ensure_cluster_namespace(pool.kube, pool.watching, cluster, of, pool.settings)
+        async def ensure(name: str) -> None:
+            cluster = Cluster.of(await host.state.ensure_cluster(of, name))
+            await namespaces.ensure_cluster_namespace(host.kube, host.watching, cluster, of, host.settings)
 
-        await at_most(AT_ONCE, ensure, clusters)
-    get_run_logger().info("%d cluster namespaces ensured", len(clusters))
-    return [cluster.namespace for cluster in clusters]
+        await at_most(AT_ONCE, ensure, names)
+    get_run_logger().info("%d cluster namespaces ensured", len(names))
 
 
 @task(**EFFECT)
-async def ensure_golden_image() -> None:
+async def ensure_golden_image(pool: str) -> None:
     """The disk that clusters are cloned from, imported."""
-    async with connected() as pool:
-        await images.ensure_image(pool.kube, pool.watching, await pool.state.pool(), pool.settings)
+    async with connected() as host:
+        await images.ensure_image(host.kube, host.watching, await host.state.pool(pool), host.settings)

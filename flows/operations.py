@@ -64,9 +64,10 @@ async def _after(host: Host, cluster_id: str, error: PoolError) -> None:
 @task(**EFFECT, task_run_name="rebuild-if-due-{cluster_id}")
 async def rebuild_if_due(cluster_id: str) -> None:
     """Start the rebuild of a cluster whose resets failed, if it is its turn; maintenance looks again."""
-    async with connected() as pool:
-        allowed = (await pool.state.pool()).spec.rebuild_broken
-        due = to_rebuild(await pool.state.clusters()) if allowed else None
+    async with connected() as host:
+        pool = await host.state.pool((await host.state.cluster(cluster_id)).spec.pool)
+        clusters = [one for one in await host.state.clusters() if one.spec.pool == pool.name]
+        due = to_rebuild(clusters) if pool.spec.rebuild_broken else None
     if due is None or due.name != cluster_id:
         get_run_logger().warning("%s stays in error: see docs/runbook.md", cluster_id)
         return

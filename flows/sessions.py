@@ -6,17 +6,20 @@ UI. The reset that follows a release is a flow run of its own, started at once.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any
 
 from prefect import flow, get_run_logger, task
 from prefect.states import Completed
 from pydantic import Field
 
+from flows.clusters import OfPool
 from flows.dispatch import start_given_back
 from flows.runtime import connected
 from flows.tasks import EFFECT
 from pool.core.contract import SessionLease
 from pool.core.fields import HeartbeatTimeout, SessionId, TtlSeconds
+from pool.core.pools import DEFAULT_POOL
 from pool.core.sessions import Session
 
 Wait = Annotated[
@@ -26,12 +29,18 @@ Wait = Annotated[
 
 @task(**EFFECT, task_run_name="assign-{session_id}")
 async def assign(
-    session_id: str, ttl_seconds: int | None, priority: int, wait_seconds: float, heartbeat_timeout: int | None
+    pool: str,
+    session_id: str,
+    ttl_seconds: int | None,
+    priority: int,
+    wait_seconds: float,
+    heartbeat_timeout: int | None,
 ) -> Session:
     """Bind the session to a cluster, waiting up to `wait_seconds` in the queue."""
-    async with connected() as pool:
-        return await pool.state.assign(
+    async with connected() as host:
+        return await host.state.assign(
             session_id,
+            pool=pool,
             ttl_seconds=ttl_seconds,
             priority=priority,
             wait_seconds=wait_seconds or None,
@@ -46,6 +55,7 @@ async def assign_session(
     priority: Annotated[int, Field(ge=-100, le=100, description="Higher is served first; then by age.")] = 0,
     wait_seconds: Wait = 0,
     heartbeat_timeout_seconds: HeartbeatTimeout | None = None,
+    pool: OfPool = DEFAULT_POOL,
 ) -> Any:
     """Hand a session a cluster; asking again with the same session gives the same cluster.
 
@@ -55,8 +65,9 @@ async def assign_session(
         priority: Higher is served first among those who wait.
         wait_seconds: How long to wait in the queue when no cluster is free.
         heartbeat_timeout_seconds: End the session after so long without a heartbeat; left out, none are expected.
+        pool: The Pool, by name.
     """
-    session = await assign(session_id, ttl_seconds, priority, wait_seconds, heartbeat_timeout_seconds)
+    session = await assign(pool, session_id, ttl_seconds, priority, wait_seconds, heartbeat_timeout_seconds)
     status = session.status
     message = f"{session_id} has {status.assigned_cluster} until {status.expires_at:%Y-%m-%d %H:%M:%S} UTC"
     get_run_logger().info(message)
@@ -76,7 +87,7 @@ async def release_session(
         session_id: The session that gives its cluster back.
         epoch: The epoch the caller was given; a stale one is refused. Left out, it is not checked.
     """
-    cluster_id, _ = await release(session_id, epoch)
+    cluster_id = await release(session_id, epoch)
     if cluster_id is None:
         return Completed(message=f"{session_id} held no cluster; nothing to reset")
     async with connected() as host:
@@ -88,11 +99,10 @@ async def release_session(
 
 
 @task(**EFFECT, task_run_name="release-{session_id}")
-async def release(session_id: str, epoch: int | None) -> tuple[str | None, int]:
-    """Mark the session Released and its cluster `resetting`. Returns the cluster's ID, if there was one, and epoch."""
-    async with connected() as pool:
-        released = await pool.state.release(session_id, epoch=epoch)
-        return released.cluster_id, released.epoch
+async def release(session_id: str, epoch: int | None) -> str | None:
+    """Mark the session Released and its cluster `resetting`. Returns the cluster's ID, if there was one."""
+    async with connected() as host:
+        return (await host.state.release(session_id, epoch=epoch)).cluster_id
 
 
 @flow(name="extend-session", flow_run_name="extend-{session_id}")
@@ -114,6 +124,25 @@ async def extend_session(
 @task(**EFFECT, task_run_name="extend-{session_id}")
 async def extend(session_id: str, seconds: int) -> tuple[str, str]:
     """Extend the session. Returns what was agreed, in words, and the new end (RFC 3339)."""
-    async with connected() as pool:
-        extension = await pool.state.extend(session_id, seconds)
+    async with connected() as host:
+        extension = await host.state.extend(session_id, seconds)
         return extension.message, extension.expires_at.isoformat()
+
+
+@flow(name="heartbeat-session", flow_run_name="heartbeat-{session_id}")
+async def heartbeat_session(session_id: SessionId) -> Any:
+    """Say that the session's user is there; one that promised heartbeats ends without them.
+
+    Args:
+        session_id: An active session.
+    """
+    at = await beat(session_id)
+    return Completed(message=f"{session_id} was heard of at {at:%H:%M:%S} UTC", data={"lastHeartbeat": at.isoformat()})
+
+
+@task(**EFFECT, task_run_name="heartbeat-{session_id}")
+async def beat(session_id: str) -> datetime:
+    """Note the heartbeat. Returns when it was noted."""
+    async with connected() as host:
+        session = await host.state.heartbeat_session(session_id)
+    return session.status.last_heartbeat or host.now()

@@ -5,18 +5,31 @@ from __future__ import annotations
 from functools import partial
 
 from pool.core.clusters import Golden, OperationKind
+from pool.core.lifecycle import ClusterPhase
+from pool.core.planner import Observed, PlanConfig
+from pool.core.planner.replacements import why_outdated
 from pool.work import bootstrap, golden
-from pool.work.attempts import attempt
+from pool.work.attempts import attempt, unless_others_do
 from pool.work.demolition import demolish
 from pool.work.images import ensure_image
 from pool.work.steps import Host, Job
 
 
-async def rebuild(host: Host, cluster_id: str, *, run_id: str) -> Golden:
+async def rebuild(host: Host, cluster_id: str, *, run_id: str, if_due: bool = False) -> Golden | None:
     """Make an idle or broken cluster anew, with new golden snapshots: it is available at the end.
 
-    Raises what the last attempt failed of, or why the cluster is not to be made anew.
+    `if_due`: nothing is done, and None returned, if it is neither broken nor outdated, or if another run has it. Raises
+    what the last attempt failed of, or why the cluster is not to be made anew.
     """
+    if not if_due:
+        return await anew(host, cluster_id, run_id)
+    if not await _is_due(host, cluster_id):
+        return None
+    return await unless_others_do(host, cluster_id, anew(host, cluster_id, run_id))
+
+
+async def anew(host: Host, cluster_id: str, run_id: str) -> Golden:
+    """As `rebuild`, whether it is due or not."""
     pool = await host.state.pool((await host.state.cluster(cluster_id)).spec.pool)
     # Before the cluster is touched: an image that cannot be had costs none of those that there are.
     image = partial(ensure_image, host.kube, host.watching, pool, host.settings)
@@ -31,3 +44,11 @@ async def steps(job: Job) -> None:
     await bootstrap.ensure_namespace(job)
     await demolish(job)
     await bootstrap.steps(job)
+
+
+async def _is_due(host: Host, cluster_id: str) -> bool:
+    found = await host.state.cluster(cluster_id)
+    if found.phase is ClusterPhase.ERROR or found.status.rebuilding:
+        return True
+    observed = Observed.of(await host.state.pool(found.spec.pool), [], [found])
+    return bool(why_outdated(observed, found, PlanConfig.of(host.settings), host.now()))

@@ -39,12 +39,13 @@ async def reset(
     """Reset a cluster, with all its attempts: it is available at the end.
 
     `session_id`: in place, for the session that holds it and keeps it. `force` takes a locked cluster from its session.
-    `if_waiting`: nothing is done, and None returned, if another run resets it or has done so. Raises what the last
+    `if_waiting`: nothing is done, and None returned, if another run resets it or has done so, or if it is to go. Raises what the last
     attempt failed of, or why the cluster is not to be reset.
     """
     if not if_waiting:
         return await attempt(host, cluster_id, OperationKind.RESET, run_id, steps, session_id=session_id, force=force)
-    if (await host.state.cluster(cluster_id)).phase is not ClusterPhase.RESETTING:
+    found = await host.state.cluster(cluster_id)
+    if found.phase is not ClusterPhase.RESETTING or found.removing:
         return None
     return await unless_others_do(host, cluster_id, attempt(host, cluster_id, OperationKind.RESET, run_id, steps))
 

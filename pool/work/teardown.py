@@ -1,17 +1,53 @@
-"""Removing a cluster: its namespace with all in it, its right to clone, and then its resource."""
+"""Removing clusters: a deleted PooledCluster is kept by its finalizer until nothing is left of the cluster.
+
+The wish is in the resources (`metadata.deletionTimestamp`) and nowhere else. So whoever comes next carries it on, from
+wherever the last one left: each step removes what is there, and what is gone needs nothing.
+"""
 
 from __future__ import annotations
 
-from pool.core.clusters import OperationKind
-from pool.work import namespaces
+from collections.abc import Sequence
+
+from pool.core.clusters import OperationKind, PooledCluster
+from pool.core.errors import IllegalTransition, UnknownPool
+from pool.kube.resources import POOLS
+from pool.work import acting, namespaces
 from pool.work.attempts import attempt
 from pool.work.steps import Host, Job, step
 
 
-async def teardown(host: Host, cluster_id: str, *, run_id: str, force: bool = False) -> None:
-    """Remove a cluster with everything that belongs to it. A locked one only by `force`; its session is ended.
+def check_nobody_holds(clusters: Sequence[PooledCluster], *, force: bool) -> None:
+    """Raise IllegalTransition if one of the clusters is held by a session, unless that is forced. Pure."""
+    held = [f"{one.name} by {one.status.assigned_session}" for one in clusters if one.status.assigned_session]
+    if held and not force:
+        raise IllegalTransition(
+            "clusters are held by sessions",
+            expected="clusters nobody holds",
+            actual=", ".join(held),
+            cure="release the sessions, name other clusters, or force it",
+        )
 
-    Raises what the last attempt failed of, or why the cluster is not to be removed.
+
+async def ask_removal(host: Host, pool: str, clusters: Sequence[PooledCluster], *, whole: bool) -> None:
+    """Delete the clusters' resources, as read, and with `whole` the Pool's: they stay until they are torn down.
+
+    Raises Conflict if another cluster has a name meanwhile.
+    """
+    if whole:
+        try:
+            held = await host.state.hold_pool(pool)
+            await host.kube.delete(POOLS, pool, host.settings.namespace, uid=held.metadata.uid)
+        except UnknownPool as error:
+            host.warn(f"only clusters are removed: {error}")
+    for cluster in clusters:
+        await host.state.delete_cluster(cluster)
+
+
+async def teardown(host: Host, cluster_id: str, *, run_id: str, force: bool = False) -> None:
+    """Remove a deleted cluster with everything that belongs to it, with all attempts.
+
+    A held one is only taken from its session by `force`. Raises what the last attempt failed of, or why the cluster is
+    not to be removed; it stays `removing` then.
     """
     await attempt(host, cluster_id, OperationKind.TEARDOWN, run_id, steps, force=force)
 
@@ -19,11 +55,28 @@ async def teardown(host: Host, cluster_id: str, *, run_id: str, force: bool = Fa
 async def steps(job: Job) -> None:
     """From anything at all to nothing."""
     await remove_namespace(job)
+    await remove_right_to_clone(job)
     await job.operation.remove()
 
 
 @step
 async def remove_namespace(job: Job) -> None:
-    """The cluster's namespace is gone, and its right to clone. Raises NamespaceNotOurs, WaitTimeout."""
-    await namespaces.delete_cluster_namespace(job.kube, job.watching, job.cluster, timeout=job.settings.delete_timeout)
+    """The cluster's namespace is gone, with all that is in it. Raises NamespaceNotOurs, WaitTimeout."""
+    timeout = job.settings.delete_timeout
+    await namespaces.delete_cluster_namespace(job.kube, job.watching, job.cluster, timeout=timeout)
+
+
+@step
+async def remove_right_to_clone(job: Job) -> None:
+    """Its right to clone the golden image is gone. Raises NotOurs."""
     await namespaces.remove_clone_binding(job.kube, job.cluster, job.settings)
+
+
+async def finish_removal(host: Host, name: str) -> None:
+    """Let a deleted Pool go with what is its own, once it has no clusters; nothing for one that is gone."""
+    try:
+        pool = await host.state.pool(name)
+    except UnknownPool:
+        return
+    if pool.removing:
+        await acting.finish_removal(host, pool)

@@ -82,12 +82,12 @@ class TestBadInput:
     def test_a_namespace_of_somebody_else_stops_all_before_anything_is_made(
         self, host: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        asyncio.run(move_in(host, "theirs2"))
-        said = refused(capsys, "run", "bootstrap-pool", "cluster_ids=[theirs1, theirs2, theirs3]")
-        assert "namespace theirs2 is not the pool's" in said
+        asyncio.run(move_in(host, "cluster2"))
+        said = refused(capsys, "run", "bootstrap-pool", "size=3")
+        assert "namespace cluster2 is not the pool's" in said
         assert "Pod app" in said
         assert "choose another spec.clusterPrefix" in said
-        assert [name for name in asyncio.run(namespaces(host)) if "theirs" in name] == ["theirs2"]
+        assert [name for name in asyncio.run(namespaces(host)) if name.startswith("cluster")] == ["cluster2"]
 
 
 class TestUnreachable:

@@ -31,6 +31,7 @@ EXPECTED = {
     "assign-session",
     "release-session",
     "extend-session",
+    "heartbeat-session",
     "pool-maintenance",
     "pool-status",
     "release-all-clusters",
