@@ -39,8 +39,8 @@ async def reset(
     """Reset a cluster, with all its attempts: it is available at the end.
 
     `session_id`: in place, for the session that holds it and keeps it. `force` takes a locked cluster from its session.
-    `if_waiting`: nothing is done, and None returned, if another run resets it or has done so, or if it is to go. Raises what the last
-    attempt failed of, or why the cluster is not to be reset.
+    `if_waiting`: nothing is done, and None returned, if another run resets it or has done so, or if it is to go.
+    Raises what the last attempt failed of, or why the cluster is not to be reset.
     """
     if not if_waiting:
         return await attempt(host, cluster_id, OperationKind.RESET, run_id, steps, session_id=session_id, force=force)

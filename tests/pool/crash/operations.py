@@ -52,18 +52,19 @@ async def wanted(world: World) -> None:
     """A cluster's resource and namespace, with nothing in it."""
     await torn_down(world)
     await world.child("create-namespaces")
-    for number in range(1, world.size + 1):
-        await world.state.ensure_cluster(await world.state.ensure_pool(), f"cluster{number}")
 
 
 async def torn_down(world: World) -> None:
-    """No cluster."""
-    if census(world.store, ONE)["rolebindings"]:
-        await world.child("teardown-pool", confirm="teardown", force=True)
+    """A Pool without clusters."""
+    await world.ensure_pool()
+    names = [one.name for one in await world.state.clusters()]
+    if names:
+        await world.child("teardown-pool", confirm="teardown", force=True, cluster_ids=names)
 
 
 async def ready(world: World) -> None:
     """Available clusters."""
+    await world.ensure_pool()
     phases = [str(one.phase) for one in await world.state.clusters()]
     if len(phases) < world.size or set(phases) - {"available", "locked"}:
         await world.child("bootstrap-pool")
@@ -112,8 +113,10 @@ async def golden_taken(world: World) -> None:
 
 
 async def gone(world: World) -> None:
-    """Nothing is left of the cluster."""
+    """Nothing is left of the cluster, nor of its Pool."""
     await until(world.store, lambda: not census(world.store, ONE).total(), lambda: f"left: {census(world.store, ONE)}")
+    assert await world.state.clusters() == []
+    assert await world.state.pools() == []
 
 
 async def forgotten(world: World) -> None:

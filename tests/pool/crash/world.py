@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pool.core.clusters import PooledCluster
-from pool.core.pools import DEFAULT_POOL, PoolSpec
+from pool.core.pools import DEFAULT_POOL, Pool, PoolSpec
 from pool.core.settings import Settings
 from pool.guest.kubeconfig import connect_guest
 from pool.kube.client import Kube
@@ -44,6 +44,10 @@ class World:
         self.settings = SETTINGS
         self.store = self.simulator.api.store
         self.state = PoolState(self.kube, self.settings, now=now)
+
+    async def ensure_pool(self) -> Pool:
+        """The Pool, as it is wanted here."""
+        return await self.state.ensure_pool(DEFAULT_POOL, PoolSpec(size=self.size, min_standby=0))
 
     async def child(self, flow: str, at: int | None = None, **parameters: Any) -> int | None:
         """Run a flow in a child, killed at its write `at`. Returns its writes, or None if it was killed."""
@@ -134,7 +138,7 @@ async def world_at(
             await namespaces.ensure_pool_namespace(kube, world.settings)
             await namespaces.ensure_crds(kube, watching)
             await namespaces.ensure_templates_namespace(kube, world.settings)
-            pool = await world.state.ensure_pool(DEFAULT_POOL, PoolSpec(size=size, min_standby=0))
+            pool = await world.ensure_pool()
             await images.ensure_image(kube, watching, pool, world.settings)
             await ensure_storage_proved(kube, watching, pool, world.settings)
         yield world
