@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pool.core.clusters import OperationKind
+from pool.core.clusters import ConditionType, OperationKind
 from pool.core.errors import Forbidden, NamespaceNotOurs, UnknownPool
 from pool.kube.client import Kube
 from pool.kube.resources import (
@@ -32,6 +32,7 @@ from pool.work.acting import Keeper, Work
 from pool.work.bootstrap import bootstrap
 from pool.work.diagnostics import bundle
 from pool.work.golden import take
+from pool.work.health import look
 from pool.work.namespace_checks import check_cluster_namespaces
 from pool.work.pools import ensure_pool
 from pool.work.prefixes import check_prefix
@@ -141,6 +142,10 @@ async def test_a_cluster_whose_namespace_is_gone_is_made_anew_as_the_service_acc
     await bench.take_golden()
     await bench.kube.delete(NAMESPACES, "cluster1")
     await bench.watching.until(NAMESPACES, "cluster1", None, lambda seen: seen is None or None, timeout=10, what="it")
+    await look(bench.host(), "cluster1")
+    seen = (await bench.pooled()).status.condition(ConditionType.GUEST_HEALTHY)
+    assert seen is not None
+    assert (seen.status, seen.reason) == ("False", "NotFound")
     await rebuild(bench.host(), "cluster1", run_id=bench.run_id())
     assert (await bench.pooled()).phase == "available"
 

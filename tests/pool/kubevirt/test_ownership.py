@@ -17,7 +17,7 @@ from dataclasses import replace
 
 import pytest
 
-from pool.core.clusters import OperationKind
+from pool.core.clusters import ConditionType, OperationKind
 from pool.core.errors import FormerCluster, NotOurs, PoolError
 from pool.guest.cloudinit import ensure_cloud_init
 from pool.guest.identity import ensure_identity, make_identity
@@ -32,6 +32,7 @@ from pool.kubevirt.ownership import Owner, owned, owner, removable, remove_exact
 from pool.kubevirt.restores import delete_restores, run_restore
 from pool.kubevirt.snapshots import delete_snapshot, ensure_snapshot
 from pool.work.generations import taken
+from pool.work.health import look
 from pool.work.reset import stop_both
 from pool.work.services import ensure_services
 from simulator.api.requests import Target
@@ -190,6 +191,15 @@ async def test_a_reset_stops_nobody_elses_vms(made: Bench) -> None:
             with pytest.raises(NotOurs, match="VirtualMachine cluster1/"):
                 await stop_both(replace(job, cluster=whose))
     assert await made.power() == ["Always", "Always"]
+
+
+async def test_a_guest_of_an_earlier_cluster_is_no_healthy_one(made: Bench) -> None:
+    await made.lose()
+    await made.prepare()
+    await look(made.host(), "cluster1")
+    seen = (await made.pooled()).status.condition(ConditionType.GUEST_HEALTHY)
+    assert seen is not None
+    assert (seen.status, seen.reason) == ("False", "FormerCluster")
 
 
 async def test_what_an_earlier_cluster_left_is_told_demolished_and_made_anew(made: Bench) -> None:
