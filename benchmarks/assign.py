@@ -36,7 +36,7 @@ OPERATION = {"kind": "reset", "runId": "bench", "startedAt": NOW, "heartbeatAt":
 
 async def measure(*, quick: bool) -> Table:
     """Calls an assignment makes, and its median time against the bare calls, for several sizes of the pool."""
-    rounds, sizes = (10, (3, 20)) if quick else (150, (3, 100, 1000))
+    rounds, sizes = (10, (3, 20)) if quick else (500, (3, 100, 1000))
     table = Table(title=f"assign-session's core: {rounds} assignments a size, one after the other")
     for column in ("clusters", "finds a free one by", "calls each", "median", "bare calls", "ratio", "to the smallest"):
         table.add_column(column, justify="right")

@@ -39,15 +39,6 @@ def patience_ends(session: Session, grace: timedelta) -> datetime | None:
     return None if created is None or wait is None else created + timedelta(seconds=wait) + grace
 
 
-def silence_ends(session: Session) -> datetime | None:
-    """When an active session that promised heartbeats counts as abandoned; None: never. The first is its assignment."""
-    timeout, status = session.spec.heartbeat_timeout_seconds, session.status
-    last = max((at for at in (status.last_heartbeat, status.cluster_lock_time) if at is not None), default=None)
-    if session.phase is not SessionPhase.ACTIVE or timeout is None or last is None:
-        return None
-    return last + timedelta(seconds=timeout)
-
-
 def queue(sessions: Iterable[Session], now: datetime, grace: timedelta) -> list[Session]:
     """The pending sessions that somebody still waits for: by priority, then age."""
     return sorted((session for session in sessions if _waits(session, now, grace)), key=_rank)

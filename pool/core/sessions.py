@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Annotated, ClassVar
 
 from pydantic import Field
@@ -61,3 +62,12 @@ class Session(Resource):
     def phase(self) -> SessionPhase:
         """Shorthand for `status.phase`."""
         return self.status.phase
+
+
+def silence_ends(session: Session) -> datetime | None:
+    """When an active session that promised heartbeats counts as abandoned; None: never. The first is its assignment."""
+    timeout, status = session.spec.heartbeat_timeout_seconds, session.status
+    last = max((at for at in (status.last_heartbeat, status.cluster_lock_time) if at is not None), default=None)
+    if session.phase is not SessionPhase.ACTIVE or timeout is None or last is None:
+        return None
+    return last + timedelta(seconds=timeout)

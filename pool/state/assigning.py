@@ -24,7 +24,8 @@ from pool.core.errors import (
 )
 from pool.core.forecast import expected_at
 from pool.core.lifecycle import ClusterPhase, SessionPhase
-from pool.core.queue import bindings, free, holds, patience_ends
+from pool.core.pools import SessionTimes
+from pool.core.queue import bindings, free, holds
 from pool.core.resource import Metadata
 from pool.core.sessions import Session, SessionSpec
 from pool.state.handover import Handover, ended_waiting
@@ -52,13 +53,14 @@ class Assigning:
         Raises UnknownPool; IllegalTransition if the Pool is being removed; NoClusterAvailable if none is free within
         `wait_seconds`, and then nothing is left behind.
         """
-        if (await self._store.pool(spec.pool)).removing:
+        pool = await self._store.pool(spec.pool)
+        if pool.removing:
             raise IllegalTransition(f"pool {spec.pool} is being removed", expected="a Pool that stays")
         if not wait_seconds:
             await self._refuse_if_none(session_id, spec.pool)
         try:
             session, made = await self._claim(session_id, spec)
-            served = await self._serve(session, thorough=True)
+            served = await self._serve(session, pool.spec.sessions, thorough=True)
             if served is None and wait_seconds:
                 served = await self._wait(session, wait_seconds)
             served = served or await self._leave(session, made=made)
@@ -107,7 +109,7 @@ class Assigning:
         if session.spec.pool != spec.pool:
             raise InvalidInput(f"session {session.name}", expected=f"pool {session.spec.pool}", actual=spec.pool)
         if session.phase is SessionPhase.PENDING:
-            return await self._keep_waiting(session, timedelta(seconds=spec.wait_seconds or 0))
+            return await self._sessions.wait_longer(session, timedelta(seconds=spec.wait_seconds or 0))
         cluster = await self._store.find_cluster(session.status.assigned_cluster or "")
         if cluster is None or not holds(cluster, session):
             await self._helping.settle(session.with_status(assigned_cluster=None), "its cluster was taken from it")
@@ -116,19 +118,7 @@ class Assigning:
         now = await self._store.find_session(session.name)
         return now if now is not None and now.phase is SessionPhase.ACTIVE else None
 
-    async def _keep_waiting(self, session: Session, wait: timedelta) -> Session | None:
-        """The pending session, for which somebody now waits so long; None after removing one that lost its place."""
-        now, end = self._store.now(), patience_ends(session, timedelta())
-        if end is None or end >= now + wait:
-            return session
-        if any(holds(cluster, session) for cluster in await self._store.clusters(session.spec.pool)):
-            return session
-        if end + self._store.queue_grace <= now:
-            await self._store.remove_session(session)
-            return None
-        return await self._store.lengthen_wait(session, wait + (now - end))
-
-    async def _serve(self, session: Session, *, thorough: bool) -> Session | None:
+    async def _serve(self, session: Session, times: SessionTimes | None = None, *, thorough: bool) -> Session | None:
         """Hand the session the cluster that is its own by the queue. None if there is none; `thorough`: when read."""
         if session.phase is SessionPhase.ACTIVE:
             return session
@@ -136,7 +126,7 @@ class Assigning:
         while True:
             async with self._handover.turn:
                 own = await self._own(session, fresh=fresh)
-                locked = own if own is None or holds(own, session) else await self._handover.lock(own, session)
+                locked = own if own is None or holds(own, session) else await self._handover.lock(own, session, times)
             if own is None and (fresh or not thorough):
                 return None
             if locked is not None and (served := await self._handover.activate(session, locked)) is not None:

@@ -27,6 +27,7 @@ from pool.core.clusters import PooledCluster
 from pool.core.errors import Conflict, NotHolder, UnknownCluster, UnknownSession
 from pool.core.lifecycle import ClusterPhase, SessionPhase
 from pool.core.operation_rules import unlocked
+from pool.core.pools import SessionTimes
 from pool.core.queue import holds
 from pool.core.sessions import Session
 from pool.state.events import Why
@@ -53,9 +54,14 @@ class Handover:
         self.turn = asyncio.Lock()
         """Held while a cluster is chosen and locked: the next caller of this process sees what was taken."""
 
-    async def lock(self, cluster: PooledCluster, session: Session) -> PooledCluster | None:
-        """Lock the free cluster, as read, for the session. None if it was lost to somebody else."""
-        locked = (await self._timed(cluster, session)).with_status(
+    async def lock(
+        self, cluster: PooledCluster, session: Session, times: SessionTimes | None = None
+    ) -> PooledCluster | None:
+        """Lock the free cluster, as read, for the session. None if it was lost to somebody else.
+
+        `times` are its Pool's; read if left out.
+        """
+        locked = (await self._timed(cluster, session, times)).with_status(
             phase=ClusterPhase.LOCKED,
             assigned_session=session.name,
             assigned_session_uid=session.metadata.uid,
@@ -67,9 +73,11 @@ class Handover:
         except (Conflict, UnknownCluster):
             return None
 
-    async def _timed(self, cluster: PooledCluster, session: Session) -> PooledCluster:
+    async def _timed(
+        self, cluster: PooledCluster, session: Session, times: SessionTimes | None = None
+    ) -> PooledCluster:
         """The cluster with the session's time beginning now."""
-        now, times = self.store.now(), await self.store.times(session)
+        now, times = self.store.now(), times or await self.store.times(session)
         return cluster.with_status(
             lock_time=now, expires_at=end_of(now, inputs.time_to_live(session.spec.ttl_seconds, times))
         )

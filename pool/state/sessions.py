@@ -8,16 +8,18 @@ crash in between leaves an active session without a cluster, which the next call
 from __future__ import annotations
 
 import logging
+import math
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from pool.core.clusters import PooledCluster
-from pool.core.errors import Conflict, InvalidInput, NotHolder, UnknownCluster, UnknownSession
+from pool.core.errors import Conflict, InvalidInput, NotFound, NotHolder, UnknownCluster, UnknownSession
 from pool.core.lifecycle import ClusterPhase, SessionPhase
 from pool.core.operation_rules import unlocked
-from pool.core.queue import holds, silence_ends
-from pool.core.sessions import Session
+from pool.core.queue import holds, patience_ends
+from pool.core.sessions import Session, silence_ends
+from pool.kube.resources import SESSIONS
 from pool.state.events import Why
 from pool.state.handover import end_of, ended
 from pool.state.store import Store
@@ -203,6 +205,26 @@ class Sessions:
         if _is_silent(session, self.store.now()):
             reason = f"no sign of life for {session.spec.heartbeat_timeout_seconds} s"
         return await self.end(session, SessionPhase.EXPIRED, reason)
+
+    async def wait_longer(self, session: Session, wait: timedelta) -> Session | None:
+        """The pending session, as read, for which somebody now waits so long. Raises Conflict, UnknownSession.
+
+        None after removing one that lost its place, for nobody waited for it any more.
+        """
+        now, end = self.store.now(), patience_ends(session, timedelta())
+        if end is None or end >= now + wait:
+            return session
+        if any(holds(cluster, session) for cluster in await self.store.clusters(session.spec.pool)):
+            return session
+        if end + self.store.queue_grace <= now:
+            await self.store.remove_session(session)
+            return None
+        seconds = (session.spec.wait_seconds or 0) + math.ceil((wait + (now - end)).total_seconds())
+        longer = session.changed(spec=session.spec.changed(wait_seconds=seconds))
+        try:
+            return Session.from_object(await self.store.kube.replace(SESSIONS, longer.to_object()))
+        except NotFound:
+            raise UnknownSession(f"session {session.name} was removed meanwhile") from None
 
     async def remove_ended(self, session: Session) -> bool:
         """Remove an ended session as it was read; its ID may be in use again, then nothing happens."""

@@ -7,7 +7,6 @@ exactly what was to be written.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -21,9 +20,6 @@ from pool.kube.client import Kube
 from pool.kube.resources import POOLED_CLUSTERS, POOLS, SESSIONS
 from pool.state.events import Events, Transition, Why
 from pool.state.view import LIVE, PoolView
-
-TIMES_HOLD = timedelta(seconds=5)
-"""For so long a Pool's times are not read again: who assigns has just read them."""
 
 
 class Store:
@@ -39,7 +35,6 @@ class Store:
         self.view = view
         self.namespace = settings.namespace
         self.queue_grace = timedelta(seconds=settings.queue_grace)
-        self._times: dict[str, tuple[datetime, SessionTimes]] = {}
 
     async def pool(self, name: str) -> Pool:
         """One Pool, from the view where there is one. Raises UnknownPool."""
@@ -54,18 +49,12 @@ class Store:
             raise self._unknown_pool(name, "the kind is not installed") from error
         if found is None:
             raise self._unknown_pool(name, "none")
-        pool = Pool.from_object(found)
-        self._times[name] = self.now(), pool.spec.sessions
-        return pool
+        return Pool.from_object(found)
 
     async def times(self, session: Session) -> SessionTimes:
-        """The times that the session's Pool sets, as read a moment ago; the defaults should it be gone."""
-        name = session.spec.pool
-        read = self._times.get(name)
-        if read is not None and read[0] <= self.now() < read[0] + TIMES_HOLD and not self.view.current:
-            return read[1]
+        """The times that the session's Pool sets; the defaults should it be gone."""
         try:
-            return (await self.pool(name)).spec.sessions
+            return (await self.pool(session.spec.pool)).spec.sessions
         except UnknownPool:
             return SessionTimes()
 
@@ -89,11 +78,9 @@ class Store:
 
     async def cluster(self, name: str) -> PooledCluster:
         """One cluster. Raises UnknownCluster."""
-        found = await self.find_cluster(name)
-        if found is None:
-            raise UnknownCluster(
-                f"no cluster {name}", expected=f"a PooledCluster in {self.namespace}", cure="kubectl get pc lists them"
-            )
+        if (found := await self.find_cluster(name)) is None:
+            where = f"a PooledCluster in {self.namespace}"
+            raise UnknownCluster(f"no cluster {name}", expected=where, cure="kubectl get pc lists them")
         return found
 
     async def sessions(self, fields: str = LIVE) -> list[Session]:
@@ -107,11 +94,9 @@ class Store:
 
     async def session(self, name: str) -> Session:
         """One session. Raises UnknownSession."""
-        found = await self.find_session(name)
-        if found is None:
-            raise UnknownSession(
-                f"no session {name}", expected=f"a Session in {self.namespace}", cure="kubectl get ses lists them"
-            )
+        if (found := await self.find_session(name)) is None:
+            where = f"a Session in {self.namespace}"
+            raise UnknownSession(f"no session {name}", expected=where, cure="kubectl get ses lists them")
         return found
 
     async def write_cluster(self, before: PooledCluster, after: PooledCluster, why: Why) -> PooledCluster:
@@ -147,10 +132,8 @@ class Store:
         while True:
             before = await self.cluster(name)
             after = change(before)
-            if after == before:
-                return before, before
             try:
-                return before, await self.write_cluster(before, after, why)
+                return before, before if after == before else await self.write_cluster(before, after, why)
             except Conflict:
                 continue
 
@@ -169,14 +152,12 @@ class Store:
             raise UnknownSession(f"session {after.name} was removed meanwhile") from None
 
     async def change_session(self, name: str, change: Callable[[Session], Session]) -> Session:
-        """Read, `change`, write; again if somebody wrote in between. `change` may raise; unchanged is not written."""
+        """As `change_cluster`; returns the session as it is then."""
         while True:
             before = await self.session(name)
             after = change(before)
-            if after == before:
-                return before
             try:
-                return await self.write_session(after)
+                return before if after == before else await self.write_session(after)
             except Conflict:
                 continue
 
@@ -185,15 +166,6 @@ class Store:
         obj = await self.kube.create(SESSIONS, session.to_object(), self.namespace)
         self.view.note(obj)
         return Session.from_object(obj)
-
-    async def lengthen_wait(self, session: Session, more: timedelta) -> Session:
-        """Somebody waits `more` for the session, as read, than it says. Raises Conflict, UnknownSession."""
-        seconds = (session.spec.wait_seconds or 0) + math.ceil(more.total_seconds())
-        longer = session.changed(spec=session.spec.changed(wait_seconds=seconds))
-        try:
-            return Session.from_object(await self.kube.replace(SESSIONS, longer.to_object()))
-        except NotFound:
-            raise UnknownSession(f"session {session.name} was removed meanwhile") from None
 
     async def remove_session(self, session: Session) -> bool:
         """Remove the session as it was read. Raises Conflict if it changed since; False if it is gone already."""

@@ -9,9 +9,9 @@ from pool.core.clusters import PooledCluster
 from pool.core.lifecycle import SessionPhase
 from pool.core.planner.actions import BindPending, EndWaiting, Expire, ForgetSessions
 from pool.core.planner.observed import Observed, PlanConfig
-from pool.core.queue import free, patience_ends, queue, silence_ends
+from pool.core.queue import free, patience_ends, queue
 from pool.core.repairs import repairs
-from pool.core.sessions import Session
+from pool.core.sessions import Session, silence_ends
 
 FORGOTTEN_AT_MOST = 1000
 """Sessions that one plan forgets: a few seconds' work at the rate at which an API server deletes."""
