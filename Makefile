@@ -8,15 +8,15 @@ SPEED ?= 20
 # The machine's own certificates, as pip and curl use them: uv ships its own and fails behind a proxy without this.
 export UV_SYSTEM_CERTS ?= 1
 
-.PHONY: help setup demo up test check format crds bench clean
+.PHONY: help setup demo up test test-pool test-simulator check format crds bench clean
 
 help: ## list the commands
 	@echo "make COMMAND, the commands:"
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 setup: $(VENV)/.installed ## install everything from the lock into .venv (needs Python 3.11+ only)
 
-$(VENV)/.installed: pyproject.toml uv.lock
+$(VENV)/.installed: pyproject.toml simulator/pyproject.toml uv.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "cks-pool needs Python 3.11 or newer; point make at one: make setup PYTHON=python3.12" >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
@@ -30,14 +30,21 @@ demo: setup ## run the whole story on this machine: pool, golden snapshots, two 
 up: setup ## the same, left running: Prefect UI with every deployment, until Ctrl-C
 	@$(BIN)/python -m demo --speed $(SPEED) --keep
 
-test: setup ## run the whole test suite
+test: test-pool test-simulator ## run the whole test suite
+
+test-pool: setup ## run the pool's half: pool, flows, demo, documents
 	$(BIN)/python -m pytest -q -n 2 --dist loadgroup
+
+test-simulator: setup ## run the simulator's half, with the contract that it shares with real servers
+	cd simulator && ../$(BIN)/python -m pytest -q -n 2 --dist loadgroup
 
 check: setup ## format, lint, strict types, import contracts, generated files
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	cd simulator && ../$(BIN)/mypy
 	$(BIN)/lint-imports
+	cd simulator && ../$(BIN)/lint-imports
 	$(BIN)/python -m cks_pool.crds --check deployments/crds
 
 format: setup ## format the code and sort imports
@@ -51,4 +58,5 @@ bench: setup ## run the benchmarks; figures in benchmarks/README.md
 	$(BIN)/python -m benchmarks
 
 clean: ## remove what the demo and the tests left (.run), not the installation
-	rm -rf .run .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .run .hypothesis
+	for folder in . simulator; do (cd $$folder && rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache); done

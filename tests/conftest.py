@@ -12,9 +12,6 @@ from hypothesis import HealthCheck, settings
 from simulator.app import Simulator
 from tests.pool.crash import tally
 
-SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
-"""Reference material that only some machines have; what needs it skips without it."""
-
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("thorough", parent=settings.get_profile("default"), max_examples=1000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))

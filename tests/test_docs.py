@@ -15,7 +15,7 @@ from pool.core.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-MAKE_TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+MAKE_TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
@@ -26,7 +26,7 @@ class TestDocument:
                 assert (document.parent / target).exists(), f"{document.name} links to {target}"
 
     def test_make_commands_exist(self, document: Path) -> None:
-        for target in re.findall(r"(?:^\$ |`)make ([a-z]+)", document.read_text(), re.MULTILINE):
+        for target in re.findall(r"(?:^\$ |`)make ([a-z-]+)", document.read_text(), re.MULTILINE):
             assert target in MAKE_TARGETS, f"{document.name} says make {target}"
 
     def test_flows_that_are_named_exist(self, document: Path) -> None:
@@ -54,6 +54,6 @@ def test_the_runbook_knows_every_failure_reason_it_names() -> None:
 
 def test_every_make_command_explains_itself() -> None:
     text = (ROOT / "Makefile").read_text()
-    explained = set(re.findall(r"^([a-z]+):.*## .+", text, re.MULTILINE))
+    explained = set(re.findall(r"^([a-z-]+):.*## .+", text, re.MULTILINE))
     phony = set(shlex.split(re.findall(r"^\.PHONY: (.*)", text, re.MULTILINE)[0]))
     assert explained | {"clean"} >= phony
