@@ -6,8 +6,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from simulator import kubeconfig
-from simulator.identity import Identity
+from simulator.identity import Identity, kubeconfig
 
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 _STREAM = _HEAD + b"Transfer-Encoding: chunked\r\n\r\n"

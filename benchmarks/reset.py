@@ -30,7 +30,7 @@ from pool.work.bootstrap import bootstrap
 from pool.work.golden import take
 from pool.work.reset import reset
 from pool.work.steps import Host
-from simulator.delays import Delays
+from simulator.timing.delays import Delays
 
 TICK = 10.0
 """Seconds between two looks of the plain way, before scaling."""

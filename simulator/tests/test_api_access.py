@@ -12,8 +12,8 @@ import pytest
 import yaml
 from kubernetes.aio import client, config
 
-from simulator import certificates
 from simulator.app import Simulator
+from simulator.identity import certificates
 from tests.http_api import Api
 
 Obj = dict[str, Any]

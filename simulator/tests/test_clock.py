@@ -12,8 +12,8 @@ import aiohttp
 import pytest
 
 from simulator.app import Simulator
-from simulator.clock import Clock, duration
-from simulator.delays import Delays
+from simulator.timing.clock import Clock, duration
+from simulator.timing.delays import Delays
 from tests.http_api import Api, Obj
 from tests.lab import Lab
 from tests.test_guest_faults import told

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from simulator.controllers.clone_plan import Clone, CloneError, Plan, Strategy
+from simulator.controllers.cdi.clone_plan import Clone, CloneError, Plan, Strategy
 
 COPY, CSI_CLONE, SNAPSHOT = Strategy.COPY, Strategy.CSI_CLONE, Strategy.SNAPSHOT
 

@@ -12,9 +12,9 @@ import pytest
 
 from simulator.__main__ import main
 from simulator.app import Simulator
+from simulator.client.http import HttpClient
 from simulator.controllers.parts import Controllers, Part
-from simulator.delays import Delays
-from simulator.http_client import HttpClient
+from simulator.timing.delays import Delays
 from simulator.virtapi.install import install
 from tests.http_api import Api
 from tests.lab import Lab, core, kubevirt

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from simulator.controllers.endpoints import subsets_of
+from simulator.controllers.network.endpoints import subsets_of
 from tests.http_api import Obj
 
 

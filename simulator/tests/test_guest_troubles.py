@@ -10,10 +10,10 @@ import aiohttp
 import pytest
 
 from simulator.app import Simulator
-from simulator.controllers.quiescing import ANNOTATION, Agent
-from simulator.controllers.run_strategy import final
-from simulator.delays import Delays
-from simulator.troubles import Part, Trouble, TroubleKind
+from simulator.controllers.snapshots.quiescing import ANNOTATION, Agent
+from simulator.controllers.virt.run_strategy import final
+from simulator.faults.troubles import Part, Trouble, TroubleKind
+from simulator.timing.delays import Delays
 from tests.http_api import Obj
 from tests.lab import CORE, POWER, Guest, Lab, core, kubevirt, node_ready
 from tests.test_vm_start_troubles import final_instance

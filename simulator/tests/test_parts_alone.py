@@ -16,10 +16,11 @@ import yaml
 from simulator.api.errors import ApiError
 from simulator.api.faults import Fault, FaultKind
 from simulator.app import Simulator
+from simulator.client.http import HttpClient
 from simulator.controllers.parts import Controllers, Part
-from simulator.delays import Delays
-from simulator.http_client import HttpClient
+from simulator.timing.delays import Delays
 from simulator.virtapi.install import install
+from tests.conftest import REPOSITORY
 from tests.http_api import Api, Obj
 from tests.lab import CORE, core, kubevirt, snapshots
 from tests.lab import Lab as Clusters
@@ -285,7 +286,7 @@ async def test_guests_without_the_storages_disks_say_so(
 
 
 def test_the_page_about_the_simulator_names_every_part() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "simulator.md").read_text()
+    page = (REPOSITORY / "simulator" / "README.md").read_text()
     section = page.split("## Parts beside another API server")[1].split("\n## ")[0]
     assert re.findall(r"^\| `([a-z]+)` \|", section, re.MULTILINE) == list(Part)
     [rights] = re.findall(r"```yaml\n(.*?)```", section, re.DOTALL)

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from simulator.app import Simulator
-from simulator.controllers.populating import CLONE_PHASE, POD_RESTARTS, PROGRESS
-from simulator.delays import Delays
-from simulator.troubles import Trouble, TroubleKind
+from simulator.controllers.storage.populating import CLONE_PHASE, POD_RESTARTS, PROGRESS
+from simulator.faults.troubles import Trouble, TroubleKind
+from simulator.timing.delays import Delays
 from tests.http_api import Api, Obj
 from tests.lab import CORE, core, kubevirt, with_parameters
 from tests.lab import Lab as Clusters

@@ -22,8 +22,8 @@ from simulator.api.admission import AdmissionRequest
 from simulator.api.errors import ApiError
 from simulator.app import Simulator
 from simulator.controllers.parts import Controllers
-from simulator.delays import Delays
-from simulator.troubles import Trouble, TroubleKind, Troubles
+from simulator.faults.troubles import Trouble, TroubleKind, Troubles
+from simulator.timing.delays import Delays
 from simulator.virtapi.install import install
 from tests.http_api import Api, Failed, Obj
 from tests.lab import Lab, core, kubevirt, snapshots

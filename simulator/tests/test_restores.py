@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from simulator.app import Simulator
-from simulator.controllers.restore_plan import restored_claim, restored_spec
-from simulator.controllers.restore_target import Decision, decide
-from simulator.delays import Delays
+from simulator.controllers.restores.plan import restored_claim, restored_spec
+from simulator.controllers.restores.target import Decision, decide
+from simulator.timing.delays import Delays
 from tests.http_api import Api, Obj
 from tests.lab import Lab, core, kubevirt, snapshots
 from tests.test_snapshots import halted, ready, reasons, spec

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from simulator.controllers.snapshot_status import deadline, status_of
+from simulator.controllers.snapshots.status import deadline, status_of
 from tests.http_api import Obj
 from tests.test_snapshots import reasons
 

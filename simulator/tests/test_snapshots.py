@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from simulator import accounts
-from simulator.api.local import LocalClient
 from simulator.api.requests import User
 from simulator.app import Simulator
-from simulator.controllers.quiescing import ANNOTATION, Agent
-from simulator.controllers.resources import VMIS
-from simulator.troubles import Trouble, TroubleKind
+from simulator.client import accounts
+from simulator.client.local import LocalClient
+from simulator.client.resources import VMIS
+from simulator.controllers.snapshots.quiescing import ANNOTATION, Agent
+from simulator.faults.troubles import Trouble, TroubleKind
 from tests.http_api import Obj
 from tests.lab import Lab, core, kubevirt, snapshots
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from simulator.app import Simulator
-from simulator.controllers.meta import deleting
-from simulator.delays import Delays
-from simulator.troubles import Trouble, TroubleKind
+from simulator.client.meta import deleting
+from simulator.faults.troubles import Trouble, TroubleKind
+from simulator.timing.delays import Delays
 from tests.http_api import Obj
 from tests.lab import Lab, core, kubevirt, snapshots
 from tests.test_snapshots import halted, reasons

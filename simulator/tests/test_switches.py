@@ -13,8 +13,9 @@ from simulator.api import faults
 from simulator.api.faults import Fault, FaultKind
 from simulator.app import Simulator
 from simulator.controllers.command import arguments as of_controllers
-from simulator.switches import parse
-from simulator.troubles import COMMON, OPTIONS, Part, Trouble, TroubleKind, Troubles, Victim, of, victim
+from simulator.faults.switches import parse
+from simulator.faults.troubles import COMMON, OPTIONS, Part, Trouble, TroubleKind, Troubles, Victim, of, victim
+from tests.conftest import REPOSITORY
 from tests.http_api import Api, Obj
 from tests.lab import Lab, core
 from tests.test_controllers_apart import process
@@ -216,7 +217,7 @@ def test_controllers_take_only_faults_of_their_world(line: str, said: str, capsy
 
 
 def test_the_page_about_the_simulator_names_every_fault_and_option() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "simulator.md").read_text()
+    page = (REPOSITORY / "simulator" / "README.md").read_text()
     _, section = page.split("## Faults on request")
     rows = set(re.findall(r"^\| `([a-z-]+)` \|", section, re.MULTILINE))
     assert rows == {*FaultKind, *TroubleKind}

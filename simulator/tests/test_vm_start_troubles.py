@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from simulator.app import Simulator
-from simulator.controllers.pulling import Tries, tried
-from simulator.controllers.start_failure import backoff
-from simulator.delays import Delays
-from simulator.troubles import Trouble, TroubleKind
+from simulator.controllers.node.pulling import Tries, tried
+from simulator.controllers.virt.start_failure import backoff
+from simulator.faults.troubles import Trouble, TroubleKind
+from simulator.timing.delays import Delays
 from tests.http_api import Api, Obj
 from tests.lab import Lab, core, kubevirt
 

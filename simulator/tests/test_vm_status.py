@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from simulator.controllers.run_strategy import Wanted, reruns, wanted
-from simulator.controllers.vm_status import PrintableStatus, printable_status, vm_status
+from simulator.controllers.virt.run_strategy import Wanted, reruns, wanted
+from simulator.controllers.virt.vm_status import PrintableStatus, printable_status, vm_status
 
 Obj = dict[str, Any]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from simulator.controllers.migratable import BRIDGED, live_migratable
-from simulator.controllers.vmi_status import with_data_volumes
+from simulator.controllers.handler.migratable import BRIDGED, live_migratable
+from simulator.controllers.virt.vmi_status import with_data_volumes
 from tests.http_api import Obj
 from tests.test_vm_status import condition, vmi
 

@@ -57,7 +57,7 @@ from pool.kube.resources import (
 from pool.kubevirt.cluster import Cluster
 from pool.work.steps import Host
 from simulator.app import Simulator
-from simulator.troubles import Trouble, TroubleKind
+from simulator.faults.troubles import Trouble, TroubleKind
 from tests.flows.ends import completed
 
 pytestmark = [pytest.mark.prefect]

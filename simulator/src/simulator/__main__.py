@@ -19,9 +19,9 @@ from simulator.api.expiry import EVENT_TTL
 from simulator.api.faults import OPTIONS, Fault, FaultKind
 from simulator.api.quantities import seconds_of
 from simulator.app import Simulator
-from simulator.clock import LONGEST, Clock, duration
-from simulator.switches import WORLD, parse
-from simulator.troubles import Trouble
+from simulator.faults.switches import WORLD, parse
+from simulator.faults.troubles import Trouble
+from simulator.timing.clock import LONGEST, Clock, duration
 
 
 class _Parser(argparse.ArgumentParser):

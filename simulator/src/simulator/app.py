@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
-from collections.abc import Iterable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from simulator import accounts, kubeconfig
 from simulator.api.clock_admin import PATH as CLOCK
 from simulator.api.clock_admin import ClockAdmin
 from simulator.api.database import Database
@@ -20,16 +18,17 @@ from simulator.api.expiry import EVENT_TTL
 from simulator.api.fault_admin import PATH, FaultAdmin
 from simulator.api.faults import Fault, Faults
 from simulator.api.listening import Listener
-from simulator.api.local import LocalClient
 from simulator.api.requests import ADMIN, User
 from simulator.api.server import ApiServer
-from simulator.client import GVR, Obj
-from simulator.clock import Clock
-from simulator.delays import Delays
-from simulator.identity import Identity
+from simulator.client import GVR, Obj, accounts
+from simulator.client.local import LocalClient
+from simulator.client.resources import VM_RESTORES
+from simulator.faults.switches import Switches
+from simulator.faults.troubles import Trouble, Troubles
+from simulator.identity import Identity, kubeconfig
 from simulator.manifests import definitions, objects
-from simulator.switches import Switches
-from simulator.troubles import Trouble, Troubles
+from simulator.timing.clock import Clock
+from simulator.timing.delays import Delays
 
 HOST = "127.0.0.1"
 DATABASE, DISKS = "simulator.db", "disks.db"
@@ -164,11 +163,26 @@ class Simulator:
         return GVR(kind.group, kind.storage, kind.plural)
 
 
-def _controllers(simulator: Simulator) -> AsyncExitStack:
-    """The controllers and what they answer for at the API, as an async context."""
-    module = importlib.import_module("simulator.controllers")
+@asynccontextmanager
+async def _controllers(simulator: Simulator) -> AsyncIterator[None]:
+    """KubeVirt's webhooks and subresources at the API, all controllers beside it, for as long as the context lasts.
+    Raises sqlite3.Error, OSError for a file of disks that cannot be used."""
+    # What plays the world takes a while to import, and an API alone does without.
+    from simulator.controllers.parts import Controllers
+    from simulator.guests.disk_database import DiskDatabase
+    from simulator.virtapi.install import install
+
     client = LocalClient(simulator.api, user=User(accounts.CONTROLLER, accounts.GROUPS))
-    running: AsyncExitStack = module.running(
-        client, simulator.api, simulator.delays, simulator.troubles, simulator.clock, simulator.disks_path
-    )
-    return running
+    database = DiskDatabase(simulator.disks_path) if simulator.disks_path is not None else None
+    try:
+        kept = database.load() if database is not None else None
+        world = Controllers(client, simulator.delays, troubles=simulator.troubles, clock=simulator.clock, disks=kept)
+        install(simulator.api, client, world.context.cache(VM_RESTORES))
+        await world.start()
+        try:
+            yield
+        finally:
+            await world.stop()
+    finally:
+        if database is not None:
+            database.close()

@@ -10,7 +10,7 @@ from pool.core.clusters import PooledCluster
 from pool.kube.resources import POOLED_CLUSTERS
 from pool.kubevirt.cluster import Cluster
 from pool.work.attestation import attest_disks
-from simulator.delays import Delays
+from simulator.timing.delays import Delays
 from tests.pool.crash.census import census, until
 from tests.pool.crash.world import SLOW, World
 

@@ -21,7 +21,7 @@ from pool.state import PoolState
 from pool.work import images, namespaces
 from pool.work.attestation import golden_pair
 from simulator.app import Simulator
-from simulator.delays import Delays
+from simulator.timing.delays import Delays
 from tests.pool.bench import SETTINGS, now
 from tests.pool.crash.census import READY, census, differences, host, settled, until
 from tests.pool.crash.child import Job, main

@@ -34,7 +34,7 @@ from pool.work import bootstrap
 from pool.work.demolition import demolish
 from pool.work.rebuild import rebuild
 from pool.work.services import ensure_services
-from simulator.troubles import Trouble, TroubleKind
+from simulator.faults.troubles import Trouble, TroubleKind
 from tests.pool.bench import Bench, now
 
 WRITES = ("create", "update", "patch", "delete")

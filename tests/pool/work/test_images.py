@@ -26,7 +26,7 @@ from pool.work.images import (
 from pool.work.namespaces import ensure_templates_namespace
 from pool.work.rebuild import rebuild
 from simulator.app import Simulator
-from simulator.troubles import Trouble, TroubleKind
+from simulator.faults.troubles import Trouble, TroubleKind
 from tests.pool.bench import SETTINGS, Bench
 from tests.pool.builders import cluster, pool
 from tests.pool.lab import Lab

@@ -28,7 +28,7 @@ from pool.core.lifecycle import ClusterPhase
 from pool.kube.client import Object
 from pool.kube.resources import RESOURCE_QUOTAS
 from pool.kubevirt import restores
-from simulator.troubles import Part, Trouble, TroubleKind
+from simulator.faults.troubles import Part, Trouble, TroubleKind
 from tests.pool.bench import Bench
 from tests.pool.work.pooled import Pool
 

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from simulator.api.gvr import GVR
 from simulator.api.requests import User
-from simulator.client import GVR
 
 Obj = dict[str, Any]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from simulator.api import bodies
 from simulator.api.errors import bad_request, method_not_allowed
 from simulator.api.requests import Request, Response, answer
-from simulator.clock import Clock, duration
+from simulator.timing.clock import Clock, duration
 
 PATH = "/simulator/clock"
 

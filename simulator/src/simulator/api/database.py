@@ -1,18 +1,17 @@
 """Keeps a store in SQLite: every write is there again after the process was killed.
 
-Written within the write itself, as etcd's log is, through the operating system's cache: a crash of the process loses
-nothing, a loss of power the last moment at most.
+Written within the write itself, as etcd's log is.
 """
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
 import orjson
 
 from simulator.api.store import Change, Collection, Key, Store, Stored
-from simulator.sqlite import opened
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS objects (
@@ -24,6 +23,21 @@ CREATE TABLE IF NOT EXISTS items (name TEXT PRIMARY KEY, value BLOB);
 _PUT = "INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?, ?, ?)"
 _REMOVE = "DELETE FROM objects WHERE api_group = ? AND plural = ? AND namespace = ? AND name = ?"
 _ITEM = "INSERT OR REPLACE INTO items VALUES (?, ?)"
+
+
+def opened(path: Path, tables: str) -> sqlite3.Connection:
+    """A file with these tables, made if missing, readable by its owner only: it holds secrets.
+
+    With a write-ahead log in the operating system's cache a crash of the process loses nothing, a loss of power the
+    last moment at most. Raises sqlite3.Error (an unusable file) and OSError.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.executescript(tables)
+    return connection
 
 
 class Database:

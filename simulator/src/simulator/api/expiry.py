@@ -7,7 +7,7 @@ import logging
 from datetime import datetime, timedelta
 
 from simulator.api.store import Change, Key, Store
-from simulator.clock import Clock
+from simulator.timing.clock import Clock
 
 log = logging.getLogger("simulator.api.housekeeping")
 EVENTS = ("", "events")

@@ -33,7 +33,7 @@ from simulator.api.store import Store, Stored
 from simulator.api.virtual import Virtual, entries
 from simulator.api.watching import Watch
 from simulator.api.writing import Writer
-from simulator.clock import Clock
+from simulator.timing.clock import Clock
 
 Obj = dict[str, Any]
 Next = Callable[[], Awaitable[Response]]

@@ -20,11 +20,11 @@ from simulator.api.errors import (
     unsupported_media_type,
 )
 from simulator.api.garbage import finish
+from simulator.api.gvr import GVR
 from simulator.api.judging import NAMESPACES, check_definition, check_namespace, decode, judge
 from simulator.api.kinds import Kind, Scale
 from simulator.api.patching import json_patch, merge
 from simulator.api.store import Conflict, Key, Store, Stored
-from simulator.client import GVR
 
 Obj = dict[str, Any]
 IMMORTAL = ("default", "kube-system", "kube-public")

@@ -14,11 +14,11 @@ from kubernetes.aio.config import ConfigException
 
 from simulator.api.errors import ApiError
 from simulator.api.options import read
+from simulator.client.http import HttpClient
 from simulator.controllers.parts import Controllers, Part
-from simulator.delays import Delays
-from simulator.http_client import HttpClient
-from simulator.switches import WORLD
-from simulator.troubles import Trouble, Troubles, of
+from simulator.faults.switches import WORLD
+from simulator.faults.troubles import Trouble, Troubles, of
+from simulator.timing.delays import Delays
 
 
 class _Parser(argparse.ArgumentParser):

@@ -6,28 +6,28 @@ from collections.abc import Collection
 from enum import StrEnum
 
 from simulator.client import Client
-from simulator.clock import Clock
-from simulator.controllers.clone_populator import ClonePopulator
-from simulator.controllers.csi import Provisioner
-from simulator.controllers.datavolume import DataVolumes
-from simulator.controllers.endpoints import EndpointsOfServices
-from simulator.controllers.import_populator import ImportPopulator
-from simulator.controllers.node import Pods
-from simulator.controllers.restore import VirtualMachineRestores
-from simulator.controllers.runtime import Context, Controller, Manager
-from simulator.controllers.service_proxy import ServiceProxy
-from simulator.controllers.snapshot import VirtualMachineSnapshots
-from simulator.controllers.snapshot_content import SnapshotContents
-from simulator.controllers.snapshotter import Snapshotter
-from simulator.controllers.storage_profile import StorageProfiles
-from simulator.controllers.virt_handler import VirtHandler
-from simulator.controllers.vm import VirtualMachines
-from simulator.controllers.vmi import VirtualMachineInstances
-from simulator.controllers.volume_statuses import VolumeStatuses
-from simulator.controllers.volumes import ClaimProtection, Reclaimer
-from simulator.delays import Delays
+from simulator.controllers.cdi.clone_populator import ClonePopulator
+from simulator.controllers.cdi.datavolume import DataVolumes
+from simulator.controllers.cdi.import_populator import ImportPopulator
+from simulator.controllers.cdi.storage_profile import StorageProfiles
+from simulator.controllers.csi.provisioner import Provisioner
+from simulator.controllers.csi.snapshotter import Snapshotter
+from simulator.controllers.csi.volumes import ClaimProtection, Reclaimer
+from simulator.controllers.handler.virt_handler import VirtHandler
+from simulator.controllers.network.endpoints import EndpointsOfServices
+from simulator.controllers.network.service_proxy import ServiceProxy
+from simulator.controllers.node.pods import Pods
+from simulator.controllers.restores.restore import VirtualMachineRestores
+from simulator.controllers.runtime.manager import Context, Controller, Manager
+from simulator.controllers.snapshots.content import SnapshotContents
+from simulator.controllers.snapshots.snapshot import VirtualMachineSnapshots
+from simulator.controllers.snapshots.volume_statuses import VolumeStatuses
+from simulator.controllers.virt.vm import VirtualMachines
+from simulator.controllers.virt.vmi import VirtualMachineInstances
+from simulator.faults.troubles import Troubles
 from simulator.guests.disk import Disks
-from simulator.troubles import Troubles
+from simulator.timing.clock import Clock
+from simulator.timing.delays import Delays
 
 
 class Part(StrEnum):

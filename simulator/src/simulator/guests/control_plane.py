@@ -8,8 +8,6 @@ from datetime import datetime
 
 from simulator.api.store import Store
 from simulator.client import Client
-from simulator.clock import Clock
-from simulator.delays import Delays
 from simulator.guests import cluster
 from simulator.guests.disk import Disk
 from simulator.guests.guest_api import GuestApi
@@ -17,6 +15,8 @@ from simulator.guests.kubeadm import Init
 from simulator.guests.pki import Authority, end_of, load, serving_certificate
 from simulator.guests.scheduler import NodeMonitor, Scheduler
 from simulator.guests.validity import check_start
+from simulator.timing.clock import Clock
+from simulator.timing.delays import Delays
 
 PKI = "/etc/kubernetes/pki"
 CLUSTER_NAMES = (

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import orjson
 
+from simulator.api.database import opened
 from simulator.api.store import Change, Collection, Key, Store, Stored
 from simulator.guests.disk import Disk, Disks, Snapshot
-from simulator.sqlite import opened
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS disks (

@@ -11,13 +11,13 @@ from simulator.api import builtin
 from simulator.api.documents import VERSION
 from simulator.api.errors import ApiError
 from simulator.api.listening import Listener
-from simulator.api.local import LocalClient
 from simulator.api.requests import Request, Response, answer
 from simulator.api.server import ApiServer
 from simulator.api.store import Store
 from simulator.client import GVR, Client, Obj
-from simulator.clock import Clock
+from simulator.client.local import LocalClient
 from simulator.guests.pki import Authority, shown_at
+from simulator.timing.clock import Clock
 
 SECRETS = ("", "secrets")
 UNHEALTHY = "[+]ping ok\n[-]etcd failed: reason withheld\n[+]informer-sync ok\nreadyz check failed\n"

@@ -5,19 +5,15 @@ from __future__ import annotations
 import base64
 import ipaddress
 from datetime import datetime
-from typing import TYPE_CHECKING
 
+from simulator.guests.control_plane import ControlPlane
 from simulator.guests.kubeadm import Join, Refused, hosts
+from simulator.guests.neighbours import Neighbour, Neighbours
 from simulator.guests.network import Peer
 from simulator.guests.validity import EXPIRED
 
-if TYPE_CHECKING:
-    from simulator.guests.control_plane import ControlPlane
-    from simulator.guests.machine import Machine
-    from simulator.guests.neighbours import Neighbours
 
-
-def join(worker: Machine, request: Join, neighbours: Neighbours, now: datetime) -> ControlPlane:
+def join(worker: Neighbour, request: Join, neighbours: Neighbours, now: datetime) -> ControlPlane:
     """The control plane to join. Raises Refused with what is in the way."""
     serving = find_control_plane(worker, request.host, neighbours)
     if request.ca_hashes and serving.authority.spki_hash not in request.ca_hashes:
@@ -31,7 +27,7 @@ def join(worker: Machine, request: Join, neighbours: Neighbours, now: datetime) 
     return serving
 
 
-def find_control_plane(worker: Machine, host: str, neighbours: Neighbours) -> ControlPlane:
+def find_control_plane(worker: Neighbour, host: str, neighbours: Neighbours) -> ControlPlane:
     """The API server that answers the worker at `host`. Raises Refused when it cannot be reached."""
     address = hosts(worker.disk.files).get(host, host)
     machine = _reach(worker, address, neighbours)
@@ -40,7 +36,7 @@ def find_control_plane(worker: Machine, host: str, neighbours: Neighbours) -> Co
     return machine.control_plane
 
 
-def _reach(worker: Machine, address: str, neighbours: Neighbours) -> Machine:
+def _reach(worker: Neighbour, address: str, neighbours: Neighbours) -> Neighbour:
     if _is_address(address):
         for peer in worker.network.peers:
             if peer.routes(address):
@@ -51,7 +47,7 @@ def _reach(worker: Machine, address: str, neighbours: Neighbours) -> Machine:
     return machine
 
 
-def _through(worker: Machine, peer: Peer, address: str, neighbours: Neighbours) -> Machine:
+def _through(worker: Neighbour, peer: Peer, address: str, neighbours: Neighbours) -> Neighbour:
     """The machine at the other end of a WireGuard link; both ends must know each other's key."""
     host = peer.endpoint.rpartition(":")[0]
     other = neighbours.behind(host, worker.hardware.namespace)

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from simulator.api.errors import ApiError
-from simulator.clock import Clock
+from simulator.faults.troubles import Part, TroubleKind, Troubles, Victim
 from simulator.guests.control_plane import ControlPlane
 from simulator.guests.kubelet import Kubelet
-from simulator.guests.pulse import Pulse
 from simulator.guests.validity import EXPIRED
-from simulator.troubles import Part, TroubleKind, Troubles, Victim
+from simulator.timing.clock import Clock
+from simulator.timing.pulse import Pulse
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 
 from simulator.api.errors import ApiError
 from simulator.client import Client, Obj
-from simulator.controllers.meta import deleting, micro_now, now, with_condition
-from simulator.controllers.resources import EVENTS, LEASES, NODES, PODS
-from simulator.delays import Delays
-from simulator.finding import find
+from simulator.client.finding import find
+from simulator.client.meta import deleting, micro_now, now, with_condition
+from simulator.client.resources import EVENTS, LEASES, NODES, PODS
 from simulator.guests.disk import Disk
 from simulator.guests.mounts import mount
+from simulator.timing.delays import Delays
 
 log = logging.getLogger("simulator.guests")
 LEASE_NAMESPACE = "kube-node-lease"

@@ -7,8 +7,7 @@ import logging
 from collections.abc import Callable
 from datetime import datetime
 
-from simulator.clock import Clock
-from simulator.delays import Delays
+from simulator.faults.troubles import Part, TroubleKind, Troubles, Victim
 from simulator.guests import cloudinit, first_boot, kubeadm, network
 from simulator.guests.control_plane import ControlPlane
 from simulator.guests.disk import Disk
@@ -21,7 +20,8 @@ from simulator.guests.kubelet import Kubelet
 from simulator.guests.neighbours import Neighbours
 from simulator.guests.pki import create_authority, load
 from simulator.guests.validity import end_of_kubelet, give_kubelet
-from simulator.troubles import Part, TroubleKind, Troubles, Victim
+from simulator.timing.clock import Clock
+from simulator.timing.delays import Delays
 
 log = logging.getLogger("simulator.guests")
 Console = Callable[[bool, str], None]

@@ -7,10 +7,10 @@ import asyncio
 from simulator.api.binding import binding_to
 from simulator.api.errors import ApiError
 from simulator.client import Client, Obj
-from simulator.controllers.meta import age, condition, deleting, now, with_condition
-from simulator.controllers.resources import LEASES, NODES, PODS
-from simulator.delays import Delays
+from simulator.client.meta import age, condition, deleting, now, with_condition
+from simulator.client.resources import LEASES, NODES, PODS
 from simulator.guests.kubelet import LEASE_NAMESPACE
+from simulator.timing.delays import Delays
 
 
 class Scheduler:

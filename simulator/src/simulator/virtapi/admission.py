@@ -5,14 +5,13 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Iterator
 
-from simulator import accounts
 from simulator.api.admission import AdmissionRequest
 from simulator.api.errors import ApiError, Cause
-from simulator.client import Client, Obj
-from simulator.controllers.claims import POPULATED_FOR
-from simulator.controllers.datavolume import ALLOW_ADOPTION, PRE_POPULATED
-from simulator.controllers.meta import annotation, controller_of
-from simulator.controllers.resources import PVCS
+from simulator.client import Client, Obj, accounts
+from simulator.client.meta import annotation, controller_of
+from simulator.client.resources import PVCS
+from simulator.controllers.cdi.datavolume import ALLOW_ADOPTION, PRE_POPULATED
+from simulator.controllers.storage.claims import POPULATED_FOR
 from simulator.virtapi.denials import changed_spec, denied, denied_by_cdi, reference_faults
 from simulator.virtapi.restore_webhook import Restores, RestoreWebhook
 from simulator.virtapi.vm_rules import namespace_faults, restore_faults, snapshot_faults, spec_faults, warnings

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from simulator.api.admission import AdmissionRequest
 from simulator.client import Client
-from simulator.controllers.claims import class_of
-from simulator.controllers.resources import PVCS, STORAGE_CLASSES
-from simulator.controllers.volumes import PROTECTION
+from simulator.client.resources import PVCS, STORAGE_CLASSES
+from simulator.controllers.csi.volumes import PROTECTION
+from simulator.controllers.storage.claims import class_of
 
 
 class ClaimAdmission:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from simulator.client import Obj
-from simulator.controllers.launcher import grace_of
-from simulator.controllers.run_strategy import RunStrategy, final, phase_of, strategy_of
+from simulator.controllers.virt.launcher import grace_of
+from simulator.controllers.virt.run_strategy import RunStrategy, final, phase_of, strategy_of
 
 UNDERWAY = "unable to complete request: stop/start already underway"
 AUTOMATIC = (RunStrategy.ALWAYS, RunStrategy.ONCE)

@@ -8,8 +8,8 @@ from typing import Protocol
 from simulator.api.admission import AdmissionRequest
 from simulator.api.errors import ApiError, Cause
 from simulator.client import Client, Obj
-from simulator.controllers.resources import VM_RESTORES, VM_SNAPSHOT_CONTENTS, VM_SNAPSHOTS, VMS
-from simulator.finding import find
+from simulator.client.finding import find
+from simulator.client.resources import VM_RESTORES, VM_SNAPSHOT_CONTENTS, VM_SNAPSHOTS, VMS
 from simulator.virtapi.denials import changed_spec, denied, reference_faults, refused
 from simulator.virtapi.restore_patches import patch_faults
 

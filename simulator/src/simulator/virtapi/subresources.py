@@ -9,8 +9,8 @@ from typing import Any
 from simulator.api.aggregation import Aggregated, Reply
 from simulator.api.errors import ApiError
 from simulator.client import Client, Obj
-from simulator.controllers.launcher import CREATED_BY
-from simulator.controllers.resources import PODS, VMIS, VMS
+from simulator.client.resources import PODS, VMIS, VMS
+from simulator.controllers.virt.launcher import CREATED_BY
 from simulator.virtapi.options import Options, read
 from simulator.virtapi.power import Plan, Refusal, Underway, check_stopped, restart, shorter_grace, start, stop
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from simulator.api.errors import Cause
 from simulator.client import Obj
-from simulator.controllers.run_strategy import RunStrategy, strategy_of
+from simulator.controllers.virt.run_strategy import RunStrategy, strategy_of
 
 STRATEGIES = tuple(RunStrategy)
 RUNNING_IS_DEPRECATED = "spec.running is deprecated, please use spec.runStrategy instead."

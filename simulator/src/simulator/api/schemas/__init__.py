@@ -1,4 +1,5 @@
-"""Schemas of the built-in kinds: `builtin.json`, generated from the official client's models by `generate.py`."""
+"""Schemas of the built-in kinds: `builtin.json`, generated from the official client's models by
+`generators/builtin.py`."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""CDI: DataVolumes, and the claims that it fills by importing and cloning."""

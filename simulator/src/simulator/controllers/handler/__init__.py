@@ -1,0 +1,1 @@
+"""virt-handler of the one node: guests run in the instances there."""

@@ -1,0 +1,1 @@
+"""Endpoints of Services, and the proxy behind their addresses."""

@@ -1,0 +1,1 @@
+"""Scheduler and kubelet of the one node."""

@@ -1,0 +1,1 @@
+"""virt-controller: restores of virtual machines."""

@@ -1,0 +1,1 @@
+"""What every controller runs on: caches that watch, a queue of keys, workers, Events."""

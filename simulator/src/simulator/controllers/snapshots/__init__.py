@@ -1,0 +1,1 @@
+"""virt-controller: snapshots of virtual machines."""

@@ -1,0 +1,1 @@
+"""virt-controller: virtual machines and their instances."""
