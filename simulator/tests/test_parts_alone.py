@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from simulator.api.errors import ApiError
+from simulator.api.admission import AdmissionRequest
+from simulator.api.errors import ApiError, Cause, invalid
 from simulator.api.faults import Fault, FaultKind
 from simulator.app import Simulator
 from simulator.client.http import HttpClient
@@ -123,6 +124,50 @@ async def test_the_network_lists_the_addresses_behind_services(api_server: Simul
             core(SPACE, "endpoints", "web"), lambda one: one if one and one.get("subsets") else None
         )
         assert [one["ip"] for one in found["subsets"][0]["addresses"]] == ["127.97.0.9"]
+
+
+async def no_loopback(request: AdmissionRequest) -> None:
+    """What other API servers say of Endpoints with addresses on loopback."""
+    for subset in request.object.get("subsets") or [] if request.kind == "Endpoints" else []:
+        for index, address in enumerate(subset.get("addresses") or []):
+            if address["ip"].startswith("127."):
+                said = f'Invalid value: "{address["ip"]}": may not be in the loopback range (127.0.0.0/8, ::1/128)'
+                raise invalid("", "Endpoints", request.name, [Cause(f"subsets[0].addresses[{index}].ip", said)])
+
+
+async def test_services_lead_to_pods_where_endpoints_on_loopback_are_refused(api_server: Simulator, path: Path) -> None:
+    api_server.api.admission.append(no_loopback)
+    server = await asyncio.start_server(echo, "127.97.0.9", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, playing(api_server, path, Part.NETWORK) as api:
+        spec = {"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": port}]}
+        made = await api.create(core(SPACE, "services"), {"metadata": {"name": "web"}, "spec": spec})
+        await api.create(core(SPACE, "pods"), pod())
+        status = {"phase": "Running", "podIP": "127.97.0.9", "conditions": [{"type": "Ready", "status": "True"}]}
+        await api.merge(core(SPACE, "pods", "pod") + "/status", {"status": status})
+        assert await asked(made["spec"]["clusterIP"], 80) == b"hello"
+        listed = await api.find(core(SPACE, "endpoints", "web"))
+        assert not (listed or {}).get("subsets")
+
+
+async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(await reader.readline())
+    writer.close()
+
+
+async def asked(address: str, port: int) -> bytes:
+    """What comes back of a line, once something listens there."""
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                reader, writer = await asyncio.open_connection(address, port)
+            except ConnectionRefusedError:
+                await asyncio.sleep(0.02)
+                continue
+            writer.write(b"hello\n")
+            said = await reader.read()
+            writer.close()
+            return said.strip()
 
 
 async def test_virt_asks_for_disks_then_for_a_pod(api_server: Simulator, path: Path) -> None:

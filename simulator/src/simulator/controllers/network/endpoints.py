@@ -6,7 +6,7 @@ from simulator.api.errors import ApiError
 from simulator.client import Obj
 from simulator.client.meta import deleting, is_true, owner
 from simulator.client.resources import ENDPOINTS, PODS, SERVICES
-from simulator.controllers.runtime.manager import Controller
+from simulator.controllers.runtime.manager import Context, Controller
 from simulator.controllers.runtime.workqueue import Key
 
 
@@ -19,33 +19,43 @@ class EndpointsOfServices(Controller):
         self.context.cache(ENDPOINTS)
 
     def _pod_changed(self, pod: Obj) -> None:
-        namespace = pod["metadata"]["namespace"]
-        for service in self.context.cache(SERVICES).inside(namespace):
-            if selects(service, pod):
-                self.queue.add((namespace, service["metadata"]["name"]))
+        for key in services_of(self.context, pod):
+            self.queue.add(key)
 
     async def reconcile(self, key: Key) -> float | None:
         service = self.context.cache(SERVICES).get(*key)
         if service is None or deleting(service) or not service["spec"].get("selector"):
             return None
         subsets = subsets_of(service, self.context.cache(PODS).inside(key[0]))
-        current = self.context.cache(ENDPOINTS).get(*key)
+        try:
+            await self._write(service, subsets, self.context.cache(ENDPOINTS).get(*key))
+        except ApiError as error:
+            # 404: the namespace goes. 422: other API servers have no addresses of pods on loopback in Endpoints, and
+            # nothing here needs them.
+            if error.code not in (404, 422):
+                raise
+        return None
+
+    async def _write(self, service: Obj, subsets: list[Obj], current: Obj | None) -> None:
+        meta = service["metadata"]
         if current is None:
-            meta = {
-                "name": key[1],
-                "namespace": key[0],
-                "labels": dict(service["metadata"].get("labels") or {}),
+            own = {
+                "name": meta["name"],
+                "namespace": meta["namespace"],
+                "labels": dict(meta.get("labels") or {}),
                 "ownerReferences": [owner({**service, "apiVersion": "v1", "kind": "Service"})],
             }
-            endpoints = {"apiVersion": "v1", "kind": "Endpoints", "metadata": meta, "subsets": subsets}
-            try:
-                await self.context.create(ENDPOINTS, endpoints)
-            except ApiError as error:
-                if error.code != 404:
-                    raise
+            endpoints = {"apiVersion": "v1", "kind": "Endpoints", "metadata": own, "subsets": subsets}
+            await self.context.create(ENDPOINTS, endpoints)
         elif current.get("subsets") != subsets:
             await self.context.update(ENDPOINTS, {**current, "subsets": subsets})
-        return None
+
+
+def services_of(context: Context, pod: Obj) -> list[Key]:
+    """The Services that the pod stands behind."""
+    namespace = pod["metadata"]["namespace"]
+    there = context.cache(SERVICES).inside(namespace)
+    return [(namespace, service["metadata"]["name"]) for service in there if selects(service, pod)]
 
 
 def selects(service: Obj, pod: Obj) -> bool:

@@ -1,4 +1,7 @@
-"""kube-proxy: connections to a Service's cluster address are forwarded to one of its ready endpoints."""
+"""kube-proxy: connections to a Service's cluster address are forwarded to one of its ready endpoints.
+
+These are read from the pods themselves: their addresses are on loopback, which API servers refuse in Endpoints.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,8 @@ from dataclasses import dataclass
 
 from simulator.client import Obj
 from simulator.client.meta import deleting
-from simulator.client.resources import ENDPOINTS, SERVICES
+from simulator.client.resources import ENDPOINTS, PODS, SERVICES
+from simulator.controllers.network.endpoints import services_of, subsets_of
 from simulator.controllers.runtime.manager import Context, Controller
 from simulator.controllers.runtime.workqueue import Key
 
@@ -45,6 +49,18 @@ class ServiceProxy(Controller):
     def watch(self) -> None:
         self.follow(SERVICES)
         self.follow(ENDPOINTS)
+        self.context.cache(PODS).subscribe(self._pod_changed)
+
+    def _pod_changed(self, pod: Obj) -> None:
+        for key in services_of(self.context, pod):
+            self.queue.add(key)
+
+    def _behind(self, key: Key) -> tuple[Obj | None, list[Obj]]:
+        """The Service and what is behind it: the pods that it selects; without a selector, what its Endpoints list."""
+        service = self.context.cache(SERVICES).get(*key)
+        if service is not None and service["spec"].get("selector"):
+            return service, subsets_of(service, self.context.cache(PODS).inside(key[0]))
+        return service, (self.context.cache(ENDPOINTS).get(*key) or {}).get("subsets") or []
 
     async def stop(self) -> None:
         for key in list(self._servers):
@@ -55,11 +71,10 @@ class ServiceProxy(Controller):
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def reconcile(self, key: Key) -> float | None:
-        service = self.context.cache(SERVICES).get(*key)
-        endpoints = self.context.cache(ENDPOINTS).get(*key)
-        wanted = listeners(service, endpoints)
+        service, subsets = self._behind(key)
+        wanted = listeners(service, subsets)
         self._close(key, set(wanted))
-        self._cut(key, service, endpoints)
+        self._cut(key, service, subsets)
         servers = self._servers.setdefault(key, {})
         for place in wanted:
             if place in servers:
@@ -80,9 +95,9 @@ class ServiceProxy(Controller):
                 server.close()
                 del self._servers[key][place]
 
-    def _cut(self, key: Key, service: Obj | None, endpoints: Obj | None) -> None:
+    def _cut(self, key: Key, service: Obj | None, subsets: list[Obj]) -> None:
         """Drop connections to endpoints that are no more."""
-        alive = {address for subset in (endpoints or {}).get("subsets") or [] for address in addresses_of(subset)}
+        alive = {address for subset in subsets for address in addresses_of(subset)}
         for task, connection in list(self._connections.items()):
             if connection.key == key and (service is None or connection.target[0] not in alive):
                 self._drop(task)
@@ -106,16 +121,13 @@ class ServiceProxy(Controller):
 
     def _target(self, key: Key, port: int) -> Listening | None:
         """Where a new connection goes."""
-        service = self.context.cache(SERVICES).get(*key)
-        endpoints = self.context.cache(ENDPOINTS).get(*key)
-        if service is None or endpoints is None:
+        service, subsets = self._behind(key)
+        if service is None:
             return None
         for index, one in enumerate(service["spec"].get("ports") or []):
             if one["port"] == port and one.get("protocol", "TCP") == "TCP":
                 places = [
-                    (address, subset["ports"][index]["port"])
-                    for subset in endpoints.get("subsets") or []
-                    for address in addresses_of(subset)
+                    (address, subset["ports"][index]["port"]) for subset in subsets for address in addresses_of(subset)
                 ]
                 return random.choice(places) if places else None
         return None
@@ -125,12 +137,12 @@ def addresses_of(subset: Obj) -> list[str]:
     return [address["ip"] for address in subset.get("addresses") or []]
 
 
-def listeners(service: Obj | None, endpoints: Obj | None) -> list[Listening]:
+def listeners(service: Obj | None, subsets: list[Obj]) -> list[Listening]:
     """Where to listen for a Service: nowhere without a ready endpoint."""
     if service is None or deleting(service):
         return []
     address = service["spec"].get("clusterIP")
-    ready = any(addresses_of(subset) for subset in (endpoints or {}).get("subsets") or [])
+    ready = any(addresses_of(subset) for subset in subsets)
     if not address or address == "None" or not ready:
         return []
     ports = service["spec"].get("ports") or []
