@@ -111,3 +111,31 @@ async def test_a_vms_status_is_written_apart_and_an_instances_with_the_rest(api:
     assert "virtualmachines/status" in served
     # Whoever may write an instance may write its status: there is no subresource for it.
     assert "virtualmachineinstances/status" not in served
+
+
+def in_order(value: Any) -> bool:
+    """Whether all maps in it have their keys sorted."""
+    if isinstance(value, list):
+        return all(in_order(one) for one in value)
+    return not isinstance(value, dict) or (
+        list(value) == sorted(value) and all(in_order(one) for one in value.values())
+    )
+
+
+async def test_custom_resources_come_with_their_keys_in_order(api: Api, namespace: str) -> None:
+    root = f"/apis/snapshot.kubevirt.io/v1beta1/namespaces/{namespace}/virtualmachinesnapshots"
+    source = {"name": "vm", "kind": "VirtualMachine", "apiGroup": "kubevirt.io"}
+    meta = {"namespace": namespace, "name": "z", "labels": {"b": "", "a": ""}, "finalizers": ["contract/held"]}
+    kind = {"kind": "VirtualMachineSnapshot", "apiVersion": "snapshot.kubevirt.io/v1beta1"}
+    path = f"{root}/z"
+    answers = [
+        await api.create(root, {"spec": {"source": source, "deletionPolicy": "Delete"}, "metadata": meta, **kind})
+    ]
+    answers += [await api.get(path), await api.page(root), await api.page(root.replace("v1beta1", "v1alpha1"))]
+    answers.append(await api.merge(path, {"metadata": {"annotations": {"b": "", "a": ""}, "labels": {"0": ""}}}))
+    async for _, one in api.events(root):
+        answers.append(one)
+        break
+    answers.append(await api.remove(path))
+    await api.merge(path, {"metadata": {"finalizers": None}})
+    assert [answer for answer in answers if not in_order(answer)] == []

@@ -51,4 +51,6 @@ class Definitions:
             raise RuntimeError("the store changed within one step of the loop") from None
 
     def _serve(self, stored: Stored) -> None:
-        self._registry.add(kind_of(stored.obj))
+        kind = kind_of(stored.obj)
+        self._store.order(kind.collection)
+        self._registry.add(kind)

@@ -36,7 +36,9 @@ def get(store: Store, call: Call) -> Stored:
 
 def object_bytes(kind: Kind, version: str, stored: Stored) -> bytes:
     """The object's JSON as `version` has it."""
-    return stored.json if version == kind.storage else orjson.dumps(kind.converted(stored.obj, version))
+    if version == kind.storage:
+        return stored.json
+    return Stored(kind.converted(stored.obj, version), stored.version, ordered=stored.ordered).json
 
 
 def item_bytes(kind: Kind, version: str, stored: Stored) -> bytes:
@@ -145,5 +147,7 @@ def list_meta(found: Page) -> Obj:
 def list_bytes(kind: Kind, version: str, found: Page) -> bytes:
     """The list's JSON, joined from the items' own."""
     head = {"kind": kind.list_kind, "apiVersion": kind.api_version(version), "metadata": list_meta(found)}
-    items = b",".join(item_bytes(kind, version, stored) for stored in found.items)
-    return orjson.dumps(head)[:-1] + b',"items":[' + items + b"]}"
+    items = b"[" + b",".join(item_bytes(kind, version, stored) for stored in found.items) + b"]"
+    # A list of custom resources is a map as well, with its keys in order.
+    order = orjson.OPT_SORT_KEYS if not kind.builtin else 0
+    return orjson.dumps({**head, "items": orjson.Fragment(items)}, option=order)

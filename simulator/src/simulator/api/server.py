@@ -244,7 +244,7 @@ class ApiServer:
     def _written(self, call: Call, obj: Obj, form: Wanted, status: int) -> Response:
         stored = self.store.get(call.kind.collection, (obj["metadata"].get("namespace", ""), obj["metadata"]["name"]))
         if stored is None or stored.obj is not obj:
-            stored = Stored(obj, 0)
+            stored = Stored(obj, 0, ordered=not call.kind.builtin)
         response = answer_bytes(form.one(call, stored), form)
         response.status = status
         return response

@@ -24,20 +24,26 @@ HISTORY = 2000
 
 
 class Stored:
-    """One version of one object, with its JSON made on first use."""
+    """One version of one object, with its JSON made on first use; `ordered`: with the keys of all maps in order."""
 
-    __slots__ = ("_json", "obj", "version")
+    __slots__ = ("_json", "obj", "ordered", "version")
 
-    def __init__(self, obj: Obj, version: int) -> None:
+    def __init__(self, obj: Obj, version: int, *, ordered: bool = False) -> None:
         self.obj = obj
         self.version = version
+        self.ordered = ordered
         self._json: bytes | None = None
 
     @property
     def json(self) -> bytes:
         if self._json is None:
-            self._json = orjson.dumps(self.obj)
+            self._json = orjson.dumps(self.obj, option=orjson.OPT_SORT_KEYS if self.ordered else 0)
         return self._json
+
+    def order(self) -> None:
+        """Have the keys in order from now on."""
+        if not self.ordered:
+            self.ordered, self._json = True, None
 
 
 class Change:
@@ -82,6 +88,13 @@ class Store:
         self._logs: dict[Collection, _Log] = {}
         self._listeners: dict[int, Listener] = {}
         self._tickets = 0
+        self._ordered: set[Collection] = set()
+
+    def order(self, collection: Collection) -> None:
+        """Have the keys in the JSON of these in order: a server that has no type for them writes maps, as Go does."""
+        self._ordered.add(collection)
+        for stored in self._log(collection).objects.values():
+            stored.order()
 
     def get(self, collection: Collection, key: Key) -> Stored | None:
         log = self._logs.get(collection)
@@ -121,7 +134,7 @@ class Store:
             raise Conflict
         self.version += 1
         obj["metadata"]["resourceVersion"] = str(self.version)
-        stored = Stored(obj, self.version)
+        stored = Stored(obj, self.version, ordered=collection in self._ordered)
         log.objects[key] = stored
         log.by_namespace.setdefault(key[0], {})[key] = stored
         self._record(log, Change("MODIFIED" if before else "ADDED", collection, key, stored, before))
@@ -137,7 +150,7 @@ class Store:
         del log.by_namespace[key[0]][key]
         self.version += 1
         last = {**obj, "metadata": {**obj["metadata"], "resourceVersion": str(self.version)}}
-        stored = Stored(last, self.version)
+        stored = Stored(last, self.version, ordered=before.ordered)
         self._record(log, Change("DELETED", collection, key, stored, before))
         return stored
 

@@ -186,4 +186,4 @@ class Watch:
         # Gone from the selection: told as it was last seen in it, at the version of the change.
         last = change.before.obj
         meta = {**last["metadata"], "resourceVersion": str(change.version)}
-        return "DELETED", Stored({**last, "metadata": meta}, change.version)
+        return "DELETED", Stored({**last, "metadata": meta}, change.version, ordered=change.stored.ordered)
