@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from generators.fields import generate
 
+from simulator import manifests
 from simulator.api import crds, defaulting
 from simulator.api.validation import validate
 from simulator.manifests import definitions
@@ -54,6 +57,11 @@ def test_the_simulators_kinds_are_named_and_shown_as_the_real_ones(path: Path) -
     real = definition(path)
     [own] = [one for one in definitions() if one["metadata"]["name"] == real["metadata"]["name"]]
     assert shown(own) == shown(real)
+
+
+def test_the_simulators_kinds_have_the_fields_of_the_real_ones() -> None:
+    written = Path(manifests.__file__).with_name("fields.json").read_bytes()
+    assert generate([definition(path) for path in FILES]) == json.loads(written)
 
 
 @pytest.mark.skipif(not (CRDS / "virtualmachines.kubevirt.io.yaml").exists(), reason="no VirtualMachine definition")

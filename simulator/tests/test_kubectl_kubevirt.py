@@ -120,3 +120,16 @@ async def test_kinds_have_their_short_names_columns_and_categories(simulator: Si
     assert {"datavolume.cdi.kubevirt.io/vm-rootdisk", "virtualmachine.kubevirt.io/vm"} <= set(everything.split())
     _, said = await kubectl("get", "virtualmachines.v1alpha3.kubevirt.io")
     assert said == "Warning: kubevirt.io/v1alpha3 is now deprecated and will be removed in a future release.\n"
+
+
+async def test_a_misspelt_field_is_refused(api_server: Simulator) -> None:
+    command = ["kubectl", "--kubeconfig", str(api_server.kubeconfig_path), "-n", "default", "create", "-f", "-"]
+    given = VM.replace("namespace: lab", "namespace: default").replace("  runStrategy", "  runStratgy")
+    result = await asyncio.to_thread(
+        subprocess.run, command, input=given, capture_output=True, text=True, check=False, timeout=40
+    )
+    assert result.returncode == 1
+    assert result.stderr.strip().endswith(
+        'VirtualMachine in version "v1" cannot be handled as a VirtualMachine: strict decoding error: '
+        'unknown field "spec.runStratgy"'
+    )

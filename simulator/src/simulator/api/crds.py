@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
+
+import orjson
 
 from simulator.api import schema, schemafaults, versionfaults
 from simulator.api.errors import Cause
@@ -152,10 +155,17 @@ def kind_of(crd: Obj) -> Kind:
     )
 
 
+@lru_cache(maxsize=64)
+def _tree(source: bytes) -> schema.Schema:
+    """The tree of a schema, read once for all versions, and for all servers of a process, that have it."""
+    tree = schema.read(orjson.loads(source))
+    tree.properties |= {"metadata": _META, "apiVersion": _TEXT, "kind": _TEXT}
+    return tree
+
+
 def _version(spec: Obj, names: Obj, version: Obj) -> Version:
     source = version["schema"]["openAPIV3Schema"]
-    tree = schema.read(source)
-    tree.properties |= {"metadata": _META, "apiVersion": _TEXT, "kind": _TEXT}
+    tree = _tree(orjson.dumps(source))
     subresources = version.get("subresources") or {}
     warning = ""
     if version.get("deprecated"):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
+
 from simulator.api import bodies, crds, defaulting, gotypes, govalues, objects, validation
 from simulator.api.apply import untyped
 from simulator.api.calls import Call
@@ -19,11 +21,14 @@ NAMESPACES = ("", "namespaces")
 def decode(call: Call, obj: Obj) -> None:
     """Default, then drop what the schema does not know, as strictly as the caller wants it.
 
-    Raises ApiError 400, for a patch 422 or 500, when a value does not fit its field's type.
+    Raises ApiError 400, for a patch 422 or 500, when a value does not fit its field's type or, if the caller is strict,
+    when there is something to drop.
     """
     schema = call.version.schema
     if schema is None:
         return
+    wanted = call.request.query.get("fieldValidation") or "Warn"
+    given = orjson.dumps(obj, option=orjson.OPT_SORT_KEYS) if wanted == "Strict" else b""
     # The server's own record, which no write can change: the most of many objects, and never unfit.
     record = obj["metadata"].pop("managedFields", None)
     if call.kind.builtin:
@@ -44,15 +49,19 @@ def decode(call: Call, obj: Obj) -> None:
     defaulting.default(obj, schema)
     if record is not None:
         obj["metadata"]["managedFields"] = record
-    wanted = call.request.query.get("fieldValidation") or "Warn"
     said = [f'unknown field "{path}"' for path in unknown]
     if said and wanted == "Strict":
-        kind, version = call.kind.kind, call.target.version
-        raise bad_request(
-            f'{kind} in version "{version}" cannot be handled as a {kind}: strict decoding error: {", ".join(said)}'
-        )
+        raise _undeclared(call, given.decode(), f"strict decoding error: {', '.join(said)}")
     if wanted == "Warn":
         call.warnings += said
+
+
+def _undeclared(call: Call, given: str, why: str) -> ApiError:
+    """What a strict caller is told; of a patch it is the patched object that cannot be decoded."""
+    kind, version = call.kind.kind, call.target.version
+    if call.target.verb == "patch" and not call.kind.builtin:
+        return invalid("", "", "", [Cause("patch", f"Invalid value: {shown(given)}: {why}")])
+    return bad_request(f'{kind} in version "{version}" cannot be handled as a {kind}: {why}')
 
 
 def _misfit(call: Call, obj: Obj, wrong: gotypes.Misfit) -> ApiError:

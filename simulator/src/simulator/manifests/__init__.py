@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from importlib import resources
 from typing import Any
 
 import yaml
 
+from simulator.manifests.fields import fields, merged
+
 Obj = dict[str, Any]
 DRIVER = "sim.csi.cks.io"
 """Name of the simulated CSI driver: provisioner of storage classes and driver of snapshot classes."""
+_ANYTHING = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+"""What spec and status are of kinds whose fields are not written down."""
 
 
+@cache
 def definitions() -> list[Obj]:
-    """CustomResourceDefinitions of KubeVirt, CDI and the CSI snapshotter."""
+    """CustomResourceDefinitions of KubeVirt, CDI and the CSI snapshotter. Shared by all callers, not to be changed."""
     return [_definition(kind) for kind in _read("kinds.yaml")]
 
 
+@cache
 def objects() -> list[Obj]:
-    """Node, storage class, snapshot class and storage profile that exist from the start."""
+    """Node, storage class, snapshot class and storage profile that exist from the start. Shared as well."""
     return _read("objects.yaml")
 
 
@@ -85,8 +92,7 @@ def _schema(kind: Obj) -> Obj:
     }
     if "fields" in kind:
         return {**schema, "required": kind["requiredFields"]}
-    keep = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    schema["properties"]["spec"] = {**keep, **kind["spec"]}
-    schema["properties"]["status"] = {**keep, "properties": kind["statusFields"]}
+    for part, own in (("spec", kind["spec"]), ("status", {"properties": kind["statusFields"]})):
+        schema["properties"][part] = merged(fields(f"{kind['group']}/{kind['kind']}").get(part, _ANYTHING), own)
     schema["required"] = ["spec"]
     return schema
