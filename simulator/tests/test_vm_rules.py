@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 
-from simulator.api.errors import Cause
+from simulator.api.errors import ApiError, Cause
+from simulator.app import Simulator
+from simulator.client.resources import VMS
 from simulator.virtapi.admission import VM_VALIDATOR, vm_faults
 from simulator.virtapi.denials import denied, refused
 from tests.http_api import Obj
@@ -68,6 +71,17 @@ def test_a_vm_without_template_is_told_nothing_else() -> None:
     new = {"metadata": {"name": "vm"}, "spec": {"template": None}}
     [cause] = next(map(list, vm_faults(new, None)))
     assert (cause.message, cause.reason) == ("missing virtual machine template.", "FieldValueRequired")
+
+
+@pytest.mark.parametrize(
+    "template",
+    ["x", {"spec": 1}, {"spec": {"domain": []}}, {"spec": {"domain": {"firmware": "x"}}}],
+)
+async def test_what_is_no_template_is_refused_by_the_schema(simulator: Simulator, template: Any) -> None:
+    spec = {"runStrategy": "Halted", "template": template}
+    vm = {"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachine", "metadata": {"name": "vm"}, "spec": spec}
+    with pytest.raises(ApiError, match="in body must be of type object"):
+        await simulator.client.create(VMS, vm, "default")
 
 
 def test_ten_faults_are_spelled_out() -> None:

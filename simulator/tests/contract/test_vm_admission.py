@@ -75,6 +75,20 @@ async def test_a_template_of_a_disk_has_one_claim_and_one_source(
     assert await refused(lab, vm) == [(text, reason)]
 
 
+async def test_a_vm_without_template_is_refused_before_anything_else_is_looked_at(lab: Lab) -> None:
+    vm = lab.vm("cp")
+    vm["spec"] = {"running": True, "runStrategy": "Never"}
+    with pytest.raises(Failed) as denial:
+        await lab.api.create(kubevirt(lab.namespace), vm)
+    assert (denial.value.code, denial.value.body["reason"]) == (422, "Invalid")
+    webhook = 'admission webhook "virtualmachines-mutator.kubevirt.io" denied the request: '
+    assert denial.value.message == f"{webhook}spec.template in body is required"
+    await lab.api.create(kubevirt(lab.namespace), lab.vm("cp", strategy="Halted"))
+    with pytest.raises(Failed) as denial:
+        await lab.api.merge(kubevirt(lab.namespace, name="cp"), {"spec": {"template": None}})
+    assert denial.value.message == f"{webhook}spec.template in body is required"
+
+
 async def test_a_disk_may_be_filled_by_somebody_else(lab: Lab) -> None:
     vm = lab.vm("cp", strategy="Halted")
     [template] = vm["spec"]["dataVolumeTemplates"]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from simulator.api.calls import Call
 from simulator.api.gvr import GVR
 from simulator.api.requests import User
 
@@ -34,9 +35,39 @@ class AdmissionRequest:
 Hook = Callable[[AdmissionRequest], Awaitable[None] | None]
 
 
-async def admit(hooks: list[Hook], request: AdmissionRequest) -> None:
+async def admit(hooks: Sequence[Hook], request: AdmissionRequest) -> None:
     """Ask all hooks in their order; the first ApiError ends the write."""
     for hook in hooks:
         result = hook(request)
         if inspect.isawaitable(result):
             await result
+
+
+async def admitted(hooks: Sequence[Hook], call: Call, operation: str, obj: Obj, old: Obj | None) -> Obj:
+    """The object as the hooks leave it, for a deletion an empty one. Raises ApiError as they do."""
+    kind = call.kind
+    meta = (obj or old or {"metadata": {}})["metadata"]
+    request = AdmissionRequest(
+        operation,
+        GVR(kind.group, kind.storage or call.target.version, kind.plural),
+        kind.kind,
+        call.target.subresource,
+        meta.get("namespace", ""),
+        meta.get("name", ""),
+        copied(obj) if obj else {},
+        old,
+        call.user,
+        call.dry_run if operation != "DELETE" else False,
+        call.warnings,
+    )
+    await admit(hooks, request)
+    return request.object
+
+
+def copied(value: Any) -> Any:
+    """A JSON value that shares nothing with the given one."""
+    if isinstance(value, dict):
+        return {key: copied(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [copied(item) for item in value]
+    return value

@@ -73,9 +73,11 @@ class ApiServer:
         """Further paths that are no resource; who may call them is judged as for all paths."""
         self.authenticator = Authenticator(self.store, tokens, token_key)
         self.authorizer = Authorizer(self.store)
+        self.mutation: list[Hook] = []
+        """What completes objects before they are judged."""
         self.admission: list[Hook] = [Addresses(self.store, service_cidr), Escalation(self.authorizer)]
         self.quotas = Quotas(self.store, lambda: [kind.collection for kind in self.registry if kind.namespaced])
-        self.writer = Writer(self.store, self.admission, self.quotas)
+        self.writer = Writer(self.store, self.mutation, self.admission, self.quotas)
         self.watches: set[Watch] = set()
         self._aggregated: dict[tuple[str, str, str], Handler] = {}
         self._documents = Documents(self.registry, entries())

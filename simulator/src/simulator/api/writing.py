@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from simulator.api import bodies, deletion, managed, objects, scaling, strategic, writeoptions
-from simulator.api.admission import AdmissionRequest, Hook, admit
+from simulator.api.admission import Hook, admitted, copied
 from simulator.api.apply import apply
 from simulator.api.binding import bound
 from simulator.api.calls import Call
@@ -20,7 +20,6 @@ from simulator.api.errors import (
     unsupported_media_type,
 )
 from simulator.api.garbage import finish
-from simulator.api.gvr import GVR
 from simulator.api.judging import NAMESPACES, check_definition, check_namespace, decode, judge
 from simulator.api.kinds import Kind, Scale
 from simulator.api.patching import json_patch, merge
@@ -35,8 +34,10 @@ PATCH_TRIES = 5
 class Writer:
     """All writes of one API server; objects it returns are stored ones, not to be changed."""
 
-    def __init__(self, store: Store, hooks: list[Hook], last: Hook) -> None:
+    def __init__(self, store: Store, mutation: list[Hook], hooks: list[Hook], last: Hook) -> None:
+        """`mutation` completes objects before they are judged, `hooks` see them after that, `last` sees what passed."""
         self._store = store
+        self._mutation = mutation
         self._hooks = hooks
         self._last = last
 
@@ -56,6 +57,7 @@ class Writer:
         obj = kind.stored(obj, call.target.version)
         if kind.prepare is not None:
             kind.prepare(obj, None)
+        obj = await self._mutated(call, "CREATE", obj, None)
         judge(call, obj, None)
         obj = await self._admitted(call, "CREATE", obj, None)
         obj = book(obj, None, call.manager, call.target, kind)
@@ -121,7 +123,7 @@ class Writer:
         else:
             changed = json_patch(current, body)
         # A patched object shares parts with the stored one; what follows changes it in place.
-        changed = _copy(changed)
+        changed = copied(changed)
         obj = objects.check_identity(changed, kind, call.target)
         decode(call, obj)
         obj = kind.stored(obj, version)
@@ -151,6 +153,7 @@ class Writer:
         obj = kind.stored(obj, kind.storage) if call.target.version == kind.storage else obj
         if kind.prepare is not None:
             kind.prepare(obj, old)
+        obj = await self._mutated(call, "UPDATE", obj, old)
         judge(call, obj, old)
         obj = await self._admitted(call, "UPDATE", obj, old)
         obj = book(obj, old, call.manager, call.target, kind)
@@ -182,7 +185,7 @@ class Writer:
             wanted = json_patch(current, body) if given == bodies.JSON_PATCH else merge(current, body)
         else:
             raise method_not_allowed()
-        obj = _copy(scaling.scaled(stored.obj, wanted, scale, call.kind))
+        obj = copied(scaling.scaled(stored.obj, wanted, scale, call.kind))
         given_version = ((wanted or {}).get("metadata") or {}).get("resourceVersion")
         if given_version:
             obj["metadata"]["resourceVersion"] = given_version
@@ -235,26 +238,15 @@ class Writer:
             raise not_found(call.kind.group, call.kind.plural, call.target.name)
         return stored
 
+    async def _mutated(self, call: Call, operation: str, obj: Obj, old: Obj | None) -> Obj:
+        """What is judged: the object as webhooks complete it."""
+        return call.kind.stored(await admitted(self._mutation, call, operation, obj, old), call.kind.storage)
+
     async def _admitted(self, call: Call, operation: str, obj: Obj, old: Obj | None) -> Obj:
-        kind = call.kind
-        meta = (obj or old or {"metadata": {}})["metadata"]
-        request = AdmissionRequest(
-            operation,
-            GVR(kind.group, kind.storage or call.target.version, kind.plural),
-            kind.kind,
-            call.target.subresource,
-            meta.get("namespace", ""),
-            meta.get("name", ""),
-            _copy(obj) if obj else {},
-            old,
-            call.user,
-            call.dry_run if operation != "DELETE" else False,
-            call.warnings,
-        )
-        await admit([*self._hooks, self._last], request)
-        if operation == "DELETE" or request.object == obj:
+        left = await admitted([*self._hooks, self._last], call, operation, obj, old)
+        if operation == "DELETE" or left == obj:
             return obj
-        changed = kind.stored(request.object, kind.storage)
+        changed = call.kind.stored(left, call.kind.storage)
         judge(call, changed, old)
         return changed
 
@@ -289,11 +281,3 @@ class _Overtaken(Exception):
 
 def _pins(body: Any) -> bool:
     return isinstance(body, dict) and bool((body.get("metadata") or {}).get("resourceVersion"))
-
-
-def _copy(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _copy(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_copy(item) for item in value]
-    return value

@@ -1,8 +1,7 @@
-"""KubeVirt's and CDI's webhooks as admission hooks."""
+"""KubeVirt's and CDI's validating webhooks as admission hooks."""
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterable, Iterator
 
 from simulator.api.admission import AdmissionRequest
@@ -29,7 +28,7 @@ class Webhooks:
         self._restores = RestoreWebhook(client, restores)
 
     async def __call__(self, request: AdmissionRequest) -> None:
-        """Mutate or deny. Raises ApiError."""
+        """Raises ApiError."""
         if request.operation == "DELETE" or request.subresource or request.object is None:
             return
         where = (request.gvr.group, request.gvr.plural)
@@ -47,8 +46,6 @@ class Webhooks:
     def _virtual_machine(self, request: AdmissionRequest, vm: Obj) -> None:
         if vm["metadata"].get("deletionTimestamp"):
             return
-        if request.operation == "CREATE" and (vm.get("spec") or {}).get("template"):
-            default_vm(vm)
         old = request.old_object if request.operation == "UPDATE" else None
         for faults in vm_faults(vm, old):
             causes = list(faults)
@@ -99,19 +96,3 @@ def vm_faults(vm: Obj, old: Obj | None) -> Iterator[Iterable[Cause]]:
     if old is not None:
         yield snapshot_faults(old, vm)
         yield restore_faults(old, vm)
-
-
-def default_vm(vm: Obj) -> None:
-    """What the mutator fills in on creation, in place: a random firmware identity, architecture, machine type."""
-    template = vm["spec"]["template"]
-    inside = template.setdefault("spec", {})
-    domain = inside.setdefault("domain", {})
-    firmware = domain.setdefault("firmware", {})
-    for name in ("uuid", "serial"):
-        firmware[name] = firmware.get(name) or str(uuid.uuid4())
-    inside.setdefault("architecture", "amd64")
-    domain.setdefault("machine", {}).setdefault("type", "q35")
-    meta = template.get("metadata") or {}
-    annotations = meta.get("annotations") or {}
-    annotations.setdefault("kubevirt.io/pci-topology-version", "v3")
-    template["metadata"] = {**meta, "annotations": annotations}

@@ -36,7 +36,7 @@ def refused(webhook: str, message: str) -> ApiError:
 
 def _details(causes: Sequence[Cause]) -> dict[str, object]:
     told = [{"reason": cause.reason, "message": cause.message, "field": cause.field} for cause in causes]
-    return {"causes": told}
+    return {"causes": [{key: value for key, value in one.items() if value} for one in told]}
 
 
 def changed_spec(request: AdmissionRequest, obj: Obj) -> list[Cause]:
