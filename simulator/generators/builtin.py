@@ -13,10 +13,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import listmaps
 import orjson
 from pydantic import BaseModel
 
-from simulator.api import builtin, listmaps, schemas
+from simulator.api import builtin, schemas
 from simulator.api.schemas import REFERENCE, name_of
 
 Obj = dict[str, Any]

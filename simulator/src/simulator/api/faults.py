@@ -20,7 +20,6 @@ from simulator.api.requests import Dropped, Request, Response, Target
 from simulator.api.store import Change, Conflict, Store
 
 Obj = dict[str, Any]
-READS = ("get", "list", "watch")
 
 
 class FaultKind(StrEnum):
