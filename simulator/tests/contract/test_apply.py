@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from tests.contract.api import Api
+from tests.contract.definition import GROUP, KIND, NEW, VERSION, lab_of, labs, put_status, served
 from tests.contract.lab import core
-from tests.contract.test_own_definitions import CREATING, cluster, clusters, pool, put_status
 from tests.http_api import Failed, Obj
 
-__all__ = ["pool"]
+__all__ = ["served"]
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
 
@@ -150,29 +150,29 @@ async def test_labels_and_finalizers_are_shared_too(api: Api, path: str) -> None
     await apply(api, path, meta(), "b")
 
 
-async def test_a_custom_resource_is_applied_like_any_other(api: Api, pool: str) -> None:
-    path = clusters(pool, "c")
-    made = await apply(api, path, cluster(cordoned=True), "a")
+async def test_a_custom_resource_is_applied_like_any_other(api: Api, served: str) -> None:
+    path = labs(served, "c")
+    made = await apply(api, path, lab_of(cordoned=True), "a")
     assert entries(made) == {("a", "Apply", ""): {"f:spec": {"f:cordoned": {}, "f:namespace": {}}}}
     with pytest.raises(Failed) as refusal:
-        await apply(api, path, cluster(cordoned=False), "b")
+        await apply(api, path, lab_of(cordoned=False), "b")
     assert refusal.value.message == 'Apply failed with 1 conflict: conflict with "a": .spec.cordoned'
     # Left out by its only owner it falls back to the definition's default.
-    left = await apply(api, path, cluster(), "a")
+    left = await apply(api, path, lab_of(), "a")
     assert left["spec"] == {"namespace": "c", "cordoned": False}
 
 
-async def test_status_and_the_rest_have_managers_of_their_own(api: Api, pool: str) -> None:
-    path = clusters(pool, "c")
-    await apply(api, path, {**cluster(), "status": {"phase": "creating", "epoch": 7}}, "a")
-    status = {"apiVersion": "cks.io/v1alpha1", "kind": "PooledCluster", "status": {"phase": "creating", "epoch": 1}}
+async def test_status_and_the_rest_have_managers_of_their_own(api: Api, served: str) -> None:
+    path = labs(served, "c")
+    await apply(api, path, {**lab_of(), "status": {"phase": "new", "epoch": 7}}, "a")
+    status = {"apiVersion": f"{GROUP}/{VERSION}", "kind": KIND, "status": {"phase": "new", "epoch": 1}}
     told = await apply(api, f"{path}/status", {**status, "metadata": {"name": "c"}, "spec": {"cordoned": True}}, "a")
     assert (told["status"]["epoch"], told["spec"]["cordoned"]) == (1, False)
     found = entries(told)
     assert not has(found["a", "Apply", ""], "f:status")
     assert found["a", "Apply", "status"] == {"f:status": {"f:epoch": {}, "f:phase": {}}}
-    await put_status(api, path, {"phase": "creating", "epoch": 2})
-    with pytest.raises(Failed, match=r'with subresource "status" using cks\.io/v1alpha1: \.status\.epoch$'):
+    await put_status(api, path, {"phase": "new", "epoch": 2})
+    with pytest.raises(Failed, match=r'with subresource "status" using contract\.cks\.io/v1: \.status\.epoch$'):
         await apply(api, f"{path}/status", {**status, "metadata": {"name": "c"}}, "a")
 
 
@@ -234,12 +234,12 @@ async def test_an_item_of_a_keyed_list_is_owned_with_its_list(api: Api, namespac
     assert set(fields["f:ports"][item]) >= {".", "f:name", "f:port", "f:protocol", "f:targetPort"}
 
 
-async def test_a_custom_resource_has_no_part_that_nobody_owns(api: Api, pool: str) -> None:
-    _, made = await api.call("POST", f"{clusters(pool)}?fieldManager=w", cluster(cordoned=True))
+async def test_a_custom_resource_has_no_part_that_nobody_owns(api: Api, served: str) -> None:
+    _, made = await api.call("POST", f"{labs(served)}?fieldManager=w", lab_of(cordoned=True))
     fields = {".": {}, "f:cordoned": {}, "f:namespace": {}}
     assert entries(made) == {("w", "Update", ""): {"f:spec": fields}}
-    status = f"{clusters(pool, 'c')}/status?fieldManager=w"
-    _, told = await api.call("PATCH", status, {"status": CREATING}, content_type=MERGE)
+    status = f"{labs(served, 'c')}/status?fieldManager=w"
+    _, told = await api.call("PATCH", status, {"status": NEW}, content_type=MERGE)
     found = entries(told)["w", "Update", "status"]["f:status"]
     assert {".", "f:epoch", "f:phase"} <= set(found)
 
@@ -289,13 +289,13 @@ async def test_an_apply_with_the_wrong_types_says_where(api: Api, namespace: str
     assert answer["message"] == f"failed to create typed patch object ({namespace}/x; /v1, Kind=Pod): {told}"
 
 
-async def test_all_wrong_types_of_an_apply_are_told(api: Api, pool: str) -> None:
+async def test_all_wrong_types_of_an_apply_are_told(api: Api, served: str) -> None:
     spec = {"namespace": 1, "cordoned": "no", "extra": 1}
-    meta = {"name": "c", "namespace": pool, "labels": {"a": 1}}
+    meta = {"name": "c", "namespace": served, "labels": {"a": 1}}
     with pytest.raises(Failed) as refusal:
-        await apply(api, clusters(pool, "c"), {**cluster(), "metadata": meta, "spec": spec}, "a")
+        await apply(api, labs(served, "c"), {**lab_of(), "metadata": meta, "spec": spec}, "a")
     first, *lines = refusal.value.message.split("\n  ")
-    typed = f"({pool}/c; cks.io/v1alpha1, Kind=PooledCluster)"
+    typed = f"({served}/c; {GROUP}/{VERSION}, Kind={KIND})"
     assert first == f"failed to create typed patch object {typed}: errors:"
     # A field that is not declared ends the look at its siblings, whose order is no one's.
     assert ".spec.extra: field not declared in schema" in lines
@@ -314,14 +314,14 @@ async def test_quantities_and_ports_are_applied_as_numbers_too(api: Api, namespa
     assert made["spec"]["containers"][0]["resources"]["limits"] == {"cpu": "1"}
 
 
-async def test_finalizers_of_custom_resources_are_shared_too(api: Api, pool: str) -> None:
-    path = clusters(pool, "c")
+async def test_finalizers_of_custom_resources_are_shared_too(api: Api, served: str) -> None:
+    path = labs(served, "c")
     for name in ("a", "b"):
         meta = {"name": "c", "finalizers": [f"x.io/{name}"]}
-        both = await apply(api, path, {**cluster(), "metadata": meta}, name)
+        both = await apply(api, path, {**lab_of(), "metadata": meta}, name)
     assert both["metadata"]["finalizers"] == ["x.io/a", "x.io/b"]
     for name in ("a", "b"):
-        both = await apply(api, path, cluster(), name)
+        both = await apply(api, path, lab_of(), name)
     assert "finalizers" not in both["metadata"]
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from tests.contract.api import Api
+from tests.contract.definition import lab_of, labs, served
 from tests.contract.lab import core
 from tests.contract.test_objects import config
-from tests.contract.test_own_definitions import cluster, clusters, pool
 from tests.http_api import Obj
 
-__all__ = ["pool"]
+__all__ = ["served"]
 MERGE = "application/merge-patch+json"
 APPLY = "application/apply-patch+yaml"
 LONG = "m" * 129
@@ -127,7 +127,7 @@ async def test_a_prefix_for_names_is_a_name_itself(api: Api, namespace: str) -> 
     assert made["metadata"]["name"].startswith("a-")
 
 
-async def test_finalizers_belong_to_a_domain(api: Api, namespace: str, pool: str) -> None:
+async def test_finalizers_belong_to_a_domain(api: Api, namespace: str, served: str) -> None:
     body = {"metadata": {"name": "x", "finalizers": ["mine"]}}
     code, answer = await api.call("POST", core(namespace, "configmaps"), body)
     assert code == 422
@@ -136,5 +136,5 @@ async def test_finalizers_belong_to_a_domain(api: Api, namespace: str, pool: str
         " name nor is it fully qualified"
     )
     # Custom resources may have such ones; whoever adds one is warned.
-    await api.create(clusters(pool), {**cluster(), "metadata": body["metadata"]})
-    await api.merge(clusters(pool, "x"), {"metadata": {"finalizers": None}})
+    await api.create(labs(served), {**lab_of(), "metadata": body["metadata"]})
+    await api.merge(labs(served, "x"), {"metadata": {"finalizers": None}})
