@@ -7,7 +7,8 @@
 
 Everything happens in namespaces of the tests' own, which are removed. VMs clone the claim `golden` of the namespace
 `vm-templates`; it is imported if it is missing, which only a simulated CDI can do, so make it before on a real one. The
-pool's definitions, and one of the suite's own, are applied if they are missing, and stay. `-n 2` of pytest-xdist shortens it.
+pool's definitions, and one of the suite's own, are applied if they are missing, and stay. `-n 2` of pytest-xdist
+shortens it.
 """
 
 from __future__ import annotations
