@@ -17,7 +17,8 @@ import listmaps
 import orjson
 from pydantic import BaseModel
 
-from simulator.api import builtin, schemas
+from simulator.api import schemas
+from simulator.api.builtin import kinds as builtin
 from simulator.api.schemas import REFERENCE, name_of
 
 Obj = dict[str, Any]

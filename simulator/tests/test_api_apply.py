@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from simulator.api import fieldsets
+from simulator.api.apply import fieldsets
 from tests.http_api import Api, Failed
 
 Obj = dict[str, Any]

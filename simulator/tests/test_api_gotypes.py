@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from simulator.api.gotypes import misfit
+from simulator.api.validation.gotypes import misfit
 
 Obj = dict[str, Any]
 

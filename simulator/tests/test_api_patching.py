@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from simulator.api import patching, strategic
-from simulator.api.builtin import only
+from simulator.api.builtin.kinds import only
 from simulator.api.errors import ApiError
 from simulator.api.quantities import quantity, seconds_of, written
+from simulator.api.writing import patching, strategic
 
 Obj = dict[str, Any]
 

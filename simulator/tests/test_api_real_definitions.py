@@ -11,8 +11,9 @@ import yaml
 from generators.fields import generate
 
 from simulator import manifests
-from simulator.api import crds, defaulting
-from simulator.api.validation import validate
+from simulator.api.definitions import crds
+from simulator.api.validation import defaulting
+from simulator.api.validation.custom import validate
 from simulator.manifests import definitions
 from tests.conftest import SHARED
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from simulator.api import selectors
 from simulator.api.errors import ApiError
+from simulator.api.reading import selectors
 
 OBJECT = {
     "metadata": {"name": "x", "namespace": "n", "labels": {"app": "web", "tier": "", "a.b/c": "1"}},

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from simulator.api import defaulting, schema
-from simulator.api.schemafaults import faults
-from simulator.api.validation import validate
+from simulator.api import schema
+from simulator.api.definitions.schemafaults import faults
+from simulator.api.validation import defaulting
+from simulator.api.validation.custom import validate
 
 Obj = dict[str, Any]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from simulator.api.schemafaults import faults
+from simulator.api.definitions.schemafaults import faults
 
 Obj = dict[str, Any]
 SPEC = {

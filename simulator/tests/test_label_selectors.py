@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from simulator.api.errors import ApiError
-from simulator.api.selectors import labels
+from simulator.api.reading.selectors import labels
 
 LABELS = {"a": "b", "n": "5", "x.io/y": "", "in": "in"}
 

@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
-from simulator.api.expiry import EVENT_TTL
 from simulator.api.faults import OPTIONS, Fault, FaultKind
 from simulator.api.quantities import seconds_of
+from simulator.api.upkeep.expiry import EVENT_TTL
 from simulator.app import Simulator
 from simulator.faults.switches import WORLD, parse
 from simulator.faults.troubles import Trouble

@@ -14,12 +14,12 @@ from simulator.api.clock_admin import PATH as CLOCK
 from simulator.api.clock_admin import ClockAdmin
 from simulator.api.database import Database
 from simulator.api.errors import ApiError
-from simulator.api.expiry import EVENT_TTL
 from simulator.api.fault_admin import PATH, FaultAdmin
 from simulator.api.faults import Fault, Faults
 from simulator.api.listening import Listener
 from simulator.api.requests import ADMIN, User
 from simulator.api.server import ApiServer
+from simulator.api.upkeep.expiry import EVENT_TTL
 from simulator.client import GVR, Obj, accounts
 from simulator.client.local import LocalClient
 from simulator.client.resources import VM_RESTORES

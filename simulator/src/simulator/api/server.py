@@ -9,30 +9,32 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
 
-from simulator.api import builtin, deletion, reading
-from simulator.api.addresses import Addresses
+from simulator.api.access.auth import Authenticator
+from simulator.api.access.escalation import Escalation
+from simulator.api.access.impersonation import impersonated
+from simulator.api.access.rbac import Authorizer, denied
+from simulator.api.access.virtual import Virtual, entries
 from simulator.api.admission import Hook
 from simulator.api.aggregation import Handler, ask
-from simulator.api.auth import Authenticator
+from simulator.api.builtin import kinds as builtin
 from simulator.api.calls import Call
-from simulator.api.definitions import Definitions
-from simulator.api.documents import Documents
+from simulator.api.definitions.serving import Definitions
+from simulator.api.discovery.documents import Documents
+from simulator.api.discovery.registry import Registry
 from simulator.api.errors import ApiError, method_not_allowed, no_such_path, not_found
-from simulator.api.escalation import Escalation
-from simulator.api.expiry import EVENT_TTL, Expiry
-from simulator.api.housekeeping import Housekeeping
-from simulator.api.impersonation import impersonated
 from simulator.api.kinds import Kind
-from simulator.api.negotiation import Wanted, wanted
-from simulator.api.quotas import Quotas
-from simulator.api.rbac import Authorizer, denied
-from simulator.api.registry import Registry
+from simulator.api.reading import lists as reading
+from simulator.api.reading.negotiation import Wanted, wanted
+from simulator.api.reading.watching import Watch
 from simulator.api.requests import Dropped, Request, Response, Target, User, answer, failure, target
-from simulator.api.seeds import seed
 from simulator.api.store import Store, Stored
-from simulator.api.virtual import Virtual, entries
-from simulator.api.watching import Watch
-from simulator.api.writing import Writer
+from simulator.api.upkeep import deletion
+from simulator.api.upkeep.addresses import Addresses
+from simulator.api.upkeep.expiry import EVENT_TTL, Expiry
+from simulator.api.upkeep.housekeeping import Housekeeping
+from simulator.api.upkeep.quotas import Quotas
+from simulator.api.upkeep.seeds import seed
+from simulator.api.writing.writer import Writer
 from simulator.timing.clock import Clock
 
 Obj = dict[str, Any]

@@ -7,8 +7,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from simulator.api import builtin
-from simulator.api.documents import VERSION
+from simulator.api.builtin import kinds as builtin
+from simulator.api.discovery.documents import VERSION
 from simulator.api.errors import ApiError
 from simulator.api.listening import Listener
 from simulator.api.requests import Request, Response, answer

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from simulator.api.binding import binding_to
 from simulator.api.errors import ApiError
+from simulator.api.writing.binding import binding_to
 from simulator.client import Client, Obj
 from simulator.client.meta import age, condition, deleting, now, with_condition
 from simulator.client.resources import LEASES, NODES, PODS

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from simulator.api.schema import Schema, measured
-from simulator.api.standing import standing
+from simulator.api.schemas.standing import standing
 
 Obj = dict[str, Any]
 REFERENCE = "#/components/schemas/"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from simulator.api.binding import binding_to
 from simulator.api.errors import ApiError
+from simulator.api.writing.binding import binding_to
 from simulator.client import Obj
 from simulator.client.meta import annotation, controller_of, deleting, now, with_annotations, with_condition
 from simulator.client.resources import NODES, PODS, PVCS, SECRETS, STORAGE_CLASSES, VMIS

@@ -1,0 +1,1 @@
+"""CustomResourceDefinitions: what is wrong with them, and the kinds that they make."""

@@ -1,0 +1,1 @@
+"""What is served: the registry of kinds, discovery and OpenAPI documents."""

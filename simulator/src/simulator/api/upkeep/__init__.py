@@ -1,0 +1,1 @@
+"""What looks after the store: deletion, garbage, namespaces, quotas, addresses, what expires."""

@@ -1,0 +1,1 @@
+"""Create, update, patch: one path for every kind from the body to the store."""
