@@ -18,6 +18,7 @@ from pool.core.lifecycle import ClusterPhase
 from pool.core.pools import DEFAULT_POOL
 from pool.kubevirt.preflight import ensure_storage_proved
 from pool.work import golden
+from pool.work import refresh as refreshing
 from pool.work.attempts import unless_others_do
 from pool.work.steps import Host
 
@@ -89,7 +90,7 @@ async def snapshot_cluster(host: Host, cluster_id: str) -> bool:
 async def refresh_cluster(host: Host, cluster_id: str) -> bool:
     """An idle cluster has a newer generation. False if it has to wait for that."""
     async with diagnosed(host, cluster_id):
-        done = await golden.refresh(host, cluster_id, run_id=run_id())
+        done = await refreshing.refresh(host, cluster_id, run_id=run_id())
     if done is not None:
         await keep_attestation(done)
     return done is not None

@@ -7,9 +7,7 @@ halves of different moments are never taken for a pair, whoever resumes after an
 from __future__ import annotations
 
 from pool.core.clusters import ConditionType, Golden, OperationKind
-from pool.core.errors import IllegalTransition, OperationInProgress, SnapshotFailed, SnapshotMissing, VMFailed
-from pool.core.lifecycle import ClusterPhase
-from pool.core.queue import is_free
+from pool.core.errors import SnapshotFailed, VMFailed
 from pool.guest.boots import BOOT_ANNOTATION, boot_ids, boots_of
 from pool.guest.canary import plant_canary, remove_canaries
 from pool.guest.certificates import serving_certificate_ends
@@ -17,7 +15,7 @@ from pool.guest.health import wait_healthy
 from pool.guest.kubeconfig import connect_guest
 from pool.kube.client import Object
 from pool.kube.gather import gather
-from pool.kube.resources import VM_SNAPSHOTS, VMIS, VMS
+from pool.kube.resources import VMIS, VMS
 from pool.kubevirt.cluster import Machine
 from pool.kubevirt.machines import (
     STOPPED_ANNOTATION,
@@ -28,9 +26,8 @@ from pool.kubevirt.machines import (
     wait_stopped,
     wait_unlocked,
 )
-from pool.kubevirt.snapshots import delete_snapshot, ensure_snapshot
+from pool.kubevirt.snapshots import ensure_snapshot
 from pool.work.attempts import attempt
-from pool.work.attestation import Attestation
 from pool.work.generations import (
     GENERATION_ANNOTATION,
     STOP_ANNOTATION,
@@ -38,11 +35,9 @@ from pool.work.generations import (
     half,
     next_number,
     notes_of,
-    other_suffix,
     snapshot_names,
     taken,
 )
-from pool.work.reset import restore_to
 from pool.work.steps import Host, Job, step
 
 ATTEMPTS = 2
@@ -55,28 +50,6 @@ async def take(host: Host, cluster_id: str, *, run_id: str) -> Golden:
     Raises what the last attempt failed of, or why the cluster is not to be snapshotted.
     """
     return await attempt(host, cluster_id, OperationKind.GOLDEN, run_id, steps)
-
-
-async def refresh(host: Host, cluster_id: str, *, run_id: str) -> Attestation | None:
-    """A new generation of one idle cluster, proved by a reset to it; the old one is dropped only then.
-
-    None if the pool is short of standby, or somebody got the cluster first: a refresh can wait.
-    """
-    found = await host.state.cluster(cluster_id)
-    others = sum(
-        is_free(cluster)
-        for cluster in await host.state.clusters()
-        if cluster.name != cluster_id and cluster.spec.pool == found.spec.pool
-    )
-    wanted = (await host.state.pool(found.spec.pool)).spec.min_standby
-    if found.phase is ClusterPhase.AVAILABLE and others < wanted:
-        host.warn(f"{cluster_id} is needed: only {others} other clusters stand by")
-        return None
-    try:
-        return await attempt(host, cluster_id, OperationKind.GOLDEN, run_id, renewal)
-    except (IllegalTransition, OperationInProgress) as error:
-        host.warn(f"{cluster_id} is not refreshed: {error}")
-        return None
 
 
 async def steps(job: Job) -> Golden:
@@ -93,20 +66,6 @@ async def steps(job: Job) -> Golden:
     }
     await job.operation.finish(attested=evidence, reason="golden snapshots taken, healthy")
     return golden
-
-
-async def renewal(job: Job) -> Attestation:
-    """From an idle cluster to an available one with a newer generation, reset to it once."""
-    old = (await job.pooled()).status.golden
-    if old is None:
-        raise SnapshotMissing(f"{job.cluster.id} has no golden snapshots", cure="run rebuild-cluster")
-    generation = old.generation + 1
-    golden = await snapshotted(job, generation, other_suffix(job.cluster, old))
-    attestation = await restore_to(job, golden)
-    await job.operation.record_golden(golden, f"generation {generation}, proved by a reset")
-    await drop_others(job, golden)
-    await job.operation.finish(attested=attestation.evidence, reason=f"refreshed to golden generation {generation}")
-    return attestation
 
 
 async def snapshotted(job: Job, generation: int, suffix: str = "") -> Golden:
@@ -196,22 +155,6 @@ async def describe(job: Job, pair: Pair, generation: int) -> Golden:
 async def leave_canary(job: Job) -> None:
     """Plant the canary of this epoch: a reset that restores nothing will be found out by it."""
     await plant_canary(job.kube, job.cluster, job.operation.epoch)
-
-
-@step
-async def drop_others(job: Job, golden: Golden) -> None:
-    """Remove the cluster's golden snapshots but those of this generation.
-
-    KubeVirt: not while a restore of an old one runs.
-    """
-    keep = {golden.control_plane.uid, golden.worker.uid}
-    found = await job.kube.list(VM_SNAPSHOTS, job.cluster.namespace, labels=job.cluster.selector)
-    old = [one["metadata"]["name"] for one in found if one["metadata"]["uid"] not in keep]
-    timeout = job.settings.delete_timeout
-    # The machine is only named in messages.
-    await gather(
-        delete_snapshot(job.kube, job.watching, job.cluster.control_plane, name, timeout=timeout) for name in old
-    )
 
 
 async def _start_both(job: Job) -> None:

@@ -30,7 +30,7 @@ from pool.kube.resources import (
 from pool.kube.watching import Watching
 from pool.kubevirt.cluster import Cluster
 from pool.state import PoolState
-from pool.work import bootstrap, golden, images, namespaces, reset
+from pool.work import bootstrap, golden, images, namespaces, refresh, reset
 from pool.work.attestation import Attestation
 from pool.work.demolition import demolish
 from pool.work.steps import Host, Job
@@ -111,7 +111,7 @@ class Bench:
 
     async def refresh(self) -> Golden:
         """It has a newer generation."""
-        assert await golden.refresh(self.host(), self.cluster.id, run_id=self.run_id())
+        assert await refresh.refresh(self.host(), self.cluster.id, run_id=self.run_id())
         recorded = (await self.pooled()).status.golden
         assert recorded is not None
         return recorded

@@ -13,7 +13,7 @@ from pool.kube.resources import VM_SNAPSHOTS, VMIS
 from pool.kubevirt.machines import stop, wait_stopped
 from pool.kubevirt.manifests import snapshot
 from pool.kubevirt.snapshots import ensure_snapshot
-from pool.work import golden
+from pool.work import golden, refresh
 from pool.work.generations import other_suffix, taken
 from pool.work.reset import restore_to
 from tests.pool.bench import Bench, now
@@ -147,7 +147,7 @@ async def test_a_new_generation_is_proved_beside_the_old_one_and_then_replaces_i
         await restore_to(job, second)
         assert await bench.damaged("kept")
         assert await bench.damaged("lost") is None
-        await golden.drop_others(job, second)
+        await refresh.drop_others(job, second)
 
     assert await bench.snapshots() == {"cp-snap-next": second.control_plane.uid, "wk-snap-next": second.worker.uid}
     assert other_suffix(bench.cluster, second) == ""
