@@ -8,7 +8,7 @@ SPEED ?= 20
 # The machine's own certificates, as pip and curl use them: uv ships its own and fails behind a proxy without this.
 export UV_SYSTEM_CERTS ?= 1
 
-.PHONY: help setup demo up test test-pool test-simulator check format crds bench clean
+.PHONY: help setup demo up test test-pool test-simulator coverage check format crds bench clean
 
 help: ## list the commands
 	@echo "make COMMAND, the commands:"
@@ -38,6 +38,9 @@ test-pool: setup ## run the pool's half: pool, flows, demo, documents
 test-simulator: setup ## run the simulator's half, with the contract that it shares with real servers
 	cd simulator && ../$(BIN)/python -m pytest -q -n 2 --dist loadgroup
 
+coverage: setup ## run the pool's half and say which lines of pool/, flows/ and cks_pool/ it leaves out
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup --cov --cov-report=term-missing
+
 check: setup ## format, lint, strict types, import contracts, generated files
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -58,5 +61,5 @@ bench: setup ## run the benchmarks; figures in benchmarks/README.md
 	$(BIN)/python -m benchmarks
 
 clean: ## remove what the demo and the tests left (.run), not the installation
-	rm -rf .run .hypothesis
+	rm -rf .run .hypothesis .coverage
 	for folder in . simulator; do (cd $$folder && rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache); done
