@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -54,9 +55,9 @@ class Clock:
         try:
             while (left := (moment - self.now()).total_seconds()) > 0:
                 moved.clear()
-                waiting = asyncio.create_task(moved.wait())
-                await asyncio.wait([waiting], timeout=left)
-                waiting.cancel()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(left):
+                        await moved.wait()
         finally:
             stop()
 
