@@ -149,8 +149,10 @@ class Assigning:
         held = next((cluster for cluster in clusters if holds(cluster, session)), None)
         if held is not None:
             # Read after the session was, so that who marks it Active does not rely on a lock that is gone.
-            held = await self._store.find_cluster(held.name)
-            return held if held is not None and holds(held, session) else None
+            now = await self._store.find_cluster(held.name)
+            if now is not None and holds(now, session):
+                return now
+            clusters = [cluster for cluster in clusters if cluster is not held]
         # Whose turn it is, is asked by who waits for it: it has not lost its place, whatever the clocks say.
         asking = session.changed(spec=session.spec.changed(wait_seconds=None))
         others = [other for other in waiting if other.name != session.name]

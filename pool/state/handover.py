@@ -87,13 +87,16 @@ class Handover:
 
         Returns the session as it is then: Active with this cluster or, when a helper was faster, with another (this one
         is taken back). None if the cluster was taken from it meanwhile. Raises UnknownSession if it was removed,
-        NotHolder if it ended, before it got the cluster; Conflict if a lock that is to be renewed changed.
+        NotHolder if it ended, before it got the cluster.
         """
         end = cluster.status.expires_at
         if end is not None and end <= self.store.now():
             # Left by a crash long ago: the time to live starts now. The lock stays, so nobody else can be handed it.
             renewed = await self._timed(cluster, session)
-            cluster = await self.store.write_cluster(cluster, renewed, Why("assigned", f"session {session.name}"))
+            try:
+                cluster = await self.store.write_cluster(cluster, renewed, Why("assigned", f"session {session.name}"))
+            except (Conflict, UnknownCluster):
+                return None
         while True:
             try:
                 return await self.store.write_session(_active(session, cluster, self.store.now()))

@@ -33,6 +33,7 @@ from pool.core.pools import Pool
 from pool.core.resource import Metadata
 from pool.core.sessions import Session, SessionSpec
 from pool.kube.resources import POOLED_CLUSTERS, SESSIONS
+from pool.state import PoolState
 from pool.state.handover import Handover
 from simulator.api.faults import Fault, FaultKind
 from simulator.app import Simulator
@@ -224,6 +225,37 @@ async def test_an_assignment_cancelled_while_it_is_served_leaves_no_place_in_the
     await asyncio.wait([caller])
     assert caller.cancelled()
     assert await lab.state.sessions() == []
+
+
+@pytest.mark.parametrize("ends", ["cancelled", "in vain"])
+async def test_a_wait_leaves_no_task_of_its_own_watches_behind(lab: Lab, ends: str) -> None:
+    await lab.add("c1", "resetting")
+    state = PoolState(lab.kube, lab.settings, now=lab.clock)
+    before = {task.get_name() for task in asyncio.all_tasks()}
+    waiting = asyncio.create_task(state.assign("alice", wait_seconds=0.3 if ends == "in vain" else 3000), name="waits")
+    await lab.watching.until(SESSIONS, "alice", "cks-pool", lambda found: found, timeout=10, what="the claim")
+    if ends == "cancelled":
+        waiting.cancel()
+    await asyncio.wait([waiting])
+    own = {task.get_name() for task in asyncio.all_tasks() if task.get_name().startswith(("watch pool", "event"))}
+    assert own <= before
+    assert await lab.state.sessions() == []
+
+
+async def test_a_lock_that_is_gone_does_not_keep_a_session_from_the_next_cluster(lab: Lab) -> None:
+    await lab.pool(2)
+    alice = await claimed(lab, "alice")
+    async with lab.state.following():
+        held = await _locked(lab, "cluster1", alice)
+        view = lab.state._view
+        while view.clusters["cluster1"].phase != "locked":
+            with view.news() as news:
+                await asyncio.wait_for(news.wait(), 10)
+        await lab.state.begin("cluster1", OperationKind.RESET, "run", force=True)
+        # The watch is behind: it still shows the lock.
+        view._changed(PooledCluster, view.clusters, held.to_object(), True)
+        assert (await lab.state.assign("alice")).status.assigned_cluster == "cluster2"
+    await lab.check()
 
 
 async def test_two_helpers_lock_two_clusters_for_one_session_and_one_is_reset(lab: Lab) -> None:
