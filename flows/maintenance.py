@@ -13,14 +13,12 @@ from prefect.states import Completed
 from flows.clusters import AnyPool
 from flows.dispatch import run_once, start_work
 from flows.runtime import connected
+from flows.tables import plan_rows
 from flows.tasks import EFFECT, run_id
 from pool.core.planner.actions import Action
 from pool.core.pools import Pool
 from pool.work.acting import Keeper
 from pool.work.upkeep import keep_all_up, keep_up
-
-ROWS = 100
-"""Actions that a plan's artifact and the log show; the others are counted."""
 
 
 @flow(name="pool-maintenance")
@@ -45,15 +43,12 @@ async def maintain(pool: str, reason: str) -> None:
 
 async def show_plan(pool: Pool, actions: Sequence[Action]) -> None:
     """Keep what is to be done as the artifact `pool-maintenance`, and in the run's log."""
-    await keep_plan(pool.name, [(type(action).__name__, str(action)) for action in actions])
+    await keep_plan(pool.name, plan_rows(actions))
 
 
 @task(**EFFECT, task_run_name="plan-{pool}")
-async def keep_plan(pool: str, actions: list[tuple[str, str]]) -> None:
-    """The plan in words; of hundreds of actions the most urgent, and how many more there are."""
-    more = len(actions) - ROWS
-    rows = [{"action": name, "what": what} for name, what in actions[:ROWS]]
-    rows += [{"action": "", "what": f"and {more} more"}] if more > 0 else []
+async def keep_plan(pool: str, rows: list[dict[str, Any]]) -> None:
+    """Log the plan and keep it; a table of bounded size."""
     for row in rows:
         get_run_logger().info("%s", row["what"])
     await acreate_table_artifact(rows, key="pool-maintenance", description=f"What there was to do for pool {pool}")

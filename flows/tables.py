@@ -10,6 +10,7 @@ from rich.table import Table
 
 from pool.core.clusters import PooledCluster
 from pool.core.contract import ClusterPoolStats
+from pool.core.planner.actions import Action
 from pool.core.pools import Pool
 
 COLUMNS = ("cluster", "phase", "session", "expires", "epoch", "operation", "golden", "last reset", "failure")
@@ -33,6 +34,13 @@ def _cells(cluster: PooledCluster) -> tuple[str, ...]:
         f"{status.last_reset:%Y-%m-%d %H:%M:%S}" if status.last_reset else "",
         status.failure.message if status.failure else "",
     )
+
+
+def plan_rows(actions: Sequence[Action], most: int = 100) -> list[dict[str, Any]]:
+    """A plan in words, a row an action: of thousands the most urgent ones, and how many more there are."""
+    rows = [{"action": type(action).__name__, "what": str(action)} for action in actions[:most]]
+    more = len(actions) - most
+    return [*rows, {"action": "", "what": f"and {more} more"}] if more > 0 else rows
 
 
 def summary(stats: ClusterPoolStats, pool: Pool | None = None) -> str:

@@ -32,6 +32,9 @@ logger = logging.getLogger(__name__)
 
 PAUSE = 1.0
 """Seconds in which changes are collected: a burst of assignments costs one write of the Pool's status a second."""
+PATIENCE = 3.0
+"""Seconds for which something is wanted before maintenance is asked for: who makes or removes clusters by a flow writes
+the wish first and does the work in the next moment."""
 AGAIN = timedelta(minutes=1)
 """After which maintenance is asked for again for the same reason, should it have made no difference."""
 AFTER_FAILURE = 10.0
@@ -46,8 +49,8 @@ R = TypeVar("R", Pool, PooledCluster, Session)
 class StandBy:
     """The pools of a namespace as watches show them."""
 
-    def __init__(self, host: Host, maintain: Maintain, *, pause: float = PAUSE) -> None:
-        self._host, self._maintain, self._pause = host, maintain, pause
+    def __init__(self, host: Host, maintain: Maintain, *, pause: float = PAUSE, patience: float = PATIENCE) -> None:
+        self._host, self._maintain, self._pause, self._patience = host, maintain, pause, patience
         self._pools: dict[str, Pool] = {}
         self._clusters: dict[str, PooledCluster] = {}
         self._sessions: dict[str, Session] = {}
@@ -55,6 +58,8 @@ class StandBy:
         self._again: asyncio.TimerHandle | None = None
         self._asked: dict[str, str] = {}
         """The last reason for which maintenance was asked for, of each Pool, with the minute."""
+        self._wanted: dict[str, float] = {}
+        """Since when, by the loop's clock, something has been wanted of a Pool without a break."""
 
     async def run(self) -> None:
         """Follow the pools until that fails. An outage of the host's API only delays. Raises ApiError."""
@@ -77,6 +82,8 @@ class StandBy:
                     await one
             finally:
                 rounds.cancel()
+                if self._again is not None:
+                    self._again.cancel()
                 await asyncio.wait([rounds])
 
     def _note(self, kind: type[R], known: dict[str, R], obj: Object, there: bool) -> None:
@@ -102,6 +109,16 @@ class StandBy:
                 except PoolError as error:
                     logger.warning("pool %s: %s", pool.name, error)
 
+    def _persists(self, pool: Pool, reason: str) -> bool:
+        if not reason:
+            self._wanted.pop(pool.name, None)
+            return False
+        clock = asyncio.get_running_loop().time()
+        left = self._wanted.setdefault(pool.name, clock) + self._patience - clock
+        if left > 0:
+            self._look_again(left)
+        return left <= 0
+
     async def _ask(self, pool: Pool, reason: str) -> None:
         if self._asked.get(pool.name) == reason:
             # It goes on, or made no difference: looked at again, whether or not anything changes until then.
@@ -116,9 +133,13 @@ class StandBy:
             self._look_again(AFTER_FAILURE)
 
     def _look_again(self, seconds: float) -> None:
+        """Look at all pools again after so long, if not sooner."""
+        loop = asyncio.get_running_loop()
         if self._again is not None:
+            if loop.time() < self._again.when() <= loop.time() + seconds:
+                return
             self._again.cancel()
-        self._again = asyncio.get_running_loop().call_later(seconds, self._changed.set)
+        self._again = loop.call_later(seconds, self._changed.set)
 
     async def look(self, pool: Pool) -> None:
         """Ask for maintenance if something is wanted of the pool, and then say how it is."""
@@ -128,7 +149,7 @@ class StandBy:
         prefix_taken = taken.message if taken is not None and taken.reason == PREFIX_TAKEN else ""
         actions = plan(Observed.of(pool, sessions, clusters), PlanConfig.of(self._host.settings), now)
         reason = "" if prefix_taken and not pool.removing else prompt(pool, actions)
-        if reason:
+        if self._persists(pool, reason):
             await self._ask(pool, f"{reason}:{now.timestamp() // AGAIN.total_seconds():.0f}")
         status = status_of(pool, clusters, sessions, now, prefix_taken=prefix_taken)
         try:

@@ -34,7 +34,9 @@ class Maintenance:
 @asynccontextmanager
 async def standing_by(hands: Hands, maintenance: Maintenance, number: int = 1) -> AsyncIterator[None]:
     """So many processes follow the pools while it is entered."""
-    tasks = [asyncio.create_task(StandBy(hands.host, maintenance, pause=0.05).run()) for _ in range(number)]
+    tasks = [
+        asyncio.create_task(StandBy(hands.host, maintenance, pause=0.05, patience=0.1).run()) for _ in range(number)
+    ]
     try:
         yield
     finally:
@@ -93,6 +95,20 @@ async def test_a_pools_status_follows_its_sessions_and_nothing_is_asked_for(hand
         assert now["available"] == 2
         await hands.lab.state.release("s")
         await status(hands.lab, lambda now: now["resetting"] == 1)
+    assert maintenance.asked == []
+
+
+async def test_who_writes_a_wish_and_does_it_in_the_next_moment_is_left_to_it(hands: Hands) -> None:
+    await hands.settle()
+    lab, namespace = hands.lab, hands.lab.settings.namespace
+    maintenance = Maintenance(hands)
+    standby = asyncio.create_task(StandBy(hands.host, maintenance, pause=0.01, patience=30).run())
+    await lab.kube.patch(POOLS, "default", {"spec": {"size": 4}}, namespace)
+    await status(lab, lambda now: now["observedGeneration"] == 2)
+    await lab.state.ensure_cluster(await lab.state.pool(), "cluster4")
+    await status(lab, lambda now: now["creating"] == 1)
+    standby.cancel()
+    await asyncio.wait([standby])
     assert maintenance.asked == []
 
 
