@@ -6,15 +6,19 @@ import re
 import shlex
 from pathlib import Path
 
+import jsonschema
 import pytest
+import yaml
 
 from cks_pool.__main__ import FLOWS, settings_table
+from pool.core.crds import definitions
 from pool.core.errors import __doc__ as error_tree
 from pool.core.lifecycle import TRANSITIONS
 from pool.core.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+YAML = re.compile(r"^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
 MAKE_TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
@@ -57,3 +61,13 @@ def test_every_make_command_explains_itself() -> None:
     explained = set(re.findall(r"^([a-z-]+):.*## .+", text, re.MULTILINE))
     phony = set(shlex.split(re.findall(r"^\.PHONY: (.*)", text, re.MULTILINE)[0]))
     assert explained | {"clean"} >= phony
+
+
+def test_the_resources_that_documents_show_are_as_the_crds_want_them() -> None:
+    schemas = {crd["spec"]["names"]["kind"]: crd["spec"]["versions"][0]["schema"] for crd in definitions()}
+    shown = [yaml.safe_load(block) for path in DOCUMENTS for block in YAML.findall(path.read_text())]
+    assert shown, "the documents show no resource any more"
+    for manifest in shown:
+        schema = schemas[manifest["kind"]]["openAPIV3Schema"]
+        jsonschema.validate(manifest, schema)
+        assert manifest["spec"].keys() <= schema["properties"]["spec"]["properties"].keys()
