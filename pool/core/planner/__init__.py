@@ -15,6 +15,7 @@ that number: a learner waits for them, and what was given back is out of service
     needed       stuck, waiting, ill, half made, broken and missing clusters
     removals     surplus and deleted clusters, a deleted Pool
     replacements outdated images and certificates
+    prompting    what of a plan need not wait for its turn
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from datetime import datetime
 from pool.core.clusters import PooledCluster
 from pool.core.lifecycle import ClusterPhase
 from pool.core.planner.actions import Action, CheckHealth, OnCluster, ReportBroken
-from pool.core.planner.needed import ailing, broken, half_made, missing, stuck, to_rebuild, waiting
+from pool.core.planner.needed import ailing, broken, given_up, half_made, missing, taken_over, to_rebuild, waiting
 from pool.core.planner.observed import Observed, PlanConfig, ill, live
 from pool.core.planner.of_sessions import expired, forgotten, served
 from pool.core.planner.removals import finished, surplus, torn_down, with_their_pool
@@ -41,34 +42,33 @@ def plan(
     `under_way`: clusters for which work was started that may not show yet; nothing else is started for them, and they
     count among those that are worked on.
     """
-    urgent = [*expired(observed.sessions, observed.clusters, now), *served(observed, config, now)]
-    starts: list[OnCluster] = []
-    if observed.pool.removing:
-        starts += torn_down(observed, config, now)
-        return [
-            *urgent,
-            *with_their_pool(observed),
-            *finished(observed),
-            *_within_bound(starts, observed, config, now, under_way),
-            *_looks(observed, config, now),
-            *forgotten(observed, config, now),
-        ]
-    silent = list(stuck(observed, config, now))
-    starts += [action for action in silent if isinstance(action, OnCluster)]
-    starts += waiting(observed, now)
-    starts += ailing(observed, now, under_way)
-    starts += torn_down(observed, config, now)
-    starts += half_made(observed)
-    starts += broken(observed)
-    starts += missing(observed)
-    starts += surplus(observed, config, now)
-    starts += replaced(observed, config, now, under_way)
+    at_once, starts = _work(observed, config, now, under_way)
     return [
-        *urgent,
-        *(action for action in silent if not isinstance(action, OnCluster)),
+        *expired(observed.sessions, observed.clusters, now),
+        *served(observed, config, now),
+        *at_once,
         *_within_bound(starts, observed, config, now, under_way),
         *_looks(observed, config, now),
         *forgotten(observed, config, now),
+    ]
+
+
+def _work(
+    observed: Observed, config: PlanConfig, now: datetime, under_way: Collection[str]
+) -> tuple[list[Action], list[OnCluster]]:
+    """What is done at once, and the work that takes a place among what goes on at once; each most urgent first."""
+    if observed.pool.removing:
+        return [*with_their_pool(observed), *finished(observed)], [*torn_down(observed, config, now)]
+    return [*given_up(observed, config, now)], [
+        *taken_over(observed, config, now),
+        *waiting(observed, now),
+        *ailing(observed, now, under_way),
+        *torn_down(observed, config, now),
+        *half_made(observed),
+        *broken(observed),
+        *missing(observed),
+        *surplus(observed, config, now),
+        *replaced(observed, config, now, under_way),
     ]
 
 
@@ -105,4 +105,4 @@ def _looks(observed: Observed, config: PlanConfig, now: datetime) -> Iterator[Ch
             yield ReportBroken(cluster.name, cluster.status.assigned_session or "", message)
 
 
-__all__ = ["Observed", "PlanConfig", "expired", "plan", "returned", "to_rebuild"]
+__all__ = ["Observed", "PlanConfig", "plan", "returned", "to_rebuild"]
