@@ -40,15 +40,18 @@ async def begin(store: Store, cluster_id: str, request: Request) -> OperationHan
     await store.events.drain()
     await _tell_holder(store, before, cluster, "taken back by an operator")
     attempt = cluster.status.operation.attempt if cluster.status.operation else 1
-    return OperationHandle(store, Ownership(cluster_id, request.kind, request.run_id, cluster.status.epoch, attempt))
+    owner = Ownership(cluster_id, request.kind, request.run_id, cluster.status.epoch, attempt)
+    return OperationHandle(store, owner, cluster)
 
 
 class OperationHandle:
     """What a run works with: every write is checked against its ownership, and raises StaleOperation if overtaken."""
 
-    def __init__(self, store: Store, ownership: Ownership) -> None:
+    def __init__(self, store: Store, ownership: Ownership, cluster: PooledCluster) -> None:
         self.store = store
         self.ownership = ownership
+        self.cluster = cluster
+        """The cluster as it was when the operation began."""
         self.settled = False
         """It is being ended: a heartbeat that finds it ended is no alarm."""
         self.left: PooledCluster | None = None

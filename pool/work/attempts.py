@@ -55,7 +55,6 @@ async def attempt(
     state = host.state
     count, interruptions = 1, 0
     last: PoolError | None = None
-    cluster = Cluster.of(await state.cluster(cluster_id))
     while True:
         name = run_id if count == 1 else f"{run_id}.{count}"
         try:
@@ -63,7 +62,7 @@ async def attempt(
             again = count > 1 or interruptions > 0
             claim = state.operation(cluster_id, kind, name, session_id=session_id, force=force and not again)
             async with claim as operation:
-                return await steps(Job(host, cluster, operation))
+                return await steps(Job(host, Cluster.of(operation.cluster), operation))
         except (Silenced, ApiUnavailable) as outage:
             interruptions += 1
             now = await _after(host, cluster_id, outage)

@@ -54,7 +54,7 @@ async def take(host: Host, cluster_id: str, *, run_id: str) -> Golden:
 
 async def steps(job: Job) -> Golden:
     """From a healthy new cluster to an available one with a golden generation."""
-    generation = await next_number(job.kube, job.cluster, (await job.pooled()).status.golden)
+    generation = await next_number(job.kube, job.cluster, job.operation.cluster.status.golden)
     golden = await snapshotted(job, generation)
     await leave_canary(job)
     snapshots = ", ".join(f"{one.name} {one.uid}" for one in (golden.control_plane, golden.worker))

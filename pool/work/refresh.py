@@ -41,7 +41,7 @@ async def refresh(host: Host, cluster_id: str, *, run_id: str) -> Attestation | 
 
 async def steps(job: Job) -> Attestation:
     """From an idle cluster to an available one with a newer generation, reset to it once."""
-    old = (await job.pooled()).status.golden
+    old = job.operation.cluster.status.golden
     if old is None:
         raise SnapshotMissing(f"{job.cluster.id} has no golden snapshots", cure="run rebuild-cluster")
     generation = old.generation + 1

@@ -52,7 +52,7 @@ async def reset(
 
 async def steps(job: Job) -> Attestation:
     """From whatever a session left to an attested cluster."""
-    golden = (await job.pooled()).status.golden
+    golden = job.operation.cluster.status.golden
     if golden is None:
         raise SnapshotMissing(
             f"{job.cluster.id} has no golden snapshots",

@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from functools import partial, wraps
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
-from pool.core.clusters import PooledCluster
 from pool.core.errors import NotOurs
 from pool.core.pools import Pool
 from pool.core.settings import Settings
@@ -98,10 +97,6 @@ class Job:
                 cure=f"remove it: kubectl delete pc {self.cluster.id}",
             )
         return found
-
-    async def pooled(self) -> PooledCluster:
-        """The cluster's resource as it is now."""
-        return await self.host.state.cluster(self.cluster.id)
 
 
 def step(work: Callable[Concatenate[Job, P], Awaitable[T]]) -> Callable[Concatenate[Job, P], Coroutine[Any, Any, T]]:
