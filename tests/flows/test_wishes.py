@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from flows.maintenance import maintain
 from flows.runtime import standing_by
 from pool.kube.resources import NAMESPACES
 from pool.work import namespaces
+from pool.work.standby import StandBy
 from pool.work.steps import Host
 from simulator.app import Simulator
 from tests.flows.test_deployments import DEPLOYMENTS
@@ -25,14 +27,15 @@ pytestmark = [pytest.mark.prefect, needed]
 POOL = """
 apiVersion: cks.io/v1alpha1
 kind: Pool
-metadata: {name: default}
-spec: {size: 1, minStandby: 0}
+metadata: {name: lab}
+spec: {size: 1, clusterPrefix: lab}
 """
 
 
 @pytest.fixture
-async def served(host: Host, work_pool: str) -> AsyncIterator[None]:
-    """Everything is installed but a Pool, and a worker serves all deployments."""
+async def served(host: Host, work_pool: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+    """Everything is installed but a Pool, and a worker serves all deployments; it is quick to ask for maintenance."""
+    monkeypatch.setattr("flows.runtime.StandBy", partial(StandBy, pause=0.1, patience=0.3))
     await namespaces.ensure_pool_namespace(host.kube, host.settings)
     await namespaces.ensure_crds(host.kube, host.watching)
     await namespaces.ensure_templates_namespace(host.kube, host.settings)
@@ -56,13 +59,13 @@ async def test_a_pool_is_made_scaled_and_deleted_by_kubectl_alone(
     assert simulator.kubeconfig_path is not None
     kubectl = Kubectl(simulator.kubeconfig_path, host.settings.namespace, tmp_path)
     await kubectl("apply", "-f", "-", given=POOL)
-    await kubectl("wait", "--for=condition=Ready", "pool/default", "--timeout=60s", seconds=70)
-    await kubectl("scale", "pool", "default", "--replicas=2")
-    await kubectl("wait", "--for=jsonpath={.status.available}=2", "pool/default", "--timeout=60s", seconds=70)
-    await kubectl("scale", "pool", "default", "--replicas=1")
-    await kubectl("wait", "--for=delete", "pc/cluster2", "--timeout=60s", seconds=70)
+    await kubectl("wait", "--for=condition=Ready", "pool/lab", "--timeout=60s", seconds=70)
+    await kubectl("scale", "pool", "lab", "--replicas=2")
+    await kubectl("wait", "--for=jsonpath={.status.available}=2", "pool/lab", "--timeout=60s", seconds=70)
+    await kubectl("scale", "pool", "lab", "--replicas=1")
+    await kubectl("wait", "--for=delete", "pc/lab2", "--timeout=60s", seconds=70)
     (row,) = await kubectl.table("pools")
     assert (row["SIZE"], row["AVAILABLE"]) == ("1", "1")
-    await kubectl("delete", "pool", "default", "--timeout=60s", seconds=70)
+    await kubectl("delete", "pool", "lab", "--timeout=60s", seconds=70)
     assert await host.state.clusters() == []
-    assert await host.kube.list(NAMESPACES, labels="cks.io/pool=default") == []
+    assert await host.kube.list(NAMESPACES, labels="cks.io/pool=lab") == []
