@@ -42,7 +42,7 @@ class _Looked:
     pool: Pool
     prefix_taken: str
     broken: list[PooledCluster]
-    not_imported: list[PooledCluster]
+    not_imported: str
     unmade: list[str]
     making: list[PooledCluster]
     removed: list[PooledCluster]
@@ -58,13 +58,15 @@ def status_of(
     now: datetime,
     *,
     prefix_taken: str = "",
+    not_imported: str = "",
 ) -> PoolStatus:
     """The Pool's status as it is to be written; equal to the one it has when nothing changed.
 
-    `prefix_taken`: who has the pool's prefix, in words, if it is not its own.
+    `prefix_taken`: who has the pool's prefix, in words, if it is not its own. `not_imported`: why its image cannot be
+    imported, if that is known; a cluster may have failed of it too.
     """
     observed = Observed.of(pool, sessions, clusters)
-    found = _look(observed, prefix_taken)
+    found = _look(observed, prefix_taken, not_imported)
     said = {
         PoolConditionType.DEGRADED: _degraded(found),
         PoolConditionType.PROGRESSING: _progressing(found),
@@ -82,19 +84,20 @@ def status_of(
     )
 
 
-def _look(observed: Observed, prefix_taken: str) -> _Looked:
+def _look(observed: Observed, prefix_taken: str, not_imported: str) -> _Looked:
     pool, clusters = observed.pool, sorted(observed.clusters, key=lambda one: (len(one.name), one.name))
     staying = [cluster for cluster in clusters if not cluster.removing]
     wanted = [cluster for cluster in staying if not observed.surplus(cluster)]
     present = {cluster.name for cluster in staying}
     names = [pool.cluster_name(number) for number in range(1, pool.spec.size + 1)]
-    failed_imports = [c for c in wanted if c.status.failure and c.status.failure.reason == IMPORT_FAILED]
+    failures = [cluster.status.failure for cluster in wanted if cluster.status.failure is not None]
+    failed_imports = [failure.message for failure in failures if failure.reason == IMPORT_FAILED]
     url = pool.spec.image.url
     return _Looked(
         pool=pool,
         prefix_taken=prefix_taken,
         broken=[cluster for cluster in staying if cluster.phase is ClusterPhase.ERROR],
-        not_imported=failed_imports,
+        not_imported=not_imported or next(iter(failed_imports), ""),
         unmade=[name for name in names if name not in present],
         making=[cluster for cluster in wanted if cluster.phase is ClusterPhase.CREATING],
         removed=[cluster for cluster in clusters if cluster.removing],
@@ -108,8 +111,7 @@ def _degraded(found: _Looked) -> Said:
     if found.prefix_taken:
         return True, PREFIX_TAKEN, found.prefix_taken
     if found.not_imported:
-        failure = found.not_imported[0].status.failure
-        return True, IMPORT_FAILED, failure.message if failure else ""
+        return True, IMPORT_FAILED, found.not_imported
     if found.broken:
         return True, "ClustersBroken", _listed(found.broken, _why_broken, "; ")
     return False, "NothingBroken", ""

@@ -111,6 +111,14 @@ async def remove_unused_images(kube: Kube, state: PoolState, pool: Pool) -> list
     return sorted(removed)
 
 
+async def import_failure(kube: Kube, pool: Pool, settings: Settings) -> str:
+    """Why the image that the pool wants cannot be imported; empty if nothing is known against it."""
+    image = wanted_image(pool)
+    found = await kube.find(DATA_VOLUMES, image.disk, settings.templates_namespace)
+    failure = _failure(found) if found is not None and _of_pool(found, pool) else ""
+    return str(_import_failed(image, pool, failure)) if failure else ""
+
+
 async def _import_again(kube: Kube, watching: Watching, pool: Pool, settings: Settings, failed: Object) -> None:
     name, uid = failed["metadata"]["name"], failed["metadata"]["uid"]
     await remove_exactly(kube, DATA_VOLUMES, failed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pool.core.errors import Conflict, InvalidInput, UnknownPool
 from pool.core.pool_status import status_of
 from pool.core.pools import Pool
+from pool.work.images import import_failure
 from pool.work.prefixes import check_prefix
 from pool.work.steps import Host
 
@@ -21,7 +22,11 @@ async def note_pool_status(host: Host, name: str) -> Pool | None:
         try:
             pool = await host.state.pool(name)
             sessions, clusters = await host.state.sessions(name), await host.state.clusters(name)
-            status = status_of(pool, clusters, sessions, host.now(), prefix_taken=await prefix_taken(host, pool))
+            troubles = {
+                "prefix_taken": await prefix_taken(host, pool),
+                "not_imported": await import_failure(host.kube, pool, host.settings),
+            }
+            status = status_of(pool, clusters, sessions, host.now(), **troubles)
             return await host.state.write_pool_status(pool, status)
         except UnknownPool:
             return None

@@ -19,7 +19,7 @@ from pool.core.clusters import PooledCluster
 from pool.core.errors import Conflict, InvalidInput, PoolError
 from pool.core.planner import Observed, PlanConfig, plan
 from pool.core.planner.prompting import prompt
-from pool.core.pool_status import PREFIX_TAKEN, status_of
+from pool.core.pool_status import IMPORT_FAILED, PREFIX_TAKEN, status_of
 from pool.core.pools import Pool, PoolConditionType
 from pool.core.sessions import Session
 from pool.kube.client import Object
@@ -145,14 +145,21 @@ class StandBy:
         """Ask for maintenance if something is wanted of the pool, and then say how it is."""
         now = self._host.now()
         clusters, sessions = self._clusters.values(), self._sessions.values()
-        taken = pool.status.condition(PoolConditionType.DEGRADED)
-        prefix_taken = taken.message if taken is not None and taken.reason == PREFIX_TAKEN else ""
+        # What is not seen in these objects is left as whoever read more has written it.
+        prefix_taken, not_imported = _degraded(pool, PREFIX_TAKEN), _degraded(pool, IMPORT_FAILED)
         actions = plan(Observed.of(pool, sessions, clusters), PlanConfig.of(self._host.settings), now)
         reason = "" if prefix_taken and not pool.removing else prompt(pool, actions)
         if self._persists(pool, reason):
             await self._ask(pool, f"{reason}:{now.timestamp() // AGAIN.total_seconds():.0f}")
-        status = status_of(pool, clusters, sessions, now, prefix_taken=prefix_taken)
+        troubles = {"prefix_taken": prefix_taken, "not_imported": not_imported}
+        status = status_of(pool, clusters, sessions, now, **troubles)
         try:
             await self._host.state.write_pool_status(pool, status)
         except Conflict:
             logger.debug("pool %s changed meanwhile; its event is on the way", pool.name)
+
+
+def _degraded(pool: Pool, reason: str) -> str:
+    """What the Pool says of being degraded for that reason; empty if it is not."""
+    condition = pool.status.condition(PoolConditionType.DEGRADED)
+    return condition.message if condition is not None and condition.reason == reason else ""

@@ -102,6 +102,13 @@ def test_a_pool_whose_prefix_is_anothers_is_degraded_and_gets_nowhere() -> None:
     assert "a/default" in message(status, "Degraded")
 
 
+def test_a_pool_whose_image_cannot_be_imported_says_why_though_no_cluster_has_tried() -> None:
+    status = status_of(pool(size=2), [cluster("cluster1", "creating")], [], at(0), not_imported="no such image")
+    assert said(status)["Degraded"] == ("True", "ImportFailed")
+    assert said(status)["Ready"] == ("False", "ImportFailed")
+    assert message(status, "Degraded") == "no such image"
+
+
 def test_broken_clusters_are_named_with_their_failure_but_not_hundreds_of_them() -> None:
     few = status_of(pool(size=2), [*made(1), broken("cluster2")], [], at(0))
     assert message(few, "Degraded") == "cluster2: RestoreFailed: no space"

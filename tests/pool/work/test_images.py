@@ -20,6 +20,7 @@ from pool.work.images import (
     cloned_image,
     ensure_cluster_image,
     ensure_image,
+    import_failure,
     remove_unused_images,
     unused_images,
 )
@@ -152,9 +153,11 @@ async def test_an_import_whose_cause_is_mended_succeeds_with_the_next_run(templa
     trouble = templates.simulator.troubles.add(Trouble(TroubleKind.FAIL_IMPORT, message="unauthorized"))
     with pytest.raises(VMFailed, match="unauthorized"):
         await imported(templates, OLD)
+    assert "unauthorized" in await import_failure(templates.kube, OLD, templates.settings), "the Pool's status says it"
     templates.simulator.troubles.remove(trouble)
     assert await disks(templates) == {wanted_image(OLD).disk: OLD.spec.image.url}
     assert await imported(templates, OLD) == wanted_image(OLD)
+    assert await import_failure(templates.kube, OLD, templates.settings) == ""
 
 
 async def test_a_failed_import_is_begun_anew(api_server: Simulator) -> None:
