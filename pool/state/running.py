@@ -21,18 +21,18 @@ async def keeping_alive(handle: OperationHandle) -> AsyncIterator[None]:
     raises StaleOperation or Silenced in its place. A body that raises fails the operation with the error's text; one
     that is cancelled (the worker stops) leaves it to be taken over; one that just ends finishes it, phase unchanged.
     """
-    body = asyncio.current_task()
-    assert body is not None
-    heart = asyncio.create_task(_beat(handle), name=f"heartbeat of {handle.cluster_id}")
-    heart.add_done_callback(lambda task: None if task.cancelled() or handle.settled else body.cancel("heartbeat"))
+    heart: asyncio.Task[None] | None = None
     try:
-        yield
-        if not handle.settled:
-            await handle.finish()
-    except asyncio.CancelledError:
-        if heart.done() and not heart.cancelled() and (fatal := heart.exception()) is not None:
-            body.uncancel()
+        # It has no deadline of its own: the heart sets one, now, when the body is to stop.
+        async with asyncio.timeout(None) as stop:
+            heart = asyncio.create_task(_stopping(handle, stop), name=f"heartbeat of {handle.cluster_id}")
+            yield
+            if not handle.settled:
+                await handle.finish()
+    except TimeoutError as error:
+        if stop.expired() and heart is not None and heart.done() and (fatal := heart.exception()) is not None:
             raise fatal from None
+        await _fail(handle, error)
         raise
     except StaleOperation:
         raise
@@ -41,8 +41,19 @@ async def keeping_alive(handle: OperationHandle) -> AsyncIterator[None]:
         raise
     finally:
         handle.settled = True
-        heart.cancel()
-        await asyncio.wait([heart])
+        if heart is not None:
+            heart.cancel()
+            await asyncio.wait([heart])
+
+
+async def _stopping(handle: OperationHandle, stop: asyncio.Timeout) -> None:
+    """Heartbeats until they fail, which stops the body unless the operation is being ended."""
+    try:
+        await _beat(handle)
+    except Exception:
+        if not handle.settled:
+            stop.reschedule(asyncio.get_running_loop().time())
+        raise
 
 
 async def _beat(handle: OperationHandle) -> None:

@@ -6,6 +6,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pool.core.clusters import ConditionType, OperationKind, PooledCluster
 from pool.core.errors import (
@@ -24,9 +26,11 @@ from pool.core.operation_rules import (
     failed,
     finished,
     owned,
+    unlocked,
     with_condition,
     with_golden,
 )
+from pool.core.queue import is_free
 from tests.pool.builders import T0, at, cluster, golden, operation, unhealthy
 
 GRACE = timedelta(seconds=60)
@@ -245,3 +249,37 @@ def test_a_conditions_time_is_that_of_its_last_change() -> None:
     again = with_condition(once, unhealthy("second").changed(last_transition_time=at(9)))
     (condition,) = again.status.conditions
     assert (condition.message, condition.last_transition_time) == ("second", T0)
+
+
+STEPS = st.lists(st.sampled_from(["begin", "in place", "force", "finish", "attest", "fail", "final", "lock", "leave"]))
+
+
+@given(steps=STEPS, kinds=st.lists(st.sampled_from(list(OperationKind)), min_size=1))
+def test_a_cluster_is_clean_only_if_nobody_could_use_it_since_the_operation_that_attested_it_began(
+    steps: list[str], kinds: list[OperationKind]
+) -> None:
+    there, used, now = cluster("c1"), False, 0.0
+    for number, step in enumerate(steps):
+        now += 100
+        held = there.status.assigned_session is not None
+        works = there.status.operation
+        try:
+            if step == "lock" and is_free(there):
+                there = cluster("c1", "locked", assigned_session="s").with_status(epoch=there.status.epoch + 1)
+            elif step == "leave" and held:
+                there = unlocked(there, ClusterPhase.RESETTING)
+            elif step in ("begin", "in place", "force"):
+                kind = OperationKind.RESET if step == "in place" else kinds[number % len(kinds)]
+                whose = {"session_id": "s"} if step == "in place" else {}
+                there = begin(there, kind, f"run{number}", now=now, force=step == "force", **whose)
+                used = used and held and there.status.assigned_session is not None
+            elif works is not None and step in ("finish", "attest"):
+                there = finished(there, owner(there), ALL if step == "attest" else None, at(now))
+            elif works is not None and step in ("fail", "final"):
+                there = failed(there, owner(there), "Trouble", "some", at(now), last=0 if step == "final" else 3)
+        except (AttestationFailed, IllegalTransition, NotHolder, OperationInProgress):
+            continue
+        # Whoever holds it may use it, also while a reset in place restores it.
+        used = used or there.status.assigned_session is not None
+        assert there.status.clean == (there.phase is ClusterPhase.AVAILABLE)
+        assert not (there.status.clean and used)
