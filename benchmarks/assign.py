@@ -38,7 +38,7 @@ async def measure(*, quick: bool) -> Table:
     """Calls an assignment makes, and its median time against the bare calls, for several sizes of the pool."""
     rounds, sizes = (10, (3, 20)) if quick else (500, (3, 100, 1000))
     table = Table(title=f"assign-session's core: {rounds} assignments a size, one after the other")
-    for column in ("clusters", "finds a free one by", "calls each", "median", "bare calls", "ratio", "to the smallest"):
+    for column in ("clusters", "sees the pool by", "calls each", "median", "bare calls", "ratio", "to the smallest"):
         table.add_column(column, justify="right")
     smallest: dict[str, float] = {}
     for size in sizes:

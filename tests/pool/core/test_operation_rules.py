@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pool.core.clusters import ConditionType, OperationKind, PooledCluster
@@ -254,6 +254,7 @@ def test_a_conditions_time_is_that_of_its_last_change() -> None:
 STEPS = st.lists(st.sampled_from(["begin", "in place", "force", "finish", "attest", "fail", "final", "lock", "leave"]))
 
 
+@example(steps=["lock", "in place", "leave", "attest"], kinds=[OperationKind.RESET])
 @given(steps=STEPS, kinds=st.lists(st.sampled_from(list(OperationKind)), min_size=1))
 def test_a_cluster_is_clean_only_if_nobody_could_use_it_since_the_operation_that_attested_it_began(
     steps: list[str], kinds: list[OperationKind]
