@@ -75,6 +75,7 @@ class PoolState:
             finally:
                 task.cancel()
                 await asyncio.wait([task])
+                await self.events.drain()
 
     async def pools(self) -> list[Pool]:
         """All Pools of the namespace, by name. An outage raises; it is never empty."""
@@ -220,20 +221,6 @@ class PoolState:
         """Remove an ended session, as read. False if it is gone or in use again."""
         return await self._sessions.remove_ended(session)
 
-    async def begin(
-        self,
-        cluster_id: str,
-        kind: OperationKind,
-        run_id: str,
-        *,
-        session_id: str | None = None,
-        epoch: int | None = None,
-        force: bool = False,
-    ) -> OperationHandle:
-        """Own the cluster for a run; see pool.state.operations. It has no heartbeat of its own: see `operation`."""
-        request = Request(kind, run_id, session_id=session_id, epoch=epoch, force=force)
-        return await operations.begin(self._store, inputs.cluster_id(cluster_id), request)
-
     @asynccontextmanager
     async def operation(
         self,
@@ -245,12 +232,14 @@ class PoolState:
         epoch: int | None = None,
         force: bool = False,
     ) -> AsyncIterator[OperationHandle]:
-        """Own the cluster, and keep that alive by heartbeats in the background while the body runs.
+        """Own the cluster for a run, and keep that alive by heartbeats in the background while the body runs.
 
-        Raises what `begin` raises, and StaleOperation out of the body as soon as the run is found overtaken. A cluster
-        that became available is handed to the queue's head at once.
+        `session_id` (and `epoch`, if known) asks for a reset in place; `force` takes a held cluster from its session,
+        which is ended. Raises UnknownCluster, IllegalTransition, NotHolder, OperationInProgress; and StaleOperation out
+        of the body as soon as the run is found overtaken. A cluster that became available goes to the queue's head.
         """
-        handle = await self.begin(cluster_id, kind, run_id, session_id=session_id, epoch=epoch, force=force)
+        request = Request(kind, run_id, session_id=session_id, epoch=epoch, force=force)
+        handle = await operations.begin(self._store, inputs.cluster_id(cluster_id), request)
         async with keeping_alive(handle):
             yield handle
         if handle.left is not None and handle.left.phase is ClusterPhase.AVAILABLE:

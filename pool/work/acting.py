@@ -184,14 +184,14 @@ async def delete(host: Host, action: RemoveSurplus) -> None:
 async def mark_error(keeper: Keeper, action: MarkError) -> None:
     """Take over an operation whose attempts are used up, and fail it for good."""
     host = keeper.host
-    operation = (await host.state.cluster(action.cluster_id)).status.operation
+    silent = (await host.state.cluster(action.cluster_id)).status.operation
     grace = timedelta(seconds=host.settings.operation_grace)
-    if operation is None or operation.kind is not action.kind or host.now() - operation.heartbeat_at < grace:
+    if silent is None or silent.kind is not action.kind or host.now() - silent.heartbeat_at < grace:
         logger.info("%s moved on meanwhile", action.cluster_id)
         return
     try:
-        handle = await host.state.begin(action.cluster_id, action.kind, keeper.run_id)
-        await handle.fail("Stuck", action.reason, final=True)
+        async with host.state.operation(action.cluster_id, action.kind, keeper.run_id) as operation:
+            await operation.fail("Stuck", action.reason, final=True)
     except (OperationInProgress, IllegalTransition, StaleOperation) as moved:
         logger.info("%s moved on meanwhile: %s", action.cluster_id, moved)
 

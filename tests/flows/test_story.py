@@ -59,6 +59,7 @@ from pool.work.steps import Host
 from simulator.app import Simulator
 from simulator.faults.troubles import Trouble, TroubleKind
 from tests.flows.ends import completed
+from tests.pool.lab import begin
 
 pytestmark = [pytest.mark.prefect]
 
@@ -242,7 +243,7 @@ async def test_every_stuck_cluster_is_taken_over_by_one_run_at_a_time_however_of
     """One dead run may have held several clusters; and a takeover may die before it claims anything."""
     await completed(await bootstrap_pool(size=2, return_state=True))
     for name in ("cluster1", "cluster2"):
-        await host.state.begin(name, OperationKind.RESET, "dead-run")
+        await begin(host.state, name, OperationKind.RESET, "dead-run")
         cluster = await host.kube.get(POOLED_CLUSTERS, name, host.settings.namespace)
         cluster["status"]["operation"]["heartbeatAt"] = "2026-01-01T00:00:00Z"
         await host.kube.replace(POOLED_CLUSTERS, cluster, subresource="status")
@@ -396,7 +397,7 @@ async def lose_snapshot(host: Host) -> None:
 async def test_a_cluster_that_another_run_makes_is_left_to_it(host: Host) -> None:
     await completed(await create_namespaces(size=2, return_state=True))
     await host.state.ensure_cluster(await host.state.ensure_pool(), "cluster2")
-    await host.state.begin("cluster2", OperationKind.BOOTSTRAP, "another-run")
+    await begin(host.state, "cluster2", OperationKind.BOOTSTRAP, "another-run")
     done = await bootstrap_pool(size=2, return_state=True)
     assert done.is_completed()
     assert done.message == "1 clusters made: cluster1; left to the runs that make them already: cluster2"

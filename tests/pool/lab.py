@@ -19,6 +19,7 @@ from pool.core.clusters import (
 )
 from pool.core.crds import definitions
 from pool.core.lifecycle import ClusterPhase
+from pool.core.operation_rules import Request
 from pool.core.planner.of_sessions import expired
 from pool.core.pools import DEFAULT_POOL, Pool
 from pool.core.resource import Metadata
@@ -27,7 +28,7 @@ from pool.core.settings import Settings
 from pool.kube.client import Kube, Object
 from pool.kube.resources import CRDS, EVENTS, NAMESPACES, POOLED_CLUSTERS
 from pool.kube.watching import Watching
-from pool.state import PoolState, Released
+from pool.state import OperationHandle, PoolState, Released, operations
 from tests.pool.builders import cluster, operation
 
 ATTESTED = {kind: f"{kind} seen by the test" for kind in ConditionType}
@@ -130,6 +131,10 @@ class Lab:
             rested = self.clock() - timedelta(seconds=1000 - number)
             await self.add(f"cluster{number}", phase, last_reset=rested)
 
+    async def begin(self, cluster_id: str, kind: OperationKind, run_id: str, **asked: Any) -> OperationHandle:
+        """As `begin`, on the lab's state."""
+        return await begin(self.state, cluster_id, kind, run_id, **asked)
+
     async def reset(self, cluster_id: str, run: str = "reset-run") -> PooledCluster:
         """What the reset flow writes."""
         async with self.state.operation(cluster_id, OperationKind.RESET, run) as work:
@@ -148,6 +153,11 @@ class Lab:
     async def check(self) -> None:
         """The invariants of who holds what, as they stand at rest (nothing in flight)."""
         check_holdings(await self.state.sessions(), await self.state.clusters())
+
+
+async def begin(state: PoolState, cluster_id: str, kind: OperationKind, run_id: str, **asked: Any) -> OperationHandle:
+    """An operation whose run has no heartbeat but those that the test gives it."""
+    return await operations.begin(state._store, cluster_id, Request(kind, run_id, **asked))
 
 
 async def end_due(state: PoolState, now: datetime) -> list[Released]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pool.core.clusters import ConditionType, OperationKind
 from pool.state import PoolState
 from tests.pool.builders import golden
-from tests.pool.lab import end_due
+from tests.pool.lab import begin, end_due
 
 ATTESTED = {kind: f"{kind} seen by the test" for kind in ConditionType}
 
@@ -60,12 +60,12 @@ async def reset_in_place(state: PoolState) -> None:
 
 
 async def fail_for_good(state: PoolState) -> None:
-    work = await state.begin("held", OperationKind.RESET, "reset", session_id="holder", epoch=1)
+    work = await begin(state, "held", OperationKind.RESET, "reset", session_id="holder", epoch=1)
     await work.fail("RestoreFailed", "no space", final=True)
 
 
 async def force(state: PoolState) -> None:
-    await state.begin("held", OperationKind.RESET, "reset", force=True)
+    await begin(state, "held", OperationKind.RESET, "reset", force=True)
 
 
 async def tear_down(state: PoolState) -> None:

@@ -251,7 +251,7 @@ async def test_a_lock_that_is_gone_does_not_keep_a_session_from_the_next_cluster
         while view.clusters["cluster1"].phase != "locked":
             with view.news() as news:
                 await asyncio.wait_for(news.wait(), 10)
-        await lab.state.begin("cluster1", OperationKind.RESET, "run", force=True)
+        await lab.begin("cluster1", OperationKind.RESET, "run", force=True)
         # The watch is behind: it still shows the lock.
         view._changed(PooledCluster, view.clusters, held.to_object(), True)
         assert (await lab.state.assign("alice")).status.assigned_cluster == "cluster2"
@@ -301,7 +301,7 @@ async def test_release_gives_the_cluster_to_its_reset_and_says_so_again_until_th
     assert (released.cluster_id, released.epoch) == ("cluster1", session.status.epoch)
     assert (await lab.state.cluster("cluster1")).phase == "resetting"
     assert await lab.state.release("alice") == released
-    await lab.state.begin("cluster1", OperationKind.RESET, "run")
+    await lab.begin("cluster1", OperationKind.RESET, "run")
     assert (await lab.state.release("alice")).cluster_id is None
     await lab.check()
 

@@ -125,16 +125,16 @@ async def test_no_cluster_joins_a_pool_that_is_being_removed(lab: Lab) -> None:
 
 async def test_two_runs_that_begin_at_once_one_gets_it(lab: Lab) -> None:
     await lab.add("c1", "resetting")
-    begun = await asyncio.gather(*(lab.state.begin("c1", RESET, f"run{n}") for n in range(8)), return_exceptions=True)
+    begun = await asyncio.gather(*(lab.begin("c1", RESET, f"run{n}") for n in range(8)), return_exceptions=True)
     assert sum(not isinstance(one, BaseException) for one in begun) == 1
     assert sum(isinstance(one, OperationInProgress) for one in begun) == 7
 
 
 async def test_a_silent_run_is_taken_over_and_its_next_write_is_stale_and_changes_nothing(lab: Lab) -> None:
     await lab.add("c1", "resetting")
-    old = await lab.state.begin("c1", RESET, "old")
+    old = await lab.begin("c1", RESET, "old")
     lab.clock.forward(lab.settings.operation_grace)
-    new = await lab.state.begin("c1", RESET, "new")
+    new = await lab.begin("c1", RESET, "new")
     assert new.attempt == 2
     before = await lab.state.cluster("c1")
     for write in (
@@ -153,12 +153,12 @@ async def test_a_silent_run_is_taken_over_and_its_next_write_is_stale_and_change
 
 async def test_heartbeats_keep_a_run_alive(lab: Lab) -> None:
     await lab.add("c1", "resetting")
-    work = await lab.state.begin("c1", RESET, "old")
+    work = await lab.begin("c1", RESET, "old")
     for _ in range(5):
         lab.clock.forward(lab.settings.operation_grace - 1)
         await work.heartbeat()
     with pytest.raises(OperationInProgress):
-        await lab.state.begin("c1", RESET, "new")
+        await lab.begin("c1", RESET, "new")
 
 
 async def test_a_running_operation_beats_by_itself(lab: Lab) -> None:
@@ -189,7 +189,7 @@ async def test_an_overtaken_run_is_stopped_loudly_while_it_works(lab: Lab) -> No
     for _ in range(100):
         lab.clock.forward(settings.operation_grace)
         try:
-            await lab.state.begin("c1", RESET, "new")
+            await lab.begin("c1", RESET, "new")
             break
         except OperationInProgress:
             continue
@@ -225,13 +225,13 @@ async def test_a_body_that_is_cancelled_leaves_the_operation_to_be_taken_over(la
     with pytest.raises(asyncio.CancelledError):
         await running
     lab.clock.forward(lab.settings.operation_grace)
-    assert (await lab.state.begin("c1", RESET, "new")).attempt == 2
+    assert (await lab.begin("c1", RESET, "new")).attempt == 2
 
 
 async def test_attempts_used_up_end_in_error_with_the_cause_and_a_repair_brings_it_back(lab: Lab) -> None:
     await lab.add("c1", "resetting")
     for attempt in (1, 2):
-        work = await lab.state.begin("c1", RESET, f"run{attempt}")
+        work = await lab.begin("c1", RESET, f"run{attempt}")
         assert work.attempt == attempt
         await work.fail("RestoreFailed", "PVC never bound")
     assert (await lab.state.cluster("c1")).phase == "error"
@@ -243,7 +243,7 @@ async def test_a_reset_in_place_keeps_the_session_with_a_new_epoch(lab: Lab) -> 
     await lab.pool(1)
     session = await lab.state.assign("alice")
     with pytest.raises(NotHolder):
-        await lab.state.begin("cluster1", RESET, "run", session_id="bob")
+        await lab.begin("cluster1", RESET, "run", session_id="bob")
     async with lab.state.operation("cluster1", RESET, "run", session_id="alice", epoch=1) as work:
         assert (await lab.state.cluster("cluster1")).phase == "resetting"
         await lab.check()
@@ -262,7 +262,7 @@ async def test_a_session_that_leaves_during_its_reset_in_place_voids_it_and_the_
 ) -> None:
     await lab.pool(1)
     await lab.state.assign("alice", ttl_seconds=60)
-    work = await lab.state.begin("cluster1", RESET, "in-place", session_id="alice")
+    work = await lab.begin("cluster1", RESET, "in-place", session_id="alice")
     lab.clock.forward(60)
     if leaves == "deleted":
         await lab.kube.delete(SESSIONS, "alice", "cks-pool")
@@ -286,7 +286,7 @@ async def test_a_used_cluster_is_not_clean_until_it_is_attested(lab: Lab) -> Non
     async with lab.state.operation("cluster1", RESET, "in-place", session_id="alice") as work:
         seen += [await lab.state.cluster("cluster1"), await work.finish(attested=ATTESTED)]
     await lab.state.release("alice")
-    work = await lab.state.begin("cluster1", RESET, "run")
+    work = await lab.begin("cluster1", RESET, "run")
     seen += [await lab.state.cluster("cluster1"), await work.finish()]
     assert not any(cluster.status.clean for cluster in seen)
     assert (await lab.reset("cluster1", "again")).status.clean
@@ -295,7 +295,7 @@ async def test_a_used_cluster_is_not_clean_until_it_is_attested(lab: Lab) -> Non
 async def test_a_reset_in_place_that_fails_for_good_ends_the_session(lab: Lab) -> None:
     await lab.pool(1)
     await lab.state.assign("alice")
-    work = await lab.state.begin("cluster1", RESET, "run", session_id="alice")
+    work = await lab.begin("cluster1", RESET, "run", session_id="alice")
     assert (await work.fail("RestoreFailed", "no", final=True)).phase == "error"
     session = await lab.state.session("alice")
     assert (session.phase, session.status.message) == ("Released", "its cluster failed: RestoreFailed")
@@ -307,8 +307,8 @@ async def test_a_locked_cluster_is_left_alone_unless_forced(lab: Lab) -> None:
     await lab.state.assign("alice")
     for kind in set(OperationKind) - {OperationKind.TEARDOWN}:
         with pytest.raises(IllegalTransition, match="locked by session alice"):
-            await lab.state.begin("cluster1", kind, "run")
-    await lab.state.begin("cluster1", RESET, "run", force=True)
+            await lab.begin("cluster1", kind, "run")
+    await lab.begin("cluster1", RESET, "run", force=True)
     session = await lab.state.session("alice")
     assert (session.phase, session.status.message) == ("Released", "taken back by an operator")
     await lab.check()
@@ -316,7 +316,7 @@ async def test_a_locked_cluster_is_left_alone_unless_forced(lab: Lab) -> None:
 
 async def test_nothing_becomes_available_without_its_proof(lab: Lab) -> None:
     await lab.add("c1", "resetting")
-    work = await lab.state.begin("c1", RESET, "run")
+    work = await lab.begin("c1", RESET, "run")
     with pytest.raises(AttestationFailed):
         await work.finish(attested={ConditionType.GUEST_HEALTHY: "readyz"})
     for fields in ({"phase": ClusterPhase.AVAILABLE}, {"clean": True}, {"operation": None}):
@@ -349,30 +349,30 @@ async def test_a_deleted_cluster_is_never_free_and_only_torn_down(lab: Lab, phas
         await lab.state.assign("alice")
     for kind in set(OperationKind) - {OperationKind.TEARDOWN}:
         with pytest.raises(IllegalTransition, match="c1 is being removed"):
-            await lab.state.begin("c1", kind, "run")
+            await lab.begin("c1", kind, "run")
     assert await lab.state.cluster("c1") == deleted
-    await (await lab.state.begin("c1", OperationKind.TEARDOWN, "run")).remove()
+    await (await lab.begin("c1", OperationKind.TEARDOWN, "run")).remove()
     assert await lab.state.clusters() == []
 
 
 async def test_a_cluster_that_is_wanted_is_not_torn_down(lab: Lab) -> None:
     await lab.add("c1")
     with pytest.raises(IllegalTransition, match=r"not being removed.*kubectl delete pc c1"):
-        await lab.state.begin("c1", OperationKind.TEARDOWN, "run")
+        await lab.begin("c1", OperationKind.TEARDOWN, "run")
 
 
 async def test_a_teardown_that_fails_leaves_a_cluster_that_can_only_be_torn_down(lab: Lab) -> None:
     await lab.add("c1")
     await lab.delete("c1")
     for attempt in (1, 2):
-        work = await lab.state.begin("c1", OperationKind.TEARDOWN, f"run{attempt}")
+        work = await lab.begin("c1", OperationKind.TEARDOWN, f"run{attempt}")
         await work.fail("WaitTimeout", "the namespace does not go")
     broken = await lab.state.cluster("c1")
     assert (broken.phase, broken.removing) == ("error", True)
     for kind in (RESET, OperationKind.REBUILD):
         with pytest.raises(IllegalTransition, match="being removed"):
-            await lab.state.begin("c1", kind, "run")
-    await (await lab.state.begin("c1", OperationKind.TEARDOWN, "run3")).remove()
+            await lab.begin("c1", kind, "run")
+    await (await lab.begin("c1", OperationKind.TEARDOWN, "run3")).remove()
     assert await lab.state.clusters() == []
 
 
@@ -382,19 +382,19 @@ async def test_a_deleted_cluster_stays_its_sessions_until_that_ends_and_says_tha
     await lab.delete("cluster1")
     assert (await lab.state.extend("alice", 60)).expires_at
     with pytest.raises(IllegalTransition, match="locked by session alice"):
-        await lab.state.begin("cluster1", OperationKind.TEARDOWN, "run")
+        await lab.begin("cluster1", OperationKind.TEARDOWN, "run")
     released = await lab.state.release("alice")
     assert (released.cluster_id, released.removing) == ("cluster1", True)
-    await (await lab.state.begin("cluster1", OperationKind.TEARDOWN, "run")).remove()
+    await (await lab.begin("cluster1", OperationKind.TEARDOWN, "run")).remove()
     assert await lab.state.clusters() == []
 
 
 async def test_a_cluster_that_changed_while_it_was_let_go_is_not_let_go(lab: Lab) -> None:
     await lab.add("c1")
     await lab.delete("c1")
-    work = await lab.state.begin("c1", OperationKind.TEARDOWN, "old")
+    work = await lab.begin("c1", OperationKind.TEARDOWN, "old")
     lab.clock.forward(lab.settings.operation_grace)
-    await lab.state.begin("c1", OperationKind.TEARDOWN, "new")
+    await lab.begin("c1", OperationKind.TEARDOWN, "new")
     with pytest.raises(StaleOperation):
         await work.remove()
     assert (await lab.state.cluster("c1")).removing

@@ -49,7 +49,7 @@ from pool.kube.resources import NAMESPACES, POOLED_CLUSTERS, SESSIONS
 from pool.state import OperationHandle, PoolState
 from simulator.app import Simulator
 from tests.pool.builders import pool
-from tests.pool.lab import ATTESTED, CountingKube, Lab, check_holdings
+from tests.pool.lab import ATTESTED, CountingKube, Lab, begin, check_holdings
 
 T = TypeVar("T")
 
@@ -240,13 +240,13 @@ class PoolMachine(RuleBasedStateMachine):
 
     async def _remove(self, name: str) -> None:
         await self.lab.state.delete_cluster(await self.lab.state.cluster(name))
-        handle = await self.lab.state.begin(name, OperationKind.TEARDOWN, f"run{next(self.runs)}")
+        handle = await self.lab.begin(name, OperationKind.TEARDOWN, f"run{next(self.runs)}")
         await handle.remove()
 
     @rule(name=CLUSTERS, kind=KINDS, force=st.sampled_from([False, False, True]), crash=CRASHES)
     def begin(self, name: str, kind: OperationKind, force: bool, crash: int | None) -> None:
         before = self.seen.get(name)
-        handle = self.attempt(self.lab.state.begin(name, kind, f"run{next(self.runs)}", force=force), crash)
+        handle = self.attempt(self.lab.begin(name, kind, f"run{next(self.runs)}", force=force), crash)
         if handle is not None:
             assert force or before is None or before.phase != "locked"
             self.handles.append(handle)
@@ -257,16 +257,14 @@ class PoolMachine(RuleBasedStateMachine):
         for cluster in self.seen.values():
             if cluster.status.operation is not None:
                 kind = cluster.status.operation.kind
-                handle = self.attempt(self.lab.state.begin(cluster.name, kind, f"run{next(self.runs)}"), crash)
+                handle = self.attempt(self.lab.begin(cluster.name, kind, f"run{next(self.runs)}"), crash)
                 self.handles += [handle] if handle is not None else []
 
     @rule(name=NAMES, crash=CRASHES)
     def reset_in_place(self, name: str, crash: int | None) -> None:
         for cluster in self.seen.values():
             if cluster.status.assigned_session == name:
-                begin = self.lab.state.begin(
-                    cluster.name, OperationKind.RESET, f"run{next(self.runs)}", session_id=name
-                )
+                begin = self.lab.begin(cluster.name, OperationKind.RESET, f"run{next(self.runs)}", session_id=name)
                 handle = self.attempt(begin, crash)
                 self.handles += [handle] if handle is not None else []
 
@@ -350,7 +348,7 @@ class PoolMachine(RuleBasedStateMachine):
                 # One in place is its session's, which may not even be active yet: the run that died is taken over.
                 begun = cluster.status.operation is not None or not cluster.status.assigned_session
                 if cluster.removing and not cluster.status.assigned_session:
-                    await (await state.begin(cluster.name, OperationKind.TEARDOWN, f"rest{turn}")).remove()
+                    await (await begin(state, cluster.name, OperationKind.TEARDOWN, f"rest{turn}")).remove()
                 elif cluster.phase == "resetting" and cluster.status.golden and begun:
                     await self._reset(cluster.name, f"rest{turn}")
         check_holdings(*await self._read())

@@ -19,7 +19,7 @@ from pool.kube.gather import gather
 from pool.kube.resources import NAMESPACES
 from pool.state import PoolState
 from simulator.app import Simulator
-from tests.pool.lab import Lab, check_holdings
+from tests.pool.lab import Lab, begin, check_holdings
 from tests.pool.state.interleaving import Order, ordered, orders
 from tests.pool.state.test_leasing import claimed
 
@@ -65,7 +65,7 @@ async def _one_order(kubeconfig: Path, turns: list[str], handover: Callable[[Poo
             await order.over("handover")
 
         async def force() -> None:
-            await other.begin("cluster1", OperationKind.RESET, "run", force=True)
+            await begin(other, "cluster1", OperationKind.RESET, "run", force=True)
             await order.over("force")
 
         await gather([hand_over(), force()])

@@ -44,7 +44,7 @@ class Hands:
         """Do all that was started."""
         started, self.started = list(self.started.values()), {}
         for one in started:
-            handle = await self.lab.state.begin(one.cluster_id, one.kind, f"run{next(self._runs)}")
+            handle = await self.lab.begin(one.cluster_id, one.kind, f"run{next(self._runs)}")
             if one.kind is OperationKind.TEARDOWN:
                 await handle.remove()
                 continue

@@ -148,7 +148,7 @@ async def test_a_teardown_that_fails_is_carried_on_and_nothing_brings_the_cluste
         await hands.keep_up()
         assert hands.waiting() == [("teardown", "cluster3")]
         hands.started.clear()
-        handle = await lab.state.begin("cluster3", OperationKind.TEARDOWN, "a-run")
+        handle = await lab.begin("cluster3", OperationKind.TEARDOWN, "a-run")
         await handle.fail("WaitTimeout", "namespace cluster3 to be deleted within 300 s")
         await hands.keep_up()
         assert hands.waiting() == [], "it is tried again after a pause"
