@@ -161,8 +161,13 @@ async def give_back(keeper: Keeper, pool: Pool, cluster_id: str) -> str | None:
 
 
 async def create(keeper: Keeper, pool: Pool, cluster_id: str) -> None:
-    """Add the cluster to the pool and start its bootstrap, unless somebody has."""
-    cluster = await keeper.host.state.ensure_cluster(pool, cluster_id)
+    """Add the cluster to the pool and start its bootstrap, unless somebody has, or it is not wanted any more."""
+    now = await keeper.host.state.pool(pool.name)
+    wanted = [now.cluster_name(number) for number in range(1, now.spec.size + 1)]
+    if now.metadata.uid != pool.metadata.uid or now.removing or cluster_id not in wanted:
+        logger.info("%s is not wanted any more", cluster_id)
+        return
+    cluster = await keeper.host.state.ensure_cluster(now, cluster_id)
     if cluster.phase is ClusterPhase.CREATING and cluster.status.operation is None and not cluster.removing:
         kind = OperationKind.BOOTSTRAP
         await keeper.start(Work(kind, cluster.name, wish(kind, cluster)))

@@ -24,6 +24,8 @@ async def ensure_pool(kube: Kube, state: PoolState, name: str = DEFAULT_POOL, *,
         found = await state.ensure_pool(name, spec)
     # Again for one that was just made: another one may have been made in the same moment.
     await check_prefix(kube, found)
+    # One that was applied has no finalizer yet, and deleted without it would leave its clusters to nobody.
+    found = await state.hold_pool(name)
     if size in (None, found.spec.size):
         return found
     return Pool.from_object(await kube.patch(POOLS, name, {"spec": {"size": size}}, found.metadata.namespace))

@@ -9,7 +9,7 @@ import pytest
 
 from pool.core.clusters import POOL_UID_LABEL, Failure, OperationKind
 from pool.core.errors import InvalidInput, KubeconfigError
-from pool.core.planner.actions import RemoveSurplus
+from pool.core.planner.actions import CreateMissing, RemoveSurplus
 from pool.core.pools import POOL_FINALIZER, PoolSpec
 from pool.kube.resources import NAMESPACES, POOLED_CLUSTERS, POOLS, SESSIONS
 from pool.work.acting import Keeper, Work, act
@@ -138,6 +138,22 @@ async def test_a_surplus_cluster_that_is_assigned_before_it_is_deleted_stays(han
     planned = RemoveSurplus("cluster1", uid=seen.metadata.uid, version=seen.metadata.resource_version)
     await act(Keeper(hands.host, hands.start, "maintenance"), pool, planned)
     assert not (await lab.state.cluster("cluster1")).removing
+
+
+@pytest.mark.parametrize("change", ["smaller", "deleted", "made anew"])
+async def test_a_cluster_that_is_missing_no_more_since_its_pool_was_read_is_not_made(hands: Hands, change: str) -> None:
+    lab, namespace = hands.lab, hands.lab.settings.namespace
+    seen = await lab.state.hold_pool("default")
+    if change == "smaller":
+        await resize(hands, 2)
+    else:
+        await lab.kube.delete(POOLS, "default", namespace)
+    if change == "made anew":
+        await lab.state.let_pool_go("default")
+        await lab.state.ensure_pool("default", PoolSpec(size=3))
+    await act(Keeper(hands.host, hands.start, "maintenance"), seen, CreateMissing("cluster3"))
+    assert await hands.phases() == {}
+    assert hands.waiting() == []
 
 
 async def test_a_teardown_that_fails_is_carried_on_and_nothing_brings_the_cluster_back(hands: Hands) -> None:
