@@ -87,6 +87,10 @@ class OperationHandle:
             raise TypeError(f"{', '.join(sorted(refused))} changed by beginning, finishing or failing only")
         return (await self._change(lambda cluster: cluster.with_status(**fields), ""))[1]
 
+    async def note(self, condition: ClusterCondition) -> PooledCluster:
+        """Note what was seen of the cluster, as a condition of it. Raises StaleOperation."""
+        return (await self._change(lambda cluster: with_condition(cluster, condition), ""))[1]
+
     async def record_golden(self, golden: Golden, message: str = "") -> PooledCluster:
         """Record a verified golden generation, with its condition. Raises StaleOperation."""
         now = self.store.now()

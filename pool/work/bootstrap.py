@@ -131,4 +131,4 @@ async def note(job: Job, kind: ConditionType, evidence: str) -> None:
         message=evidence,
         last_transition_time=job.host.now(),
     )
-    await job.host.state.set_condition(job.cluster.id, condition)
+    await job.operation.note(condition)

@@ -33,19 +33,41 @@ async def demolish(job: Job) -> None:
 
 
 async def _demolish(job: Job) -> None:
-    kube, watching, cluster, timeout = job.kube, job.watching, job.cluster, job.settings.delete_timeout
-    await delete_restores(kube, watching, cluster, await restores_of(kube, cluster), timeout=timeout)
-    await gather(delete_vm(kube, watching, machine, timeout=timeout) for machine in cluster.machines)
-    for found in await kube.list(VM_SNAPSHOTS, cluster.namespace, labels=cluster.selector):
+    # Each removal waits for what it removes: so each asks first whether what there is by then may still be removed.
+    for removal in (_restores, _machines, _snapshots, _disks, _secrets):
+        await job.operation.heartbeat()
+        await removal(job)
+
+
+async def _restores(job: Job) -> None:
+    found = await restores_of(job.kube, job.cluster)
+    await delete_restores(job.kube, job.watching, job.cluster, found, timeout=job.settings.delete_timeout)
+
+
+async def _machines(job: Job) -> None:
+    timeout = job.settings.delete_timeout
+    await gather(delete_vm(job.kube, job.watching, machine, timeout=timeout) for machine in job.cluster.machines)
+
+
+async def _snapshots(job: Job) -> None:
+    cluster = job.cluster
+    for found in await job.kube.list(VM_SNAPSHOTS, cluster.namespace, labels=cluster.selector):
         source = found["spec"]["source"]["name"]
         machine = next((one for one in cluster.machines if one.name == source), cluster.control_plane)
-        await delete_snapshot(kube, watching, machine, found["metadata"]["name"], timeout=timeout)
+        name, timeout = found["metadata"]["name"], job.settings.delete_timeout
+        await delete_snapshot(job.kube, job.watching, machine, name, timeout=timeout)
+
+
+async def _disks(job: Job) -> None:
     for resource in (DATA_VOLUMES, PVCS):
-        for found in await kube.list(resource, cluster.namespace, labels=cluster.selector):
-            await remove_exactly(kube, resource, found)
+        for found in await job.kube.list(resource, job.cluster.namespace, labels=job.cluster.selector):
+            await remove_exactly(job.kube, resource, found)
             await _gone(job, found)
-    for name in secret_names(cluster):
-        await remove(kube, SECRETS, name, cluster)
+
+
+async def _secrets(job: Job) -> None:
+    for name in secret_names(job.cluster):
+        await remove(job.kube, SECRETS, name, job.cluster)
 
 
 async def _gone(job: Job, found: Object) -> None:

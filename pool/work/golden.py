@@ -92,6 +92,8 @@ async def stop_cleanly(job: Job, generation: int, suffix: str = "") -> None:
         return
     await _start_both(job)
     await _healthy(job, None, job.settings.boot_timeout)
+    # That may have taken long; by now the VMs may be another run's, or a learner's.
+    await job.operation.heartbeat()
     await remove_canaries(job.kube, job.cluster)
     boots = await boot_ids(job.kube, job.cluster)
     await gather(_stop(job, one, boots[one.name]) for one in job.cluster.machines)

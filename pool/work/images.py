@@ -14,7 +14,7 @@ from pool.core.pools import Pool
 from pool.core.settings import Settings
 from pool.kube.client import Kube, Object
 from pool.kube.gather import gather
-from pool.kube.resources import DATA_VOLUMES, PVCS, VMS
+from pool.kube.resources import DATA_VOLUMES, PVCS, VMS, Resource
 from pool.kube.watching import Watching
 from pool.kubevirt.cluster import Cluster
 from pool.kubevirt.machines import image_of
@@ -32,18 +32,20 @@ async def ensure_image(kube: Kube, watching: Watching, pool: Pool, settings: Set
     Raises VMFailed (reason ImportFailed) when it fails or does not end in time, NotOurs.
     """
     image, namespace = wanted_image(pool), settings.templates_namespace
-    found = await kube.find(DATA_VOLUMES, image.disk, namespace)
-    if found is None:
-        # A disk without its DataVolume is imported: some versions of CDI remove those that are done.
-        claim = await kube.find(PVCS, image.disk, namespace)
-        if claim is not None and _of_pool(claim, pool):
-            return image
+    found, claim = await gather(kube.find(kind, image.disk, namespace) for kind in (DATA_VOLUMES, PVCS))
+    there = found or claim
+    if there is not None and not _of_pool(there, pool):
+        raise _not_ours(there, pool)
+    # A disk without its DataVolume is imported: some versions of CDI remove those that are done.
+    if found is None and claim is not None and not _goes(claim):
+        return image
+    if found is None or _failure(found) or _goes(found):
+        if found is not None:
+            await remove_exactly(kube, DATA_VOLUMES, found)
+        await _gone(watching, DATA_VOLUMES, found, settings)
+        await _gone(watching, PVCS, claim, settings)
         with suppress(AlreadyExists):
             await kube.create(DATA_VOLUMES, image_disk(pool, settings))
-    elif not _of_pool(found, pool):
-        raise _not_ours(found, pool)
-    elif _failure(found):
-        await _import_again(kube, watching, pool, settings, found)
 
     def imported(volume: Object | None) -> bool | None:
         failure = _failure(volume)
@@ -66,7 +68,11 @@ async def ensure_cluster_image(
 
     So both halves stem from one image, also when the Pool was changed between them. Raises what `ensure_image` does.
     """
-    return await cloned_image(kube, cluster) or await ensure_image(kube, watching, pool, settings)
+    noted = await cloned_image(kube, cluster)
+    if noted is not None and noted != wanted_image(pool):
+        return noted
+    # Also for what is cloned already: should the disk have gone in the moment before, the clone waits for it.
+    return await ensure_image(kube, watching, pool, settings)
 
 
 async def cloned_image(kube: Kube, cluster: Cluster) -> ClonedImage | None:
@@ -119,19 +125,25 @@ async def import_failure(kube: Kube, pool: Pool, settings: Settings) -> str:
     return str(_import_failed(image, pool, failure)) if failure else ""
 
 
-async def _import_again(kube: Kube, watching: Watching, pool: Pool, settings: Settings, failed: Object) -> None:
-    name, uid = failed["metadata"]["name"], failed["metadata"]["uid"]
-    await remove_exactly(kube, DATA_VOLUMES, failed)
+def _goes(disk: Object) -> bool:
+    """Whether the disk is on its way out; a claim that still has a DataVolume for its owner follows that one."""
+    owners = disk["metadata"].get("ownerReferences") or []
+    return "deletionTimestamp" in disk["metadata"] or any(one["kind"] == DATA_VOLUMES.kind for one in owners)
+
+
+async def _gone(watching: Watching, resource: Resource, disk: Object | None, settings: Settings) -> None:
+    """Wait until the disk, if there is one, is gone: what is left of an import would be taken for the next one's."""
+    if disk is None:
+        return
+    name, namespace, uid = (disk["metadata"][key] for key in ("name", "namespace", "uid"))
     await watching.until(
-        DATA_VOLUMES,
+        resource,
         name,
-        settings.templates_namespace,
+        namespace,
         lambda seen: True if seen is None or seen["metadata"]["uid"] != uid else None,
         timeout=settings.delete_timeout,
-        what=f"failed import {settings.templates_namespace}/{name} to be deleted",
+        what=f"{resource.kind} {namespace}/{name} of an earlier import to be deleted",
     )
-    with suppress(AlreadyExists):
-        await kube.create(DATA_VOLUMES, image_disk(pool, settings))
 
 
 def _failure(volume: Object | None) -> str:

@@ -99,6 +99,8 @@ async def stop_both(job: Job) -> None:
         vmi = await job.kube.find(VMIS, machine.name, machine.namespace)
         if vmi is not None or vm["spec"].get("runStrategy") != "Halted":
             await wait_unlocked(job.watching, machine, timeout=job.settings.snapshot_timeout)
+            # That may have taken long; by now the VM may be another run's, or a learner's.
+            await job.operation.heartbeat()
             await kill(job.kube, machine)
         await wait_stopped(job.watching, machine, timeout=job.settings.stop_timeout)
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pool.core.clusters import OperationKind, PooledCluster
-from pool.core.errors import IllegalTransition, UnknownPool
-from pool.kube.resources import POOLS
+from pool.core.clusters import POOL_UID_LABEL, OperationKind, PooledCluster
+from pool.core.errors import IllegalTransition, NotOurs, UnknownPool
+from pool.kube.resources import NAMESPACES, POOLS
+from pool.kubevirt.cluster import CLUSTER_UID_LABEL
+from pool.kubevirt.ownership import labels_of
 from pool.work import acting, namespaces
 from pool.work.attempts import attempt
 from pool.work.steps import Host, Job, step
@@ -49,7 +51,25 @@ async def teardown(host: Host, cluster_id: str, *, run_id: str, force: bool = Fa
     A held one is only taken from its session by `force`. Raises what the last attempt failed of, or why the cluster is
     not to be removed; it stays `removing` then.
     """
-    await attempt(host, cluster_id, OperationKind.TEARDOWN, run_id, steps, force=force)
+    found = await host.state.cluster(cluster_id)
+    if POOL_UID_LABEL in found.metadata.labels:
+        await attempt(host, cluster_id, OperationKind.TEARDOWN, run_id, steps, force=force)
+        return
+    await _check_nothing_made(host, found)
+    async with host.state.operation(cluster_id, OperationKind.TEARDOWN, run_id, force=force) as operation:
+        await operation.remove()
+
+
+async def _check_nothing_made(host: Host, cluster: PooledCluster) -> None:
+    """Raise NotOurs if a namespace was made for a cluster whose resource does not say whose it is."""
+    namespace = await host.kube.find(NAMESPACES, cluster.spec.namespace)
+    if namespace is not None and labels_of(namespace).get(CLUSTER_UID_LABEL) == cluster.metadata.uid:
+        raise NotOurs(
+            f"PooledCluster {cluster.name} has lost its label {POOL_UID_LABEL}",
+            expected=f"that of its namespace, {labels_of(namespace).get(POOL_UID_LABEL, 'which has lost it too')}",
+            actual="none",
+            cure=f"label it again (kubectl label pc {cluster.name}), then it is removed with what was made for it",
+        )
 
 
 async def steps(job: Job) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import TypeVar
 
 import pytest
 
 from pool.core.clusters import OperationKind
-from pool.core.errors import GuestUnhealthy, NotOurs, VMFailed, WaitTimeout
+from pool.core.errors import GuestUnhealthy, NotOurs, StaleOperation, VMFailed, WaitTimeout
 from pool.core.lifecycle import ClusterPhase
 from pool.guest.identity import ensure_identity
 from pool.kube.client import Object
@@ -36,6 +38,8 @@ from pool.work.rebuild import rebuild
 from pool.work.services import ensure_services
 from simulator.faults.troubles import Trouble, TroubleKind
 from tests.pool.bench import Bench, now
+
+T = TypeVar("T")
 
 WRITES = ("create", "update", "patch", "delete")
 KEPT_AS_WANTED = {
@@ -239,3 +243,18 @@ async def test_a_demolition_that_was_cut_off_is_finished_before_anything_is_made
 
     for vm in await bench.kube.list(VMS, "cluster1"):
         assert owner(vm, bench.cluster) is Owner.CLUSTER
+
+
+async def test_what_an_overtaken_run_saw_is_not_noted_on_the_cluster_that_has_the_name_by_now(bench: Bench) -> None:
+    await bench.prepare()
+
+    async def run_step(name: str, _cluster_id: str, work: Callable[[], Awaitable[T]]) -> T:
+        done = await work()
+        if name == "wait-guest":
+            await bench.lose()
+            await bench.prepare()
+        return done
+
+    with pytest.raises(StaleOperation):
+        await bootstrap.bootstrap(replace(bench.host(), run_step=run_step), "cluster1", run_id="overtaken")
+    assert (await bench.pooled()).status.conditions == [], "so it is bootstrapped, not snapshotted as it is"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Any
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from typing import Any, TypeVar
 
 import pytest
 
@@ -15,7 +17,7 @@ from pool.kube.resources import DATA_VOLUMES, POOLED_CLUSTERS, POOLS, PVCS, VMS
 from pool.kube.watching import Watching
 from pool.kubevirt.machines import ensure_vm, image_of
 from pool.kubevirt.manifests import image_disk, wanted_image
-from pool.work.bootstrap import ensure_secrets
+from pool.work.bootstrap import bootstrap, ensure_secrets
 from pool.work.images import (
     cloned_image,
     ensure_cluster_image,
@@ -38,6 +40,8 @@ OLD, NEW = (
 )
 BAD = pool(image={"url": "docker://nowhere.invalid/node:1"})
 OTHER = pool("other")
+
+T = TypeVar("T")
 
 
 @pytest.mark.parametrize(
@@ -171,6 +175,43 @@ async def test_a_failed_import_is_begun_anew(api_server: Simulator) -> None:
             await ensure_image(kube, watching, OLD, impatient)
         again = await kube.get(DATA_VOLUMES, wanted_image(OLD).disk, "vm-templates")
         assert again["metadata"]["uid"] != failed["metadata"]["uid"]
+
+
+async def test_a_disk_that_is_wanted_anew_while_it_goes_is_imported_again(templates: Bench) -> None:
+    kube, disk = templates.kube, (await imported(templates, OLD)).disk
+    before = await kube.get(PVCS, disk, "vm-templates")
+    await kube.patch(PVCS, disk, {"metadata": {"finalizers": ["example.com/is-cloned"]}}, "vm-templates")
+    await kube.delete(DATA_VOLUMES, disk, "vm-templates")
+    again = asyncio.create_task(imported(templates, OLD))
+    await templates.watching.until(PVCS, disk, "vm-templates", goes, timeout=10, what="the disk to be deleted")
+    assert not again.done()
+    await kube.patch(PVCS, disk, {"metadata": {"finalizers": None}}, "vm-templates")
+    await again
+    assert (await kube.get(PVCS, disk, "vm-templates"))["metadata"]["uid"] != before["metadata"]["uid"]
+
+
+def goes(disk: Object | None) -> bool | None:
+    return True if disk is not None and "deletionTimestamp" in disk["metadata"] else None
+
+
+async def test_a_cluster_whose_image_goes_before_it_was_cloned_is_made_by_the_next_attempt(bench: Bench) -> None:
+    await bench.prepare()
+    disk, removals = wanted_image(bench.pool).disk, 0
+
+    async def run_step(name: str, _cluster_id: str, work: Callable[[], Awaitable[T]]) -> T:
+        nonlocal removals
+        done = await work()
+        if name == "ensure-image" and not removals:
+            removals += 1
+            await bench.kube.delete(DATA_VOLUMES, disk, "vm-templates")
+            await bench.watching.until(
+                PVCS, disk, "vm-templates", lambda seen: True if seen is None else None, timeout=10, what="it to go"
+            )
+        return done
+
+    host = replace(bench.host(provision_timeout=1.0), run_step=run_step)
+    await bootstrap(host, "cluster1", run_id="run")
+    assert {source(vm) for vm in await bench.kube.list(VMS, "cluster1")} == {disk}
 
 
 async def test_a_disk_of_that_name_that_is_somebody_elses_is_not_taken(templates: Bench) -> None:

@@ -7,6 +7,7 @@
 | the namespace does not go, attempts are used up | `error` and still being removed; torn down again          |
 | a session holds the cluster                     | it goes on; the cluster is removed after it, never reset  |
 | the namespace is somebody else's by now         | it is left alone, the cluster stays and says so           |
+| its resource does not say whose it is           | it goes, unless a namespace was made for it               |
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from datetime import timedelta
 import pytest
 
 from pool.core.clusters import OperationKind
-from pool.core.errors import IllegalTransition, NamespaceNotOurs, UnknownCluster, WaitTimeout
+from pool.core.errors import IllegalTransition, NamespaceNotOurs, NotOurs, UnknownCluster, WaitTimeout
 from pool.core.lifecycle import ClusterPhase, SessionPhase
 from pool.core.planner import Observed, PlanConfig, plan
 from pool.core.planner.actions import Action, StartTeardown
@@ -171,3 +172,31 @@ async def test_a_rebuild_that_is_not_due_any_more_does_nothing(made: Bench) -> N
     await made.want(image={"url": "docker://registry.example/newer:1"})
     assert await rebuild.rebuild(made.host(), "cluster1", run_id="newer", if_due=True)
     assert await rebuild.rebuild(made.host(), "cluster1", run_id="repeated", if_due=True) is None
+
+
+async def test_a_cluster_that_nothing_was_made_for_since_it_is_nobodys_just_goes(bench: Bench) -> None:
+    await bench.prepare()
+    by_hand = POOLED_CLUSTERS.manifest("stray", bench.settings.namespace, spec={"namespace": "cluster1"})
+    await bench.kube.create(POOLED_CLUSTERS, by_hand)
+    await bench.state.delete_cluster(await bench.state.cluster("stray"))
+    await teardown.teardown(bench.host(), "stray", run_id="run")
+    assert [one.name for one in await bench.state.clusters()] == ["cluster1"]
+    assert await bench.kube.find(NAMESPACES, "cluster1") is not None
+
+
+async def test_a_cluster_that_has_lost_its_label_stays_until_it_has_it_again(bench: Bench) -> None:
+    await bench.prepare()
+    uid = bench.pool.metadata.uid
+
+    async def label(value: str | None) -> None:
+        change = {"metadata": {"labels": {"cks.io/pool-uid": value}}}
+        await bench.kube.patch(POOLED_CLUSTERS, "cluster1", change, bench.settings.namespace)
+
+    await label(None)
+    await delete(bench)
+    with pytest.raises(NotOurs, match=uid):
+        await tear_down(bench)
+    assert await bench.kube.find(NAMESPACES, "cluster1") is not None
+    await label(uid)
+    await tear_down(bench)
+    await check_gone(bench)
