@@ -108,6 +108,9 @@ class StandBy:
                     await self.look(pool)
                 except PoolError as error:
                     logger.warning("pool %s: %s", pool.name, error)
+                except Exception:
+                    # One pool's trouble is its own; the others are stood by for all the same.
+                    logger.exception("pool %s", pool.name)
 
     def _persists(self, pool: Pool, reason: str) -> bool:
         if not reason:
