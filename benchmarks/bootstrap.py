@@ -13,7 +13,7 @@ from pool.work.bootstrap import bootstrap
 from pool.work.golden import take
 from pool.work.steps import Host
 
-SPEED, COUNTS = 1.0, (1, 3, 30)
+SPEED, COUNTS = 2.0, (1, 3, 30)
 QUICK_SPEED, QUICK_COUNTS = 50.0, (1, 2)
 
 
