@@ -58,19 +58,20 @@ class Assigning:
             raise IllegalTransition(f"pool {spec.pool} is being removed", expected="a Pool that stays")
         if not wait_seconds:
             await self._refuse_if_none(session_id, spec.pool)
+        mine = spec
         try:
-            session, made = await self._claim(session_id, spec)
+            session, mine = await self._claim(session_id, spec)
             served = await self._serve(session, pool.spec.sessions, thorough=True)
             if served is None and wait_seconds:
                 served = await self._wait(session, wait_seconds)
-            served = served or await self._leave(session, made=made)
+            served = served or await self._leave(session, mine)
         except ApiUnavailable:
             # Leaving would fail alike; the claim loses its place by itself, or a retry goes on with it.
             raise
         except BaseException:
             # Nobody waits any more: left behind, the claim would take a cluster for nobody.
             with suppress(PoolError):
-                await asyncio.shield(self._withdraw(session_id, spec))
+                await asyncio.shield(self._withdraw(session_id, mine))
             raise
         if served is None:
             raise self._none_available(session_id, await self._store.clusters(spec.pool))
@@ -87,17 +88,20 @@ class Assigning:
         counts = {str(phase): sum(c.phase is phase for c in clusters) for phase in ClusterPhase}
         return NoClusterAvailable(session_id, counts, expected_at(clusters, self._store.now()))
 
-    async def _claim(self, session_id: str, spec: SessionSpec) -> tuple[Session, bool]:
-        """The session, pending or active with a cluster that is truly its own, and whether this call made it."""
+    async def _claim(self, session_id: str, spec: SessionSpec) -> tuple[Session, SessionSpec]:
+        """The session, pending or active with a cluster that is truly its own; and the spec that this call wrote.
+
+        It is another's if the session does not have it: made by somebody else, or waited for by somebody else longer.
+        """
         wanted = Session(metadata=Metadata(name=session_id, namespace=self._store.namespace), spec=spec)
         while True:
             try:
-                return await self._store.create_session(wanted), True
+                return await self._store.create_session(wanted), spec
             except AlreadyExists:
                 session = await self._store.find_session(session_id)
             try:
                 if session is not None and (kept := await self._keep(session, spec)) is not None:
-                    return kept, False
+                    return kept, spec if kept.spec == session.spec else kept.spec
             except (Conflict, UnknownSession):
                 logger.debug("session %s changed while it was claimed", session_id)
 
@@ -205,25 +209,25 @@ class Assigning:
             logger.warning("session %s waits on: %s", session.name, error)
             return None
 
-    async def _leave(self, session: Session, *, made: bool) -> Session | None:
+    async def _leave(self, session: Session, mine: SessionSpec) -> Session | None:
         """Leave the queue without a trace. The session if it was served just now, else None.
 
-        Only a session that this caller `made` is removed: somebody else may wait for another.
+        Only a session with the spec that this caller wrote is removed: somebody else waits for another.
         """
         now: Session | None = session
         while now is not None and now.metadata.uid == session.metadata.uid:
             if now.phase is SessionPhase.ACTIVE:
                 return now
             try:
-                if made:
+                if now.spec == mine:
                     await self._store.remove_session(now)
                 return None
             except Conflict:
                 now = await self._store.find_session(session.name)
         return None
 
-    async def _withdraw(self, session_id: str, spec: SessionSpec) -> None:
-        """Give up what was asked for with this very `spec`, as far as it was made and has not been served."""
+    async def _withdraw(self, session_id: str, mine: SessionSpec) -> None:
+        """Give up what was asked for with this very spec, as far as it was made and has not been served."""
         session = await self._store.find_session(session_id)
-        if session is not None and session.phase is SessionPhase.PENDING and session.spec == spec:
-            await self._leave(session, made=True)
+        if session is not None and session.phase is SessionPhase.PENDING:
+            await self._leave(session, mine)

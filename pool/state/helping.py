@@ -79,7 +79,7 @@ class Helping:
         one = await self._store.find_session(names[0])
         other = await self._store.find_cluster(names[1])
         still = repairs([one] if one else [], [other] if other else [])
-        return [now for now in still if type(now) is type(repair)]
+        return [now for now in still if type(now) is type(repair) and _lock_of(now) == _lock_of(repair)]
 
     async def _carry_out(self, repair: Repair) -> None:
         match repair:
@@ -98,3 +98,8 @@ class Helping:
         now, end = self._store.now(), session.status.expires_at
         phase = SessionPhase.EXPIRED if end is not None and end <= now else SessionPhase.RELEASED
         return await self._store.write_session(ended(session, phase, now, message))
+
+
+def _lock_of(repair: Repair) -> str | None:
+    """Whose lock is surplus: one that came since is not, however long ago its session was looked for."""
+    return repair.cluster.status.assigned_session_uid if isinstance(repair, TakeBack) else None

@@ -15,6 +15,7 @@ from pool.core.clusters import TEARDOWN_FINALIZER, ClusterCondition, ConditionTy
 from pool.core.errors import Conflict, NotFound, PoolError, StaleOperation, UnknownSession
 from pool.core.lifecycle import ClusterPhase, SessionPhase
 from pool.core.operation_rules import Ownership, Request, begun, failed, finished, owned, with_condition, with_golden
+from pool.core.queue import holds
 from pool.core.sessions import Session
 from pool.kube.resources import POOLED_CLUSTERS
 from pool.state.events import Why
@@ -216,8 +217,9 @@ async def _renew_epoch(store: Store, cluster: PooledCluster) -> None:
     """Tell the session its cluster's new epoch; should this not be reached, the next repair does it."""
 
     def change(session: Session) -> Session:
-        holds = session.phase is SessionPhase.ACTIVE and session.status.assigned_cluster == cluster.name
-        return session.with_status(epoch=cluster.status.epoch) if holds else session
+        if session.phase is not SessionPhase.ACTIVE or not holds(cluster, session):
+            return session
+        return session.with_status(epoch=max(session.status.epoch or 0, cluster.status.epoch))
 
     await store.change_session(cluster.status.assigned_session or "", change)
 

@@ -78,6 +78,8 @@ class PoolView:
                 await self._stack.aclose()
 
     async def _open(self) -> tuple[AsyncExitStack, dict[str, View]]:
+        # What was seen of it when it was given up half open may be gone since.
+        self._forget()
         kinds = (
             (POOLS, Pool, self.pools),
             (POOLED_CLUSTERS, PooledCluster, self.clusters),

@@ -227,6 +227,35 @@ async def test_an_assignment_cancelled_while_it_is_served_leaves_no_place_in_the
     assert await lab.state.sessions() == []
 
 
+async def test_who_waits_for_a_session_longer_is_not_left_alone_by_who_asked_for_it_first(lab: Lab) -> None:
+    await lab.add("c1", "resetting")
+    first = asyncio.create_task(lab.state.assign("alice", wait_seconds=0.5))
+    await lab.watching.until(SESSIONS, "alice", "cks-pool", lambda found: found, timeout=10, what="the claim")
+    longer = asyncio.create_task(lab.state.assign("alice", wait_seconds=60))
+    with pytest.raises(NoClusterAvailable):
+        await first
+    await lab.reset("c1")
+    assert (await longer).status.assigned_cluster == "c1"
+
+
+async def test_who_waits_for_a_session_last_leaves_no_trace_of_it(lab: Lab) -> None:
+    await lab.add("c1", "resetting")
+    await claimed(lab, "alice", SessionSpec(requested_at=lab.clock(), wait_seconds=0))
+    lab.clock.forward(lab.settings.queue_grace / 2)
+    with pytest.raises(NoClusterAvailable):
+        await lab.state.assign("alice", wait_seconds=0.3)
+    assert await lab.state.sessions() == []
+
+
+async def test_a_claim_whose_answer_was_lost_leaves_no_trace_either(lab: Lab, api_server: Simulator) -> None:
+    await lab.add("c1", "resetting")
+    lost = api_server.faults.add(Fault(FaultKind.RESET, verbs=("create",), resource="sessions", count=1, after=True))
+    with pytest.raises(NoClusterAvailable):
+        await lab.state.assign("alice")
+    assert lost.total == 1
+    assert await lab.state.sessions() == []
+
+
 @pytest.mark.parametrize("ends", ["cancelled", "in vain"])
 async def test_a_wait_leaves_no_task_of_its_own_watches_behind(lab: Lab, ends: str) -> None:
     await lab.add("c1", "resetting")

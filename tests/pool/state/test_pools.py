@@ -12,6 +12,9 @@ import pytest
 from pool.core.errors import IllegalTransition, InvalidInput, NoClusterAvailable, UnknownPool
 from pool.core.pools import PoolSpec, SessionTimes
 from pool.kube.resources import POOLS
+from pool.state import PoolState
+from simulator.api.faults import Fault, FaultKind
+from simulator.app import Simulator
 from tests.pool.lab import Lab
 
 
@@ -98,3 +101,21 @@ async def test_ended_sessions_are_not_in_view(two: Lab) -> None:
                 while view.sessions:
                     await news.wait()
                     news.clear()
+
+
+async def test_what_was_seen_of_pools_that_could_not_be_followed_is_not_believed_later(
+    lab: Lab, api_server: Simulator
+) -> None:
+    await lab.add("exam1", pool="exam")
+    state = PoolState(lab.kube, lab.settings, now=lab.clock)
+    slow = api_server.faults.add(Fault(FaultKind.LATENCY, verbs=("list",), resource="sessions", seconds=60))
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(1), state.following():
+            pass
+    api_server.faults.remove(slow)
+    assert slow.total
+    await lab.kube.patch(POOLS, "exam", {"metadata": {"finalizers": []}}, "cks-pool")
+    await lab.kube.delete(POOLS, "exam", "cks-pool")
+    async with state.following():
+        with pytest.raises(UnknownPool):
+            await state.assign("alice", "exam")
