@@ -11,8 +11,8 @@ from flows.runtime import connected
 from flows.tasks import EFFECT, run_id
 from pool.core.clusters import OperationKind, PooledCluster
 from pool.core.planner.actions import wish
-from pool.work.acting import Keeper, Work, give_back
 from pool.work.steps import Host, utcnow
+from pool.work.upkeep.acting import Keeper, Work, give_back
 
 AT_ONCE_AGAIN = 5
 """Runs that one wish may have one after the other; of those that follow there is one an hour. A run that ends with

@@ -17,8 +17,8 @@ from flows.tables import plan_rows
 from flows.tasks import EFFECT, run_id
 from pool.core.planner.actions import Action
 from pool.core.pools import Pool
-from pool.work.acting import Keeper
 from pool.work.upkeep import keep_all_up, keep_up
+from pool.work.upkeep.acting import Keeper
 
 
 @flow(name="pool-maintenance")
@@ -37,7 +37,7 @@ async def pool_maintenance(pool: AnyPool = None) -> Any:
 
 
 async def maintain(pool: str, reason: str) -> None:
-    """Have a maintenance run of the Pool started, one for the same reason. As pool.work.standby.Maintain."""
+    """Have a maintenance run of the Pool started, one for the same reason. As pool.work.upkeep.standby.Maintain."""
     await run_once("pool-maintenance", {"pool": pool}, reason)
 
 

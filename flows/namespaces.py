@@ -15,7 +15,7 @@ from pool.core.pools import DEFAULT_POOL
 from pool.kube.gather import gather
 from pool.kubevirt.cluster import Cluster
 from pool.work import images, namespaces
-from pool.work.namespace_checks import check_cluster_namespaces
+from pool.work.namespaces.checks import check_cluster_namespaces
 from pool.work.pools import ensure_pool
 
 AT_ONCE = 16

@@ -19,8 +19,8 @@ from pool.core.planner import to_rebuild
 from pool.kubevirt.cluster import Cluster
 from pool.work import diagnostics
 from pool.work.attempts import REFUSALS
-from pool.work.pool_status import note_pool_status
 from pool.work.steps import Host
+from pool.work.upkeep.status import note_pool_status
 
 
 @asynccontextmanager

@@ -22,8 +22,8 @@ from pool.kube.client import Kube
 from pool.kube.gather import gather
 from pool.kube.watching import Watching
 from pool.state import PoolState
-from pool.work.standby import Maintain, StandBy
 from pool.work.steps import Host, utcnow
+from pool.work.upkeep.standby import Maintain, StandBy
 
 logger = get_logger("runtime")
 

@@ -15,7 +15,7 @@ from flows.tasks import EFFECT
 from pool.core.contract import ClusterPoolStats
 from pool.core.pool_status import status_of
 from pool.core.pools import DEFAULT_POOL
-from pool.work.pool_status import prefix_taken
+from pool.work.upkeep.status import prefix_taken
 
 
 @flow(name="pool-status")

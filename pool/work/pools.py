@@ -1,4 +1,4 @@
-"""The Pool that work is for: made if there is none, of the size that is asked for, with a prefix of its own."""
+"""The Pool that work is for: made if there is none, with a prefix of its own; let go once its clusters are gone."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from pool.core.resource import Metadata
 from pool.kube.client import Kube
 from pool.kube.resources import POOLS
 from pool.state import PoolState
-from pool.work.prefixes import check_prefix
+from pool.work.images import remove_unused_images
+from pool.work.namespaces.prefixes import check_prefix
+from pool.work.steps import Host
 
 
 async def ensure_pool(kube: Kube, state: PoolState, name: str = DEFAULT_POOL, *, size: int | None = None) -> Pool:
@@ -29,3 +31,11 @@ async def ensure_pool(kube: Kube, state: PoolState, name: str = DEFAULT_POOL, *,
     if size in (None, found.spec.size):
         return found
     return Pool.from_object(await kube.patch(POOLS, name, {"spec": {"size": size}}, found.metadata.namespace))
+
+
+async def let_go(host: Host, pool: Pool) -> None:
+    """Remove what is the deleted Pool's own, and let it go; not while a cluster of it is there."""
+    clusters = await host.state.clusters()
+    if not any(cluster.spec.pool == pool.name for cluster in clusters):
+        await remove_unused_images(host.kube, host.state, pool)
+        await host.state.let_pool_go(pool.name)

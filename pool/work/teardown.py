@@ -13,8 +13,9 @@ from pool.core.errors import IllegalTransition, NotOurs, UnknownPool
 from pool.kube.resources import NAMESPACES, POOLS
 from pool.kubevirt.cluster import CLUSTER_UID_LABEL
 from pool.kubevirt.ownership import labels_of
-from pool.work import acting, namespaces
+from pool.work import namespaces
 from pool.work.attempts import attempt
+from pool.work.pools import let_go
 from pool.work.steps import Host, Job, step
 
 
@@ -99,4 +100,4 @@ async def finish_removal(host: Host, name: str) -> None:
     except UnknownPool:
         return
     if pool.removing:
-        await acting.finish_removal(host, pool)
+        await let_go(host, pool)

@@ -10,7 +10,7 @@ from flows.clusters import existing, named
 from flows.dispatch import parameters_of
 from pool.core.clusters import OperationKind
 from pool.core.errors import InvalidInput, UnknownCluster
-from pool.work.acting import Work
+from pool.work.upkeep.acting import Work
 from tests.pool.builders import cluster, pool
 
 

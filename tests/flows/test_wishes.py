@@ -13,8 +13,8 @@ from flows.maintenance import maintain
 from flows.runtime import standing_by
 from pool.kube.resources import NAMESPACES
 from pool.work import namespaces
-from pool.work.standby import StandBy
 from pool.work.steps import Host
+from pool.work.upkeep.standby import StandBy
 from simulator.app import Simulator
 from tests.flows.test_deployments import DEPLOYMENTS
 from tests.flows.test_worker import work_pool, worker

@@ -35,8 +35,8 @@ from pool.kube.resources import (
 from pool.kube.watching import Watching
 from pool.kubevirt.cluster import Cluster
 from pool.work import namespaces
-from pool.work.namespace_checks import check_cluster_namespaces
-from pool.work.namespace_manifests import isolation, times
+from pool.work.namespaces.checks import check_cluster_namespaces
+from pool.work.namespaces.manifests import isolation, times
 from simulator.api.requests import Target
 from simulator.app import Simulator
 from tests.pool.builders import member, pool

@@ -28,18 +28,18 @@ from pool.kube.watching import Watching
 from pool.kubevirt.manifests import wanted_image
 from pool.kubevirt.preflight import ensure_storage_proved
 from pool.work import images
-from pool.work.acting import Keeper, Work
 from pool.work.bootstrap import bootstrap
 from pool.work.diagnostics import bundle
 from pool.work.golden import take
-from pool.work.health import look
-from pool.work.namespace_checks import check_cluster_namespaces
+from pool.work.namespaces.checks import check_cluster_namespaces
+from pool.work.namespaces.prefixes import check_prefix
 from pool.work.pools import ensure_pool
-from pool.work.prefixes import check_prefix
 from pool.work.rebuild import rebuild
 from pool.work.reset import reset
 from pool.work.teardown import teardown
 from pool.work.upkeep import keep_up
+from pool.work.upkeep.acting import Keeper, Work
+from pool.work.upkeep.health import look
 from tests.pool.bench import CLUSTER, SETTINGS, Bench, bench_at
 
 RBAC = Path(__file__).resolve().parents[2] / "deployments" / "rbac"

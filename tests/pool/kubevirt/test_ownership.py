@@ -32,9 +32,9 @@ from pool.kubevirt.ownership import Owner, owned, owner, removable, remove_exact
 from pool.kubevirt.restores import delete_restores, run_restore
 from pool.kubevirt.snapshots import delete_snapshot, ensure_snapshot
 from pool.work.generations import taken
-from pool.work.health import look
 from pool.work.reset import stop_both
 from pool.work.services import ensure_services
+from pool.work.upkeep.health import look
 from simulator.api.requests import Target
 from tests.pool.bench import CLUSTER, Bench, now
 from tests.pool.builders import cluster as pooled

@@ -11,8 +11,8 @@ from pool.core.pools import DEFAULT_POOL, Pool
 from pool.core.resource import Metadata
 from pool.kube.resources import NAMESPACES, POOLS
 from pool.state import PoolState
+from pool.work.namespaces.prefixes import check_prefix
 from pool.work.pools import ensure_pool
-from pool.work.prefixes import check_prefix
 from tests.pool.lab import Lab
 
 SECOND = timedelta(seconds=1)

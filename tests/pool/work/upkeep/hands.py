@@ -6,9 +6,9 @@ import itertools
 
 from pool.core.clusters import OperationKind
 from pool.core.planner.actions import Action
-from pool.work.acting import Keeper, Work
 from pool.work.steps import Host
 from pool.work.upkeep import keep_up
+from pool.work.upkeep.acting import Keeper, Work
 from tests.pool.builders import golden
 from tests.pool.lab import ATTESTED, Lab
 

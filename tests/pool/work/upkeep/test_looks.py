@@ -15,7 +15,7 @@ from pool.guest.identity import ensure_identity
 from pool.guest.kubeconfig import RENEW_BEFORE, ensure_kubeconfig
 from pool.kube.resources import NAMESPACES, SECRETS
 from pool.kubevirt.cluster import KUBECONFIG_SECRET, Cluster
-from pool.work.health import look
+from pool.work.upkeep.health import look
 from tests.pool.lab import Lab
 from tests.pool.work.upkeep.hands import Hands
 

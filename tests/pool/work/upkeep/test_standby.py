@@ -10,7 +10,7 @@ import pytest
 
 from pool.kube.client import Object
 from pool.kube.resources import POOLED_CLUSTERS, POOLS
-from pool.work.standby import StandBy
+from pool.work.upkeep.standby import StandBy
 from tests.pool.lab import Lab
 from tests.pool.work.upkeep.hands import Hands
 
@@ -122,7 +122,7 @@ async def test_several_that_stand_by_ask_once_and_agree(hands: Hands) -> None:
 async def test_while_maintenance_cannot_be_started_the_status_is_written_all_the_same(
     hands: Hands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pool.work.standby.AFTER_FAILURE", 0.1)
+    monkeypatch.setattr("pool.work.upkeep.standby.AFTER_FAILURE", 0.1)
     maintenance = Maintenance(hands)
     maintenance.works = False
     async with standing_by(hands, maintenance):

@@ -12,9 +12,9 @@ from pool.core.errors import InvalidInput, KubeconfigError
 from pool.core.planner.actions import CreateMissing, RemoveSurplus
 from pool.core.pools import POOL_FINALIZER, PoolSpec
 from pool.kube.resources import NAMESPACES, POOLED_CLUSTERS, POOLS, SESSIONS
-from pool.work.acting import Keeper, Work, act
-from pool.work.pool_status import note_pool_status
 from pool.work.upkeep import keep_all_up
+from pool.work.upkeep.acting import Keeper, Work, act
+from pool.work.upkeep.status import note_pool_status
 from tests.pool.builders import T0, golden
 from tests.pool.lab import Lab
 from tests.pool.work.upkeep.hands import Hands

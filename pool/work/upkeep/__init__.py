@@ -13,10 +13,10 @@ from pool.core.errors import UnknownPool
 from pool.core.planner import Observed, PlanConfig, plan
 from pool.core.planner.actions import Action, Expire, ForgetSessions, OnCluster, RemoveSurplus, StartTeardown
 from pool.core.pools import Pool
-from pool.work.acting import Keeper, carry_out
 from pool.work.images import remove_unused_images
-from pool.work.pool_status import note_pool_status, prefix_taken
 from pool.work.steps import Host
+from pool.work.upkeep.acting import Keeper, carry_out
+from pool.work.upkeep.status import note_pool_status, prefix_taken
 
 ROUNDS = 3
 """Plans made in one run at most: what a round did shows in the next, and anything later is the next run's."""

@@ -38,9 +38,9 @@ from pool.core.planner.actions import (
     wish,
 )
 from pool.core.pools import Pool
-from pool.work.health import look
-from pool.work.images import remove_unused_images
+from pool.work.pools import let_go
 from pool.work.steps import Host
+from pool.work.upkeep.health import look
 
 logger = logging.getLogger(__name__)
 
@@ -141,7 +141,7 @@ async def act(keeper: Keeper, pool: Pool, action: Action) -> None:
         case ReportBroken():
             host.warn(f"{action.cluster_id}, held by {action.session_id}, is unhealthy: {action.message}")
         case FinishPoolRemoval():
-            await finish_removal(host, pool)
+            await let_go(host, pool)
 
 
 async def give_back(keeper: Keeper, pool: Pool, cluster_id: str) -> str | None:
@@ -199,11 +199,3 @@ async def mark_error(keeper: Keeper, action: MarkError) -> None:
             await operation.fail("Stuck", action.reason, final=True)
     except (OperationInProgress, IllegalTransition, StaleOperation) as moved:
         logger.info("%s moved on meanwhile: %s", action.cluster_id, moved)
-
-
-async def finish_removal(host: Host, pool: Pool) -> None:
-    """Remove what is the deleted Pool's own, and let it go; not while a cluster of it is there."""
-    clusters = await host.state.clusters()
-    if not any(cluster.spec.pool == pool.name for cluster in clusters):
-        await remove_unused_images(host.kube, host.state, pool)
-        await host.state.let_pool_go(pool.name)

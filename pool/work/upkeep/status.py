@@ -6,7 +6,7 @@ from pool.core.errors import Conflict, InvalidInput, UnknownPool
 from pool.core.pool_status import status_of
 from pool.core.pools import Pool
 from pool.work.images import import_failure
-from pool.work.prefixes import check_prefix
+from pool.work.namespaces.prefixes import check_prefix
 from pool.work.steps import Host
 
 TRIES = 5

@@ -13,8 +13,8 @@ from pool.kube.watching import Watching
 from pool.kubevirt.cluster import Cluster
 from pool.kubevirt.former import made_for
 from pool.kubevirt.ownership import Owner, labels_of, owner, removable, remove_exactly, whose
-from pool.work.namespace_checks import Wanted, checked, is_of
-from pool.work.namespace_manifests import (
+from pool.work.namespaces.checks import Wanted, checked, is_of
+from pool.work.namespaces.manifests import (
     CLONE_ROLE,
     clone_binding,
     clone_binding_name,
