@@ -39,7 +39,9 @@ async def bootstrap_pool(
         cluster_ids: Only these clusters, by name; all of the pool if left out.
         golden_snapshots: Take the golden snapshots as well, so that the clusters are available.
     """
-    missing = await ensure_clusters(pool, await ensure_foundations(pool, size, cluster_ids))
+    # What keeps a cluster from being made is noted on it: so its bootstrap makes its namespace.
+    names = await ensure_foundations(pool, size, cluster_ids, of_unmade=False)
+    missing = await ensure_clusters(pool, names)
     if missing and golden_snapshots:
         await prove_storage(pool)
     async with connected() as host:

@@ -23,7 +23,8 @@ Size = Annotated[
 ]
 ClusterIds = Annotated[
     list[ClusterId] | None,
-    Field(max_length=500, description="Only these clusters, by name; all of the pool if left out."),
+    # None of them at all is no way to say all of them: a teardown would take that for the whole pool.
+    Field(min_length=1, max_length=500, description="Only these clusters, by name; all of the pool if left out."),
 ]
 OfPool = Annotated[PoolName, Field(description="The Pool, by name.")]
 AnyPool = Annotated[PoolName | None, Field(description="Only this Pool, by name; all of the namespace if left out.")]
@@ -46,7 +47,7 @@ def named(pool: Pool, cluster_ids: Sequence[str] | None) -> list[str]:
             actual=others[0],
             cure=f"a larger size makes more of them: kubectl scale pool {pool.name}",
         )
-    return list(dict.fromkeys(cluster_ids or names))
+    return list(dict.fromkeys(names if cluster_ids is None else cluster_ids))
 
 
 def existing(clusters: Sequence[PooledCluster], pool: str, cluster_ids: Sequence[str] | None) -> list[PooledCluster]:
@@ -59,7 +60,7 @@ def existing(clusters: Sequence[PooledCluster], pool: str, cluster_ids: Sequence
             expected=f"one of {', '.join(by_name) or 'none; the pool is empty'}",
             cure="see pool-status for the pool's clusters; bootstrap-pool makes missing ones",
         )
-    return [by_name[name] for name in cluster_ids or by_name]
+    return [by_name[name] for name in (by_name if cluster_ids is None else cluster_ids)]
 
 
 async def at_most(limit: int, work: Callable[[S], Awaitable[T]], items: Sequence[S]) -> list[T]:

@@ -11,6 +11,7 @@ from prefect.states import Completed
 from flows.clusters import ClusterIds, OfPool, Size, at_most, named
 from flows.runtime import connected
 from flows.tasks import EFFECT
+from pool.core.lifecycle import ClusterPhase
 from pool.core.pools import DEFAULT_POOL
 from pool.kube.gather import gather
 from pool.kubevirt.cluster import Cluster
@@ -35,11 +36,16 @@ async def create_namespaces(pool: OfPool = DEFAULT_POOL, size: Size = None, clus
     return Completed(message=f"{len(names)} cluster namespaces: {', '.join(names[:10])}", data=names)
 
 
-async def ensure_foundations(pool: str, size: int | None, cluster_ids: Sequence[str] | None) -> list[str]:
-    """All that is not the clusters themselves. Returns their names, which are their namespaces' too."""
+async def ensure_foundations(
+    pool: str, size: int | None, cluster_ids: Sequence[str] | None, *, of_unmade: bool = True
+) -> list[str]:
+    """All that is not the clusters themselves. Returns their names, which are their namespaces' too.
+
+    `of_unmade` False leaves the namespaces of clusters that are still to be made to their bootstrap.
+    """
     await ensure_pool_resources()
     names = await check_ownership(pool, size, cluster_ids)
-    await gather([ensure_cluster_namespaces(pool, names), ensure_golden_image(pool)])
+    await gather([ensure_cluster_namespaces(pool, names, of_unmade=of_unmade), ensure_golden_image(pool)])
     return names
 
 
@@ -47,12 +53,15 @@ async def ensure_foundations(pool: str, size: int | None, cluster_ids: Sequence[
 async def check_ownership(pool: str, size: int | None, cluster_ids: Sequence[str] | None) -> list[str]:
     """The wanted clusters of the Pool, which is made if there is none, and gets its size.
 
-    Fails before anything is made of a cluster if its name is another pool's, or its namespace somebody else's.
+    Fails before anything is made of a cluster if its name is another pool's, or its namespace somebody else's. Those
+    that are there already find that out by themselves, and say so.
     """
     async with connected() as host:
         wanted = await ensure_pool(host.kube, host.state, pool, size=size)
         names = named(wanted, cluster_ids)
-        await check_cluster_namespaces(host.kube, wanted, names, host.settings)
+        there = {cluster.name for cluster in await host.state.clusters(pool)}
+        new = [name for name in names if name not in there]
+        await check_cluster_namespaces(host.kube, wanted, new, host.settings)
     return names
 
 
@@ -66,14 +75,16 @@ async def ensure_pool_resources() -> None:
 
 
 @task(**EFFECT)
-async def ensure_cluster_namespaces(pool: str, names: Sequence[str]) -> None:
+async def ensure_cluster_namespaces(pool: str, names: Sequence[str], *, of_unmade: bool) -> None:
     """Each cluster's namespace with its labels, right to clone, isolation and quota."""
     async with connected() as host:
         of = await host.state.pool(pool)
 
         async def ensure(name: str) -> None:
-            cluster = Cluster.of(await host.state.ensure_cluster(of, name))
-            await namespaces.ensure_cluster_namespace(host.kube, host.watching, cluster, of, host.settings)
+            found = await host.state.ensure_cluster(of, name)
+            if of_unmade or found.phase is not ClusterPhase.CREATING:
+                cluster = Cluster.of(found)
+                await namespaces.ensure_cluster_namespace(host.kube, host.watching, cluster, of, host.settings)
 
         await at_most(AT_ONCE, ensure, names)
     get_run_logger().info("%d cluster namespaces ensured", len(names))

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from prefect.exceptions import ParameterTypeError
 
+from flows.admin import teardown_pool
 from flows.clusters import existing, named
 from flows.dispatch import parameters_of
 from pool.core.clusters import OperationKind
@@ -30,6 +32,13 @@ def test_no_cluster_is_made_by_any_other_name(name: str) -> None:
     with pytest.raises(InvalidInput, match="kubectl scale pool default") as refused:
         named(pool(), ["cluster1", name])
     assert refused.value.actual == name
+
+
+def test_no_name_at_all_never_means_all_of_them() -> None:
+    assert named(pool(), []) == []
+    assert existing([cluster("cluster1")], "default", []) == []
+    with pytest.raises(ParameterTypeError, match="cluster_ids"):
+        teardown_pool.validate_parameters({"confirm": "teardown", "cluster_ids": []})
 
 
 def test_a_pool_of_none_has_no_names() -> None:

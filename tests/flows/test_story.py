@@ -31,6 +31,7 @@ from pool.core.clusters import OperationKind
 from pool.core.errors import (
     AttestationFailed,
     IllegalTransition,
+    NamespaceNotOurs,
     NoClusterAvailable,
     NotHolder,
     SnapshotMissing,
@@ -40,6 +41,7 @@ from pool.core.errors import (
 from pool.core.lifecycle import ClusterPhase, SessionPhase
 from pool.core.pools import PoolConditionType
 from pool.kube.resources import (
+    CONFIG_MAPS,
     DATA_VOLUMES,
     EVENTS,
     NAMESPACES,
@@ -152,6 +154,24 @@ async def test_bootstrapping_again_changes_nothing(host: Host) -> None:
     await completed(await bootstrap_pool(size=1, return_state=True))
     after = await host.kube.get(POOLED_CLUSTERS, "cluster1", host.settings.namespace)
     assert after == before
+
+
+async def test_a_cluster_whose_namespace_is_somebody_elses_says_so_and_keeps_no_other_from_being_made(
+    host: Host,
+) -> None:
+    """As maintenance has it made: its resource is there already."""
+    await completed(await create_namespaces(size=1, return_state=True))
+    pool = await host.state.pool()
+    await host.kube.patch(POOLS, pool.name, {"spec": {"size": 2}}, host.settings.namespace)
+    await host.state.ensure_cluster(await host.state.pool(), "cluster2")
+    await host.kube.create(NAMESPACES, NAMESPACES.manifest("cluster2"))
+    await host.kube.create(CONFIG_MAPS, CONFIG_MAPS.manifest("theirs", "cluster2", data={}))
+    with pytest.raises(NamespaceNotOurs):
+        await completed(await bootstrap_pool(return_state=True))
+    assert await phases(host) == {"cluster1": ClusterPhase.AVAILABLE, "cluster2": ClusterPhase.ERROR}
+    degraded = (await host.state.pool()).status.condition(PoolConditionType.DEGRADED)
+    assert degraded is not None
+    assert "cluster2: NamespaceNotOurs" in degraded.message
 
 
 async def test_damage_is_gone_after_release_and_reset_and_the_next_session_gets_the_cluster(

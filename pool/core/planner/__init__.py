@@ -59,7 +59,8 @@ def _work(
     """What is done at once, and the work that takes a place among what goes on at once; each most urgent first."""
     if observed.pool.removing:
         return [*with_their_pool(observed), *finished(observed)], [*torn_down(observed, config, now)]
-    return [*given_up(observed, config, now)], [
+    # To delete is to write a wish down: no work yet, and it does not wait for work that never begins.
+    return [*given_up(observed, config, now), *surplus(observed, config, now)], [
         *taken_over(observed, config, now),
         *waiting(observed, now),
         *ailing(observed, now, under_way),
@@ -67,7 +68,6 @@ def _work(
         *half_made(observed),
         *broken(observed),
         *missing(observed),
-        *surplus(observed, config, now),
         *replaced(observed, config, now, under_way),
     ]
 

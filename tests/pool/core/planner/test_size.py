@@ -21,6 +21,7 @@ from pool.core.planner.actions import (
     FinishPoolRemoval,
     OnCluster,
     RemoveSurplus,
+    StartBootstrap,
     StartRebuild,
     StartReset,
     StartTeardown,
@@ -130,6 +131,14 @@ def test_a_teardown_that_failed_is_tried_again_after_a_pause(attempts: int, paus
 def test_teardowns_count_among_what_is_worked_on() -> None:
     gone = [cluster(f"c{n}", removing=True) for n in range(1, 9)]
     assert of_kind(StartTeardown, planned(gone, max_concurrent_operations=3)) == ["c1", "c2", "c3"]
+
+
+def test_surplus_clusters_are_deleted_whatever_else_waits_for_its_turn() -> None:
+    unmade = [cluster(f"c{n}", "creating") for n in (1, 2)]
+    above = [cluster(f"c{n}") for n in (3, 4, 5)]
+    actions = planned([*unmade, *above], size=2, max_concurrent_operations=2)
+    assert of_kind(RemoveSurplus, actions) == ["c5", "c4", "c3"]
+    assert of_kind(StartBootstrap, actions) == ["c1", "c2"]
 
 
 def test_a_cluster_whose_session_ended_is_removed_instead_of_being_reset_if_it_is_to_go() -> None:
