@@ -149,9 +149,10 @@ def _cluster_rules() -> list[Schema]:
             "the lifecycle has no such transition",
         ),
         _rule(
-            f"self.phase != '{locked}' || !has(oldSelf.assignedSession)"
-            " || self.assignedSession == oldSelf.assignedSession",
-            "a held cluster does not change hands; it is reset first",
+            "!has(self.assignedSession) || (has(oldSelf.assignedSession)"
+            " ? self.assignedSession == oldSelf.assignedSession"
+            f" : oldSelf.phase == '{available}' && self.phase == '{locked}')",
+            "a held cluster does not change hands, and only an available one is locked",
         ),
         _rule("self.epoch >= oldSelf.epoch", "the epoch never goes back"),
     ]

@@ -16,6 +16,8 @@ NO_SUCH_EDGE = "the lifecycle has no such transition"
 
 OPERATION = {"kind": "reset", "runId": "r", "startedAt": "2026-01-01T00:00:00Z", "heartbeatAt": "2026-01-01T00:00:00Z"}
 
+HELD = {"assignedSession": "eve", "lockTime": "2026-01-01T00:00:00Z", "expiresAt": "2026-01-01T00:00:00Z"}
+
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("available", {"phase": "locked"}, "a locked cluster has assignedSession, lockTime and expiresAt"),
     ("available", {"phase": "odd"}, "Unsupported value"),
@@ -32,6 +34,9 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("available", {"phase": "error"}, NO_SUCH_EDGE),
     ("locked", {"phase": "error", "assignedSession": None}, NO_SUCH_EDGE),
     ("locked", {"assignedSession": "eve"}, "a held cluster does not change hands"),
+    ("locked", {"phase": "resetting", "assignedSession": "eve"}, "a held cluster does not change hands"),
+    ("resetting", HELD | {"phase": "locked"}, "only an available one is locked"),
+    ("resetting", HELD, "only an available one is locked"),
     ("locked", {"epoch": 0}, "the epoch never goes back"),
 ]
 

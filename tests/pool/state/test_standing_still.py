@@ -89,8 +89,8 @@ async def reset(state: PoolState) -> None:
 async def reset_in_place(state: PoolState) -> None:
     session = await state.session("alice")
     epoch = session.status.epoch
-    work = await state.begin("cluster1", OperationKind.RESET, "asleep", session_id="alice", epoch=epoch)
-    await work.finish(attested=ATTESTED)
+    async with state.operation("cluster1", OperationKind.RESET, "asleep", session_id="alice", epoch=epoch) as work:
+        await work.finish(attested=ATTESTED)
 
 
 async def _goes_to_a_namesake(lab: Lab) -> Session:
