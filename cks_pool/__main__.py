@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import yaml
 
-from pool.core.contract import ClusterPool
+from pool.core.contract import ClusterPool, ClusterPoolStats
 from pool.core.errors import PoolError
 
 if TYPE_CHECKING:
@@ -56,7 +56,8 @@ class BadInput(Exception):
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("cks-pool", description="A pool of ready, disposable Kubernetes clusters.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    status = commands.add_parser("status", help="print the pool's clusters and counts")
+    status = commands.add_parser("status", help="print a pool's clusters and counts")
+    status.add_argument("--pool", default="default", metavar="NAME", help="which Pool (default: %(default)s)")
     status.add_argument("--json", action="store_true", help="the platform's JSON contract instead of a table")
     status.set_defaults(command=_status)
     settings = commands.add_parser("settings", help="print every setting with its default and meaning, as markdown")
@@ -72,8 +73,10 @@ async def _status(arguments: argparse.Namespace) -> int:
     from flows.runtime import connected
     from flows.tables import console_table
 
-    async with connected() as pool:
-        clusters, stats = await pool.state.clusters(), await pool.state.stats()
+    async with connected() as host:
+        pool = await host.state.pool(arguments.pool)
+        clusters = await host.state.clusters(pool.name)
+    stats = ClusterPoolStats.of(clusters)
     if arguments.json:
         content = {
             "clusters": [ClusterPool.of(cluster).model_dump(mode="json", by_alias=True) for cluster in clusters],

@@ -6,13 +6,19 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from cks_pool.__main__ import FLOWS, main
+from pool.core.pools import PoolSpec
+from pool.core.settings import Settings
 from pool.kube.client import Kube
 from pool.kube.resources import NAMESPACES, PODS
+from pool.kube.watching import Watching
+from pool.state import PoolState
+from pool.work.namespaces import ensure_crds, ensure_pool_namespace
 from tests.flows.test_deployments import DEPLOYMENTS
 
 
@@ -31,6 +37,24 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture
 def host(cluster: Path, prefect_server: None, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("CKS_POOL_KUBECONFIG", str(cluster))
+    return cluster
+
+
+@pytest.fixture
+def pools(cluster: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The command's host with one Pool, of one cluster that is still to be made."""
+    monkeypatch.setenv("CKS_POOL_KUBECONFIG", str(cluster))
+    monkeypatch.setenv("CKS_POOL_NAMESPACE", "pools")
+
+    async def install() -> None:
+        settings = Settings()
+        async with Kube.connect(cluster) as kube, Watching(kube) as watching:
+            await ensure_pool_namespace(kube, settings)
+            await ensure_crds(kube, watching)
+            state = PoolState(kube, settings, now=lambda: datetime.now(UTC), watching=watching)
+            await state.ensure_cluster(await state.ensure_pool("exam", PoolSpec(cluster_prefix="exam")), "exam1")
+
+    asyncio.run(install())
     return cluster
 
 
@@ -112,3 +136,13 @@ class TestUnreachable:
 
 def _at_port_1(line: str) -> str:
     return line[: line.index("https://")] + "https://127.0.0.1:1"
+
+
+class TestStatus:
+    def test_tells_of_the_pool_that_is_named(self, pools: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["status", "--pool", "exam"]) == 0
+        assert "exam1" in capsys.readouterr().out
+
+    def test_of_a_pool_that_is_not_there_names_the_cure(self, pools: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert "kubectl get pools" in refused(capsys, "status", "--pool", "lab")
+        assert "pool default" in refused(capsys, "status")
