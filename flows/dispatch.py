@@ -22,8 +22,8 @@ nothing changed was cancelled or crashed before it began; if that goes on somebo
 
 LOST_AFTER = {StateType.PENDING: timedelta(minutes=5), StateType.RUNNING: timedelta(hours=1)}
 """After which a run in that state counts as lost with its worker, its wish being what it was: Prefect notices no dead
-worker. From Pending to Running it takes a second, and from there to a claim hardly longer than an image's import. Should
-it live after all, only one of the two gets the cluster."""
+worker. From Pending to Running it takes a second, from there to a claim hardly longer than an image's import. Should it
+live after all, only one of the two gets the cluster."""
 
 OF_KIND = {
     OperationKind.BOOTSTRAP: "bootstrap-pool",

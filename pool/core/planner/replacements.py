@@ -37,7 +37,8 @@ def why_outdated(observed: Observed, cluster: PooledCluster, config: PlanConfig,
     if golden is None:
         return ""
     ends = golden.certificates_expire_at
-    if ends is not None and ends - now < config.certificate_margin:
+    # Not before half of their time is over: those that never last as long as the margin would be made again for ever.
+    if ends is not None and ends - now < min(config.certificate_margin, (ends - golden.taken_at) / 2):
         return f"its golden certificates end on {ends:%Y-%m-%d}"
     if image is not None and image.url != observed.pool.spec.image.url:
         return f"it was made from {image.url}"

@@ -32,7 +32,8 @@ def new(name: str, phase: str = "available", **status: Any) -> PooledCluster:
 
 
 def ending(days: float) -> Golden:
-    return golden(certificates_expire_at=at(days * DAY))
+    """Of certificates that last a year, as kubeadm's do."""
+    return golden(taken_at=at((days - 365) * DAY), certificates_expire_at=at(days * DAY))
 
 
 def replaced(actions: list[Action]) -> list[str]:
@@ -102,6 +103,15 @@ def test_golden_certificates_near_their_end_are_made_again() -> None:
     (action,) = planned(clusters, certificate_margin=timedelta(days=30))
     assert action == StartRebuild("c1", reason="its golden certificates end on 2026-05-14")
     assert planned(clusters, certificate_margin=timedelta(days=9)) == []
+
+
+def test_certificates_that_never_last_as_long_as_the_margin_are_not_made_again_for_ever() -> None:
+    """A new cluster of them would be no better."""
+    clusters = [cluster("c1", golden=golden(taken_at=at(0), certificates_expire_at=at(20 * DAY))), cluster("c2")]
+    assert planned(clusters, certificate_margin=timedelta(days=30)) == []
+    clusters = [one.with_status(last_health_check=at(11 * DAY)) for one in clusters]
+    (action,) = planned(clusters, now=11 * DAY, certificate_margin=timedelta(days=30))
+    assert action == StartRebuild("c1", reason="its golden certificates end on 2026-05-24")
 
 
 def test_a_pool_of_one_is_replaced_when_it_cannot_be_reset_any_more() -> None:
