@@ -195,14 +195,18 @@ class Assigning:
     async def _step(self, session: Session) -> Session | None:
         """What who waits does at news, and when there are none. An outage does not end a wait."""
         now, view = asyncio.get_running_loop().time(), self._store.view
+        in_queue = session.metadata.uid, SessionPhase.PENDING
         try:
             seen = view.sessions.get(session.name)
-            if seen is None or seen.metadata.uid != session.metadata.uid or seen.phase is not SessionPhase.PENDING:
+            if not view.current or seen is None or (seen.metadata.uid, seen.phase) != in_queue:
                 session = await self._still(session)
-            elif now - self._looked_at > LOOK_AGAIN:
+            if session.phase is SessionPhase.ACTIVE:
+                return session
+            if now - self._looked_at > LOOK_AGAIN:
                 self._looked_at = now
                 await self._helping.serve_queue()
-            elif view.current and not view.has_free(session.spec.pool):
+            elif not view.current or not view.has_free(session.spec.pool):
+                # Nothing to be had, as far as is seen. Looking again is done by one for all who wait.
                 return None
             return await self._serve(session, thorough=False)
         except (ApiUnavailable, Conflict) as error:

@@ -11,10 +11,12 @@ import pytest
 from pool.core.errors import ApiUnavailable, NoClusterAvailable
 from pool.core.sessions import Session
 from pool.core.settings import Settings
-from pool.state import PoolState
+from pool.state import PoolState, assigning
 from simulator.api.faults import Fault, FaultKind
+from simulator.api.requests import Target
 from simulator.app import Simulator
 from tests.pool.lab import Lab
+from tests.pool.wire import UNAVAILABLE, Wire
 
 
 async def _ask(state: PoolState, name: str) -> Session | None:
@@ -108,3 +110,36 @@ async def test_nothing_is_written_for_who_does_not_wait_when_nothing_is_free(lab
         lab.kube.counted()
         assert await asyncio.gather(*(_ask(lab.state, f"s{number}") for number in range(9))) == [None] * 9
     assert _writes(lab) == []
+
+
+async def test_while_the_pool_is_not_seen_one_reads_it_for_all_who_wait(
+    lab: Lab, api_server: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(assigning, "LOOK_AGAIN", 1.0)
+    await lab.add("c1", "resetting")
+    names = [f"s{number}" for number in range(20)]
+    state = PoolState(lab.kube, lab.settings, now=lab.clock)
+    wire, blind = Wire(api_server), asyncio.Event()
+
+    async def see(_target: Target) -> None:
+        if all(wire.calls["watch", plural] > 1 for plural in ("pools", "pooledclusters", "sessions")):
+            blind.set()
+
+    async with state.following():
+        waiting = [asyncio.create_task(state.assign(name, wait_seconds=3000), name=name) for name in names]
+        while len(await lab.state.sessions()) < len(names):
+            assert not any(one.done() for one in waiting)
+        wire.calls.clear()
+        wire.before = see
+        wire.refuse(UNAVAILABLE, verb="watch", times=10_000)
+        wire.cut_watches()
+        await asyncio.wait_for(blind.wait(), 10)
+        wire.calls.clear()
+        await lab.reset("c1")
+        done, _ = await asyncio.wait(waiting, timeout=10, return_when=asyncio.FIRST_COMPLETED)
+        assert [one.result().status.assigned_cluster for one in done] == ["c1"]
+        assert wire.calls["list", "pooledclusters"] < len(names) / 2
+        for one in waiting:
+            one.cancel()
+        await asyncio.wait(waiting)
+    await lab.check()
