@@ -17,10 +17,9 @@ class Membership:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def pools(self) -> list[Pool]:
-        """All Pools of the namespace, by name. An outage raises; it is never empty."""
-        found = await self._store.kube.list(POOLS, self._store.namespace)
-        return sorted((Pool.from_object(obj) for obj in found), key=lambda pool: pool.name)
+    async def pool_names(self) -> list[str]:
+        """Names of all Pools of the namespace, of unreadable ones too. An outage raises; it is never empty."""
+        return sorted(obj["metadata"]["name"] for obj in await self._store.kube.list(POOLS, self._store.namespace))
 
     async def ensure_pool(self, name: str, spec: PoolSpec) -> Pool:
         """The Pool of that name, made with this `spec` if there is none."""

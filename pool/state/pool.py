@@ -77,9 +77,9 @@ class PoolState:
                 await asyncio.wait([task])
                 await self.events.drain()
 
-    async def pools(self) -> list[Pool]:
-        """All Pools of the namespace, by name. An outage raises; it is never empty."""
-        return await self._membership.pools()
+    async def pool_names(self) -> list[str]:
+        """Names of all Pools of the namespace, of unreadable ones too. An outage raises; it is never empty."""
+        return await self._membership.pool_names()
 
     async def pool(self, name: str = DEFAULT_POOL) -> Pool:
         """One Pool. Raises UnknownPool."""

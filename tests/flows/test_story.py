@@ -339,7 +339,7 @@ async def test_teardown_spares_a_locked_cluster_and_removes_all_of_an_idle_one(h
     await completed(await teardown_pool(confirm="teardown", return_state=True))
     assert await phases(host) == {}
     assert await host.kube.find(NAMESPACES, "cluster1") is None
-    assert await host.state.pools() == [], "the Pool goes with the last of its clusters"
+    assert await host.state.pool_names() == [], "the Pool goes with the last of its clusters"
 
 
 async def test_the_status_says_how_many_are_where(host: Host) -> None:

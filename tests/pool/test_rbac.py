@@ -131,7 +131,7 @@ async def test_a_pool_lives_and_goes_by_maintenance_as_the_service_account(bench
 
     await bench.kube.delete(POOLS, "default", SETTINGS.namespace)
     await maintain()
-    assert await bench.state.pools() == []
+    assert await bench.state.pool_names() == []
     assert await bench.kube.find(NAMESPACES, "cluster1") is None
     assert await bench.kube.list(DATA_VOLUMES, "vm-templates") == []
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
 
-from pool.core.errors import UnknownPool
+from pool.core.errors import PoolError, UnknownPool
 from pool.core.planner import Observed, PlanConfig, plan
 from pool.core.planner.actions import Action, Expire, ForgetSessions, OnCluster, RemoveSurplus, StartTeardown
 from pool.core.pools import Pool
@@ -50,7 +50,10 @@ async def keep_up(keeper: Keeper, name: str, planned: Planned = _unheard) -> lis
         await planned(pool, actions)
         failures += await carry_out(keeper, pool, actions)
         done += actions
-    await remove_unused_images(host.kube, host.state, pool)
+    try:
+        await remove_unused_images(host.kube, host.state, pool)
+    except PoolError as untidy:
+        failures.append(untidy)
     await note_pool_status(host, name)
     if failures:
         raise failures[0]
@@ -61,13 +64,13 @@ async def keep_all_up(keeper: Keeper, planned: Planned = _unheard) -> list[Actio
     """Do what every Pool of the namespace needs. The first failure is raised in the end."""
     done: list[Action] = []
     failures: list[Exception] = []
-    for pool in await keeper.host.state.pools():
+    for name in await keeper.host.state.pool_names():
         try:
-            done += await keep_up(keeper, pool.name, planned)
+            done += await keep_up(keeper, name, planned)
         except UnknownPool as gone:
             keeper.host.warn(str(gone))
         except Exception as error:  # noqa: BLE001 - raised below: the other pools have their turn first
-            keeper.host.warn(f"pool {pool.name}: {error}")
+            keeper.host.warn(f"pool {name}: {error}")
             failures.append(error)
     if failures:
         raise failures[0]

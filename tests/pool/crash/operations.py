@@ -116,7 +116,7 @@ async def gone(world: World) -> None:
     """Nothing is left of the cluster, nor of its Pool."""
     await until(world.store, lambda: not census(world.store, ONE).total(), lambda: f"left: {census(world.store, ONE)}")
     assert await world.state.clusters() == []
-    assert await world.state.pools() == []
+    assert await world.state.pool_names() == []
 
 
 async def forgotten(world: World) -> None:

@@ -54,7 +54,7 @@ async def test_pools_of_one_namespace_are_no_exception(lab: Lab) -> None:
     await lab.state.pool()
     with pytest.raises(InvalidInput, match="prefix cluster of Pool cks-pool/other"):
         await ensure_pool(lab.kube, lab.state, "other")
-    assert [pool.name for pool in await lab.state.pools()] == ["default"]
+    assert await lab.state.pool_names() == ["default"]
 
 
 async def test_another_prefix_is_nobodys_business(lab: Lab, second: PoolState) -> None:

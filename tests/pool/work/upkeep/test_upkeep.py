@@ -8,10 +8,11 @@ from datetime import timedelta
 import pytest
 
 from pool.core.clusters import POOL_UID_LABEL, Failure, OperationKind
+from pool.core.crds import definitions
 from pool.core.errors import InvalidInput, KubeconfigError
 from pool.core.planner.actions import CreateMissing, RemoveSurplus
 from pool.core.pools import POOL_FINALIZER, PoolSpec
-from pool.kube.resources import NAMESPACES, POOLED_CLUSTERS, POOLS, SESSIONS
+from pool.kube.resources import CRDS, NAMESPACES, POOLED_CLUSTERS, POOLS, SESSIONS
 from pool.work.upkeep import keep_all_up
 from pool.work.upkeep.acting import Keeper, Work, act
 from pool.work.upkeep.status import note_pool_status
@@ -189,7 +190,7 @@ async def test_a_deleted_pool_goes_with_its_clusters_and_those_who_wait_are_told
     lab.clock.forward(601)
     await hands.settle()
     assert await lab.state.clusters() == []
-    assert await lab.state.pools() == []
+    assert await lab.state.pool_names() == []
 
 
 async def test_a_pool_whose_prefix_is_anothers_is_left_unmade_and_says_so(hands: Hands) -> None:
@@ -219,6 +220,30 @@ async def test_pools_of_one_namespace_are_each_kept_and_one_that_fails_does_not_
     with pytest.raises(InvalidInput):
         await keep_all_up(Keeper(hands.host, start, "maintenance"))
     assert hands.waiting() == [("bootstrap", "lab1")]
+
+
+async def test_a_pool_or_cluster_that_cannot_be_read_stops_no_other_pool(hands: Hands) -> None:
+    """Another version of the kinds wrote them."""
+    lab, namespace = hands.lab, hands.lab.settings.namespace
+    await loosen(lab)
+    await lab.kube.create(POOLS, POOLS.manifest("ailing", namespace, spec={"clusterPrefix": "a", "minStandby": 501}))
+    await lab.kube.create(POOLS, POOLS.manifest("broken", namespace, spec={"clusterPrefix": "b", "size": 1}))
+    named_badly = {"pool": "broken", "namespace": "B1"}
+    await lab.kube.create(POOLED_CLUSTERS, POOLED_CLUSTERS.manifest("b1", namespace, spec=named_badly))
+    with pytest.raises(InvalidInput, match="cannot be read"):
+        await keep_all_up(Keeper(hands.host, hands.start, "maintenance"))
+    assert [cluster for _, cluster in hands.waiting()] == ["cluster1", "cluster2", "cluster3"]
+    assert (await lab.state.pool()).status.creating == 3
+
+
+async def loosen(lab: Lab) -> None:
+    """The kinds take more than the models do."""
+    for definition in definitions():
+        schema = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+        for field in schema["properties"]["spec"]["properties"].values():
+            for bound in ("maximum", "pattern"):
+                field.pop(bound, None)
+        await lab.kube.apply(CRDS, definition, force=True)
 
 
 async def test_ended_sessions_are_forgotten_after_what_is_urgent(hands: Hands) -> None:
