@@ -12,7 +12,9 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from pool.core.errors import PoolError, UnknownPool
 from pool.core.planner import Observed, PlanConfig, plan
 from pool.core.planner.actions import Action, Expire, ForgetSessions, OnCluster, RemoveSurplus, StartTeardown
+from pool.core.planner.removals import torn_down
 from pool.core.pools import Pool
+from pool.core.resource import Metadata
 from pool.work.images import remove_unused_images
 from pool.work.steps import Host
 from pool.work.upkeep.acting import Keeper, carry_out
@@ -64,7 +66,8 @@ async def keep_all_up(keeper: Keeper, planned: Planned = _unheard) -> list[Actio
     """Do what every Pool of the namespace needs. The first failure is raised in the end."""
     done: list[Action] = []
     failures: list[Exception] = []
-    for name in await keeper.host.state.pool_names():
+    names = await keeper.host.state.pool_names()
+    for name in names:
         try:
             done += await keep_up(keeper, name, planned)
         except UnknownPool as gone:
@@ -72,9 +75,22 @@ async def keep_all_up(keeper: Keeper, planned: Planned = _unheard) -> list[Actio
         except Exception as error:  # noqa: BLE001 - raised below: the other pools have their turn first
             keeper.host.warn(f"pool {name}: {error}")
             failures.append(error)
+    failures += await _remove_abandoned(keeper, names)
     if failures:
         raise failures[0]
     return done
+
+
+async def _remove_abandoned(keeper: Keeper, names: Collection[str]) -> list[Exception]:
+    """Carry on the removal of clusters whose Pool is gone before them, by force; returns what went wrong."""
+    host = keeper.host
+    gone = Pool(metadata=Metadata(name="gone"))
+    try:
+        abandoned = [cluster for cluster in await host.state.clusters() if cluster.spec.pool not in names]
+        actions = list(torn_down(Observed(gone, [], abandoned), PlanConfig.of(host.settings), host.now()))
+        return await carry_out(keeper, gone, actions)
+    except PoolError as unseen:
+        return [unseen]
 
 
 async def make_plan(host: Host, pool: Pool, under_way: Collection[str] = frozenset()) -> list[Action]:

@@ -193,6 +193,18 @@ async def test_a_deleted_pool_goes_with_its_clusters_and_those_who_wait_are_told
     assert await lab.state.pool_names() == []
 
 
+async def test_a_deleted_cluster_is_torn_down_though_its_pool_was_removed_before_it_by_force(hands: Hands) -> None:
+    await hands.settle()
+    lab, namespace = hands.lab, hands.lab.settings.namespace
+    await lab.kube.patch(POOLS, "default", {"metadata": {"finalizers": None}}, namespace)
+    await lab.kube.delete(POOLS, "default", namespace)
+    await lab.delete("cluster2")
+    await keep_all_up(Keeper(hands.host, hands.start, "maintenance"))
+    assert hands.waiting() == [("teardown", "cluster2")]
+    await hands.work()
+    assert sorted(await hands.phases()) == ["cluster1", "cluster3"], "what nobody deleted is left alone"
+
+
 async def test_a_pool_whose_prefix_is_anothers_is_left_unmade_and_says_so(hands: Hands) -> None:
     lab = hands.lab
     pools = [await lab.state.pool(), await lab.state.ensure_pool("second", PoolSpec())]
