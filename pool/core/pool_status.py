@@ -101,8 +101,13 @@ def _look(observed: Observed, prefix_taken: str, not_imported: str) -> _Looked:
         unmade=[name for name in names if name not in present],
         making=[cluster for cluster in wanted if cluster.phase is ClusterPhase.CREATING],
         removed=[cluster for cluster in clusters if cluster.removing],
-        above=[cluster for cluster in staying if observed.surplus(cluster)],
-        outdated=[cluster for cluster in wanted if cluster.status.image and cluster.status.image.url != url],
+        # Cordoned ones are left as they are.
+        above=[cluster for cluster in staying if observed.surplus(cluster) and not cluster.spec.cordoned],
+        outdated=[
+            cluster
+            for cluster in wanted
+            if cluster.status.image and cluster.status.image.url != url and not cluster.spec.cordoned
+        ],
         wanted=Counter(cluster.phase for cluster in wanted),
     )
 
@@ -134,8 +139,14 @@ def _progressing(found: _Looked) -> Said:
     if found.removed or found.above:
         return True, "Removing", _leaving(found)
     if found.outdated:
-        return True, "Replacing", f"{_listed(found.outdated)} to be made anew from {found.pool.spec.image.url}"
+        return True, "Replacing", _replacing(found)
     return False, "AsWanted", ""
+
+
+def _replacing(found: _Looked) -> str:
+    spec = found.pool.spec
+    when = f", while {spec.min_standby} others stand by" if spec.min_standby else ""
+    return f"{_listed(found.outdated)} to be made anew from {spec.image.url}, one by one{when}"
 
 
 def _ready(found: _Looked) -> Said:

@@ -8,8 +8,8 @@ import pytest
 
 from pool.core.clusters import ClonedImage, Failure, PooledCluster
 from pool.core.pool_status import status_of
-from pool.core.pools import Pool, PoolStatus
-from tests.pool.builders import active, at, cluster, operation, pool, session
+from pool.core.pools import Pool, PoolConditionType, PoolStatus
+from tests.pool.builders import T0, active, at, cluster, operation, pool, session
 
 
 def said(status: PoolStatus) -> dict[str, tuple[str, str]]:
@@ -66,6 +66,8 @@ OLD = ClonedImage(url="docker://old", disk="golden-1")
         (1, [*made(1), cluster("cluster2", removing=True)], READY, ("True", "Removing"), FINE),
         (1, [*made(1), cluster("cluster2", "locked")], READY, ("True", "Removing"), FINE),
         (2, [*made(1), cluster("cluster2", image=OLD)], READY, ("True", "Replacing"), FINE),
+        (1, [*made(1), cluster("cluster2", cordoned=True)], READY, AT_REST, FINE),
+        (2, [*made(1), cluster("cluster2", cordoned=True, image=OLD)], READY, AT_REST, FINE),
         (2, [*made(1), broken("cluster2")], ("False", "ClustersBroken"), AT_REST, ("True", "ClustersBroken")),
         (1, [*made(1), broken("cluster2", removing=True)], READY, ("True", "Removing"), FINE),
         (
@@ -143,3 +145,11 @@ class TestTransitionTimes:
         third = self.again(second, made(2), 100)
         times = {str(one.type): one.last_transition_time for one in third.status.conditions}
         assert times == {"Ready": at(100), "Progressing": at(100), "Degraded": at(0)}
+
+
+@pytest.mark.parametrize(("standby", "said"), [(0, "one by one"), (2, "one by one, while 2 others stand by")])
+def test_what_a_newer_image_waits_for_is_said(standby: int, said: str) -> None:
+    of = pool(size=1, min_standby=standby)
+    progressing = status_of(of, [cluster("cluster1", image=OLD)], [], T0).condition(PoolConditionType.PROGRESSING)
+    assert progressing is not None
+    assert progressing.message == f"cluster1 to be made anew from {of.spec.image.url}, {said}"
