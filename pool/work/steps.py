@@ -83,8 +83,12 @@ class Job:
 
     @property
     def run_id(self) -> str:
-        """The run that works on the cluster, this attempt."""
-        return self.operation.run_id
+        """The run that works on the cluster, this attempt; by another name while a session holds the cluster.
+
+        For the session may use what was restored: once it has left, a run that goes on does not know that as its own.
+        """
+        session = self.operation.cluster.status.assigned_session_uid
+        return f"{self.operation.run_id}.{session}" if session else self.operation.run_id
 
     async def pool(self) -> Pool:
         """The Pool that the cluster is of. Raises UnknownPool, NotOurs if there is only another of that name."""

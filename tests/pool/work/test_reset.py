@@ -20,7 +20,7 @@ import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -120,6 +120,24 @@ async def test_a_reset_interrupted_after_any_step_converges(
     assert await bench.damaged() is None
     assert await bench.volumes() == before
     assert await bench.power() == ["Always", "Always"]
+
+
+async def test_what_was_restored_while_a_session_held_the_cluster_is_restored_again_once_it_left(
+    bench: Bench, golden: Golden
+) -> None:
+    await bench.state.assign("alice")
+    with suppress(asyncio.CancelledError):
+        async with bench.state.operation("cluster1", OperationKind.RESET, "in-place", session_id="alice"):
+            raise asyncio.CancelledError
+    bench.grace_is_over()
+    async with interrupted_after(5, bench, golden):
+        """It carried the reset in place on, and got no further."""
+    await bench.damage()
+    await bench.state.release("alice")
+
+    await bench.reset("run")
+
+    assert await bench.damaged() is None
 
 
 @pytest.mark.parametrize("after", ["PersistentVolumeClaim", "DataVolume", "VirtualMachine"])
