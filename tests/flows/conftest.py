@@ -26,6 +26,7 @@ SERVERS = Path(__file__).resolve().parents[2] / ".run" / "tests"
 """A folder for the server of each test session: at a place that the next session finds."""
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Have all of these run in one process, so that there is one Prefect server however many processes test."""
     for item in items:

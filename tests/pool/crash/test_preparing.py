@@ -33,7 +33,7 @@ async def test_the_proof_of_the_storage(tmp_path: Path, killer: Killer, tally: T
 
         async def attempt(at: int | None) -> tuple[int | None, Any]:
             await world.kube.patch(NAMESPACES, TEMPLATES, {"metadata": {"annotations": {PROVED: None}}})
-            return await _twice(world, "prove-storage", at), await world.outcome({})
+            return await _twice(world, "prove-storage", at, pool="default"), await world.outcome({})
 
         await sweep(tally, killer, attempt, least=5)
 
