@@ -23,10 +23,11 @@ def replaced(
     idle = [c for c in observed.kept() if c.phase is ClusterPhase.AVAILABLE and c.status.operation is None]
     outdated = [(cluster, reason) for cluster in idle if (reason := why_outdated(observed, cluster, config, now))]
     outdated.sort(key=lambda pair: _age(pair[0], now))
-    if _one_is_under_way(observed) or any(cluster.name in under_way for cluster, _ in outdated):
+    if _one_is_being_made(observed) or any(cluster.name in under_way for cluster, _ in outdated):
         return
+    failed = _one_has_failed(observed)
     for cluster, reason in outdated:
-        if generation_ended(cluster, now) or _can_be_spared(observed, cluster, under_way):
+        if generation_ended(cluster, now) or (not failed and _can_be_spared(observed, cluster, under_way)):
             yield StartRebuild(cluster.name, reason=reason, wish=wish(OperationKind.REBUILD, cluster))
             return
 
@@ -59,12 +60,17 @@ def _can_be_spared(observed: Observed, cluster: PooledCluster, under_way: Collec
     return len(others) >= observed.pool.spec.min_standby
 
 
-def _one_is_under_way(observed: Observed) -> bool:
-    """Whether a cluster is being made, or the making of one failed: another would go the same way."""
+def _one_is_being_made(observed: Observed) -> bool:
+    return any(c.phase is ClusterPhase.CREATING and not c.spec.cordoned for c in _staying(observed))
+
+
+def _one_has_failed(observed: Observed) -> bool:
+    """Whether a cluster could not be made: another would go the same way."""
     return any(
-        cluster.status.rebuilding
-        or (cluster.phase is ClusterPhase.CREATING and not cluster.spec.cordoned)
-        or (cluster.phase is ClusterPhase.ERROR and cluster.status.golden is None)
-        for cluster in observed.clusters
-        if not cluster.removing and not observed.surplus(cluster)
+        cluster.status.rebuilding or (cluster.phase is ClusterPhase.ERROR and cluster.status.golden is None)
+        for cluster in _staying(observed)
     )
+
+
+def _staying(observed: Observed) -> list[PooledCluster]:
+    return [cluster for cluster in observed.clusters if not cluster.removing and not observed.surplus(cluster)]

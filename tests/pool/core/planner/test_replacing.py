@@ -92,6 +92,13 @@ def test_a_replacement_that_failed_is_the_last(failed: PooledCluster) -> None:
     assert planned([failed, old("c2"), old("c3"), old("c4")], **NEW) == []
 
 
+def test_what_cannot_be_reset_any_more_is_made_anew_though_another_cluster_failed() -> None:
+    """It is of no use as it is, so a replacement that fails as well costs nothing."""
+    ended = cluster("c1", golden=ending(-1), conditions=[unhealthy()])
+    assert replaced(planned([ended, broken("c2", 1, golden=None)])) == ["c1"]
+    assert replaced(planned([ended, cluster("c2", "creating", operation=operation("bootstrap", beat=60))])) == []
+
+
 @pytest.mark.parametrize("phase", ["locked", "error"])
 def test_neither_held_nor_broken_ones_are_replaced(phase: str) -> None:
     sessions = [active("someone", "c1")] if phase == "locked" else []
