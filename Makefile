@@ -33,13 +33,13 @@ up: setup ## the same, left running: Prefect UI with every deployment, until Ctr
 test: test-pool test-simulator ## run the whole test suite
 
 test-pool: setup ## run the pool's half: pool, flows, demo, documents
-	$(BIN)/python -m pytest -q -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -q -n 3 --dist loadgroup
 
 test-simulator: setup ## run the simulator's half, with the contract that it shares with real servers
-	cd simulator && ../$(BIN)/python -m pytest -q -n 2 --dist loadgroup
+	cd simulator && ../$(BIN)/python -m pytest -q -n 3 --dist loadgroup
 
 coverage: setup ## run the pool's half and say which lines of pool/, flows/ and cks_pool/ it leaves out
-	$(BIN)/python -m pytest -q -n 2 --dist loadgroup --cov --cov-report=term-missing
+	$(BIN)/python -m pytest -q -n 3 --dist loadgroup --cov --cov-report=term-missing
 
 check: setup ## format, lint, strict types, import contracts, generated files
 	$(BIN)/ruff format --check .

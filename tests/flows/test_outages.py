@@ -29,7 +29,7 @@ from tests.flows.ends import completed
 
 pytestmark = [pytest.mark.prefect]
 
-OUTAGE = 0.3 * PATIENCE
+OUTAGE = 0.2 * PATIENCE
 
 
 @pytest.fixture
