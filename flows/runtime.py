@@ -19,7 +19,6 @@ from flows.tasks import as_task, warn
 from pool.core.errors import PoolError
 from pool.core.settings import settings_from_environment
 from pool.kube.client import Kube
-from pool.kube.gather import gather
 from pool.kube.watching import Watching
 from pool.state import PoolState
 from pool.work.steps import Host, utcnow
@@ -79,16 +78,12 @@ async def standing_by(maintain: Maintain) -> AsyncIterator[None]:
 async def _stand_by(maintain: Maintain) -> None:
     while True:
         try:
-            async with connected() as host, host.state.following() as following:
+            async with connected() as host, host.state.following():
                 logger.info("following the pools of %s", host.settings.namespace)
-                await gather([_failure_of(following), StandBy(host, maintain).run()])
+                await StandBy(host, maintain).run()
         except PoolError as error:
             logger.warning("not following the pools, assignments list their clusters instead: %s", error)
         await asyncio.sleep(STAND_BY_AGAIN)
-
-
-async def _failure_of(task: asyncio.Task[None]) -> None:
-    await task
 
 
 async def _open() -> tuple[Host, AsyncExitStack]:

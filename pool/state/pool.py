@@ -54,8 +54,9 @@ class PoolState:
     ) -> None:
         self.settings = settings
         self.events = Events(kube, settings.namespace, events)
-        self._view = PoolView(kube, settings.namespace, watching)
-        self._store = Store(kube, settings, now, self.events, self._view)
+        self.view = PoolView(kube, settings.namespace, watching)
+        """The pool as watches show it while it is followed."""
+        self._store = Store(kube, settings, now, self.events, self.view)
         self._sessions = Sessions(self._store)
         handover = Handover(self._store)
         self._helping = Helping(self._store, handover)
@@ -68,8 +69,8 @@ class PoolState:
 
         Yields, once the pool was seen, a task that ends only by failing (ApiError).
         """
-        async with self._view.following():
-            task = asyncio.create_task(self._view.failure(), name="following the pool")
+        async with self.view.following():
+            task = asyncio.create_task(self.view.failure(), name="following the pool")
             try:
                 yield task
             finally:
@@ -181,7 +182,7 @@ class PoolState:
             return await self._assigning.assign(name, spec, wait_seconds or 0)
         finally:
             # Who follows the pool stays: its events are written beside the next call.
-            if not self._view.current:
+            if not self.view.current:
                 await self.events.drain()
 
     async def serve_queue(self) -> int:

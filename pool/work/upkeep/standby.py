@@ -10,22 +10,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
 from datetime import timedelta
-from functools import partial
-from typing import TypeVar
 
-from pool.core.clusters import PooledCluster
-from pool.core.errors import Conflict, InvalidInput, PoolError
+from pool.core.errors import Conflict, PoolError
 from pool.core.planner import Observed, PlanConfig, plan
 from pool.core.planner.prompting import prompt
 from pool.core.pool_status import IMPORT_FAILED, PREFIX_TAKEN, status_of
 from pool.core.pools import Pool, PoolConditionType
-from pool.core.sessions import Session
-from pool.kube.client import Object
-from pool.kube.resources import POOLED_CLUSTERS, POOLS, SESSIONS
-from pool.kube.watching import Scope
-from pool.state.view import LIVE
 from pool.work.steps import Host
 
 logger = logging.getLogger(__name__)
@@ -43,17 +34,13 @@ AFTER_FAILURE = 10.0
 Maintain = Callable[[str, str], Awaitable[object]]
 """Has maintenance of the Pool of that name run, once for the reason (a text that names it) whoever asks."""
 
-R = TypeVar("R", Pool, PooledCluster, Session)
-
 
 class StandBy:
-    """The pools of a namespace as watches show them."""
+    """The pools of a namespace as its state's view shows them."""
 
     def __init__(self, host: Host, maintain: Maintain, *, pause: float = PAUSE, patience: float = PATIENCE) -> None:
         self._host, self._maintain, self._pause, self._patience = host, maintain, pause, patience
-        self._pools: dict[str, Pool] = {}
-        self._clusters: dict[str, PooledCluster] = {}
-        self._sessions: dict[str, Session] = {}
+        self._view = host.state.view
         self._changed = asyncio.Event()
         self._again: asyncio.TimerHandle | None = None
         self._asked: dict[str, str] = {}
@@ -63,47 +50,27 @@ class StandBy:
 
     async def run(self) -> None:
         """Follow the pools until that fails. An outage of the host's API only delays. Raises ApiError."""
-        watching, namespace = self._host.watching, self._host.settings.namespace
-        async with AsyncExitStack() as stack:
-            views = [
-                await stack.enter_async_context(watching.follow(scope, note))
-                for scope, note in (
-                    (Scope(POOLS, namespace), partial(self._note, Pool, self._pools)),
-                    (Scope(POOLED_CLUSTERS, namespace), partial(self._note, PooledCluster, self._clusters)),
-                    (Scope(SESSIONS, namespace, fields=LIVE), partial(self._note, Session, self._sessions)),
-                )
-            ]
-            rounds = asyncio.create_task(self._rounds(), name="standing by for the pools")
-            try:
-                ended, _ = await asyncio.wait(
-                    [rounds, *(view.failure for view in views)], return_when=asyncio.FIRST_COMPLETED
-                )
-                for one in ended:
-                    await one
-            finally:
-                rounds.cancel()
-                if self._again is not None:
-                    self._again.cancel()
-                await asyncio.wait([rounds])
-
-    def _note(self, kind: type[R], known: dict[str, R], obj: Object, there: bool) -> None:
-        name = obj["metadata"]["name"]
-        try:
-            if there:
-                known[name] = kind.from_object(obj)
-            else:
-                known.pop(name, None)
-        except InvalidInput as unreadable:
-            known.pop(name, None)
-            logger.warning("%s", unreadable)
-        self._changed.set()
+        async with self._host.state.following() as following:
+            with self._view.news() as self._changed:
+                # What is there already makes no news.
+                self._changed.set()
+                rounds = asyncio.create_task(self._rounds(), name="standing by for the pools")
+                try:
+                    ended, _ = await asyncio.wait([rounds, following], return_when=asyncio.FIRST_COMPLETED)
+                    for one in ended:
+                        await one
+                finally:
+                    rounds.cancel()
+                    if self._again is not None:
+                        self._again.cancel()
+                    await asyncio.wait([rounds])
 
     async def _rounds(self) -> None:
         while True:
             await self._changed.wait()
             await asyncio.sleep(self._pause)
             self._changed.clear()
-            for pool in list(self._pools.values()):
+            for pool in list(self._view.pools.values()):
                 try:
                     await self.look(pool)
                 except PoolError as error:
@@ -147,7 +114,7 @@ class StandBy:
     async def look(self, pool: Pool) -> None:
         """Ask for maintenance if something is wanted of the pool, and then say how it is."""
         now = self._host.now()
-        clusters, sessions = self._clusters.values(), self._sessions.values()
+        clusters, sessions = self._view.clusters.values(), self._view.sessions.values()
         # What is not seen in these objects is left as whoever read more has written it.
         prefix_taken, not_imported = _degraded(pool, PREFIX_TAKEN), _degraded(pool, IMPORT_FAILED)
         actions = plan(Observed.of(pool, sessions, clusters), PlanConfig.of(self._host.settings), now)
