@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import quote
 
 import aiohttp
 import orjson
@@ -15,9 +14,8 @@ from kubernetes.aio.client import ApiClient, Configuration
 
 from simulator.api.errors import ApiError
 from simulator.api.requests import JSON
-from simulator.client import GVR, Event, Obj, accounts
-from simulator.client.local import PATCHES, Patch, error_of, whole_items
-from simulator.client.relisting import follow
+from simulator.client import GVR, Obj, accounts
+from simulator.client.verbs import Verbs, error_of, whole_items
 
 Objects = list[Obj]
 PAGE = 500
@@ -26,13 +24,13 @@ SPEAKING_AS = {"Impersonate-User": accounts.CONTROLLER, "Impersonate-Group": acc
 """The kubeconfig's user must be allowed to impersonate; administrators are."""
 
 
-class HttpClient:
+class HttpClient(Verbs):
     """Client over HTTP, speaking as virt-controller. Raises ApiError; a connection that fails is an ApiError 503."""
 
     def __init__(self, client: ApiClient, session: aiohttp.ClientSession, manager: str = "simulator") -> None:
         self._client = client
         self._session = session
-        self._manager = manager
+        super().__init__(manager)
 
     @classmethod
     @asynccontextmanager
@@ -46,9 +44,6 @@ class HttpClient:
             async with aiohttp.ClientSession(connector=connector) as session:
                 yield cls(client, session)
 
-    async def get(self, gvr: GVR, name: str, namespace: str | None = None) -> Obj:
-        return await self._object("GET", gvr.path(namespace, quote(name)))
-
     async def list(self, gvr: GVR, namespace: str | None = None, *, labels: str = "", fields: str = "") -> list[Obj]:
         query = {"labelSelector": labels, "fieldSelector": fields, "limit": str(PAGE)}
         items: Objects = []
@@ -59,60 +54,11 @@ class HttpClient:
             if not query["continue"]:
                 return items
 
-    async def create(self, gvr: GVR, obj: Obj, namespace: str | None = None, *, subresource: str = "") -> Obj:
-        name = quote(obj["metadata"]["name"]) if subresource else ""
-        path = gvr.path(namespace or obj["metadata"].get("namespace"), name, subresource)
-        return await self._object("POST", path, self._managed(), obj)
-
-    async def update(self, gvr: GVR, obj: Obj, *, subresource: str = "") -> Obj:
-        meta = obj["metadata"]
-        path = gvr.path(meta.get("namespace"), quote(meta["name"]), subresource)
-        return await self._object("PUT", path, self._managed(), obj)
-
-    async def patch(
-        self,
-        gvr: GVR,
-        name: str,
-        patch: Patch,
-        namespace: str | None = None,
-        *,
-        type: str = "merge",
-        subresource: str = "",
-        dry_run: bool = False,
-    ) -> Obj:
-        path = gvr.path(namespace, quote(name), subresource)
-        query = self._managed() | ({"dryRun": "All"} if dry_run else {})
-        return await self._object("PATCH", path, query, patch, PATCHES[type])
-
-    async def delete(
-        self,
-        gvr: GVR,
-        name: str,
-        namespace: str | None = None,
-        *,
-        propagation: str = "Background",
-        uid: str | None = None,
-        grace: int | None = None,
-    ) -> None:
-        body: Obj = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": propagation}
-        if uid is not None:
-            body["preconditions"] = {"uid": uid}
-        if grace is not None:
-            body["gracePeriodSeconds"] = grace
-        await self._object("DELETE", gvr.path(namespace, quote(name)), {}, body)
-
-    async def watch(self, gvr: GVR, namespace: str | None = None, *, labels: str = "") -> AsyncIterator[Event]:
-        async for event in follow(lambda query: self._lines(gvr, namespace, {"labelSelector": labels, **query})):
-            yield event
-
     async def _lines(self, gvr: GVR, namespace: str | None, query: dict[str, str]) -> AsyncIterator[Obj]:
         query = {"watch": "true", "timeoutSeconds": "290", **query}
         async with self._request("GET", gvr.path(namespace), query, timeout=None) as response:
             async for line in _lines(response):
                 yield orjson.loads(line)
-
-    def _managed(self) -> dict[str, str]:
-        return {"fieldManager": self._manager}
 
     async def _object(
         self, method: str, path: str, query: dict[str, str] | None = None, body: Any = None, content: str = JSON
