@@ -276,7 +276,7 @@ async def test_a_lock_that_is_gone_does_not_keep_a_session_from_the_next_cluster
     alice = await claimed(lab, "alice")
     async with lab.state.following():
         held = await _locked(lab, "cluster1", alice)
-        view = lab.state._view
+        view = lab.state.view
         while view.clusters["cluster1"].phase != "locked":
             with view.news() as news:
                 await asyncio.wait_for(news.wait(), 10)

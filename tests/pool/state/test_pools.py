@@ -91,7 +91,7 @@ async def test_ended_sessions_are_not_in_view(two: Lab) -> None:
         await two.state.release(f"s{turn}")
         await two.reset("cluster1", f"run{turn}")
     async with two.state.following():
-        view = two.state._view
+        view = two.state.view
         last = await two.state.assign("last")
         assert await view.shows(last)
         assert list(view.sessions) == ["last"]
