@@ -100,7 +100,7 @@ def settings_table(settings: type[BaseSettings]) -> str:
     prefix = settings.model_config.get("env_prefix", "")
     lines = ["| variable | default | meaning |", "|---|---|---|"]
     for name, field in settings.model_fields.items():
-        default = "" if field.default is None else f"`{field.default}`"
+        default = "" if field.default in (None, "") else f"`{field.default}`"
         lines.append(f"| `{prefix}{name.upper()}` | {default} | {' '.join((field.description or '').split())} |")
     return "\n".join(lines)
 

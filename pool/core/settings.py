@@ -15,6 +15,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pool.core.errors import InvalidInput
+from pool.core.ranges import Ranges
 
 PREFIX = "CKS_POOL_"
 
@@ -55,6 +56,12 @@ class Settings(BaseSettings):
 
     templates_namespace: DnsLabel = "vm-templates"
     """Where the golden images live; every cluster's disks are cloned from one of them."""
+
+    host_ranges: Ranges = ""
+    """Addresses that VMs must not reach, as "198.51.100.0/24, 2001:db8::1": the host's load balancers, networks of the
+    house at public addresses. Private ranges, the nodes and the API server are closed anyway."""
+    dns_ranges: Ranges = "169.254.20.10"
+    """Where DNS answers VMs beside the cluster's DNS pods: NodeLocal DNSCache's address. Only port 53 is open there."""
 
     ended_session_days: PositiveFloat = 1.0
     """Days for which an ended session is kept, for those who ask what happened."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
@@ -36,7 +35,7 @@ from pool.kube.watching import Watching
 from pool.kubevirt.cluster import Cluster
 from pool.work import namespaces
 from pool.work.namespaces.checks import check_cluster_namespaces
-from pool.work.namespaces.manifests import isolation, times
+from pool.work.namespaces.manifests import times
 from simulator.api.requests import Target
 from simulator.app import Simulator
 from tests.pool.builders import member, pool
@@ -315,18 +314,6 @@ async def test_a_namespace_that_lost_its_labels_is_not_forgotten_with_a_clusters
     with pytest.raises(NamespaceNotOurs, match="no pool's, with PersistentVolumeClaim cluster1/disk of cluster1"):
         await namespaces.delete_cluster_namespace(kube, watching, CLUSTER, timeout=10)
     assert await kube.find(NAMESPACES, "cluster1")
-
-
-def test_clusters_do_not_reach_one_another() -> None:
-    spec = isolation(CLUSTER, SETTINGS)["spec"]
-    sources = Counter(next(iter(one)) for one in spec["ingress"][0]["from"])
-    assert sources == {"podSelector": 1, "namespaceSelector": 2}
-    assert spec["ingress"][0]["from"][1]["namespaceSelector"]["matchLabels"] == {
-        "kubernetes.io/metadata.name": "cks-pool"
-    }
-    internet = spec["egress"][0]["to"][1]["ipBlock"]
-    assert "10.0.0.0/8" in internet["except"]
-    assert "169.254.0.0/16" in internet["except"]
 
 
 @pytest.mark.parametrize(("quantity", "expected"), [("20Gi", "100Gi"), ("1.5Ti", "7.5Ti"), ("500", "2500")])

@@ -14,11 +14,11 @@ from pool.kubevirt.cluster import Cluster
 from pool.kubevirt.former import made_for
 from pool.kubevirt.ownership import Owner, labels_of, owner, removable, remove_exactly, whose
 from pool.work.namespaces.checks import Wanted, checked, is_of
+from pool.work.namespaces.isolation import host_addresses, isolation
 from pool.work.namespaces.manifests import (
     CLONE_ROLE,
     clone_binding,
     clone_binding_name,
-    isolation,
     pool_binding,
     quota,
 )
@@ -70,7 +70,7 @@ async def ensure_cluster_namespace(
     wanted = (
         (ROLE_BINDINGS, clone_binding(cluster, settings)),
         (ROLE_BINDINGS, pool_binding(cluster, settings)),
-        (NETWORK_POLICIES, isolation(cluster, settings)),
+        (NETWORK_POLICIES, isolation(cluster, settings, await host_addresses(kube))),
         (RESOURCE_QUOTAS, quota(cluster, pool)),
     )
     await gather(kube.apply(resource, obj, force=True) for resource, obj in wanted)

@@ -7,16 +7,13 @@ import re
 from pool.core.pools import Pool
 from pool.core.settings import Settings
 from pool.kube.client import Object
-from pool.kube.resources import NETWORK_POLICIES, RESOURCE_QUOTAS, ROLE_BINDINGS
+from pool.kube.resources import RESOURCE_QUOTAS, ROLE_BINDINGS
 from pool.kubevirt.cluster import Cluster
 
 CLONE_ROLE = "cks-pool-clone-golden-image"
 SERVICE_ACCOUNT = "cks-pool"
 CLUSTER_ROLE = "cks-pool-cluster"
 """What the pool may do inside a cluster's namespace: `deployments/rbac`."""
-
-PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16")
-"""Where the host, its pods and its metadata services are; a learner who is root in a VM has no business there."""
 
 
 def clone_binding_name(cluster: Cluster) -> str:
@@ -41,26 +38,6 @@ def pool_binding(cluster: Cluster, settings: Settings) -> Object:
     """RoleBinding that lets the pool's ServiceAccount work in a cluster's namespace, and only there."""
     subject = {"kind": "ServiceAccount", "name": SERVICE_ACCOUNT, "namespace": settings.namespace}
     return _binding("cks-pool", cluster.namespace, "ClusterRole", CLUSTER_ROLE, subject, cluster)
-
-
-def isolation(cluster: Cluster, settings: Settings) -> Object:
-    """NetworkPolicy: in from the own namespace, the pool's, and that of the golden image (CDI copies disks from there
-    over the network where the storage cannot clone); out to the own one, DNS wherever it is, and the internet.
-    """
-
-    def namespace(name: str) -> Object:
-        return {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}}}
-
-    own: Object = {"podSelector": {}}
-    dns = {"ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}]}
-    internet = {"ipBlock": {"cidr": "0.0.0.0/0", "except": list(PRIVATE)}}
-    spec = {
-        "podSelector": {},
-        "policyTypes": ["Ingress", "Egress"],
-        "ingress": [{"from": [own, namespace(settings.namespace), namespace(settings.templates_namespace)]}],
-        "egress": [{"to": [own, internet]}, dns],
-    }
-    return NETWORK_POLICIES.manifest("cks-pool-isolation", cluster.namespace, labels=cluster.labels, spec=spec)
 
 
 def quota(cluster: Cluster, pool: Pool) -> Object:

@@ -1,0 +1,106 @@
+"""Whom a cluster's VMs reach, and who reaches them: the NetworkPolicy of its namespace.
+
+A learner is root in the VMs. He has their own namespace, the names that the host's DNS knows, and the internet; he has
+no business with the host: its API server, kubelets, NodePorts, pods, metadata services.
+
+It is the host's network plugin that holds him to it. One that does not know port ranges (`endPort`) lets less through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from itertools import pairwise
+
+from pool.core.ranges import Network, networks, within
+from pool.core.settings import Settings
+from pool.kube.client import Kube, Object
+from pool.kube.resources import ENDPOINT_SLICES, NETWORK_POLICIES, NODES
+from pool.kubevirt.cluster import Cluster
+
+IPV4, IPV6 = IPv4Network("0.0.0.0/0"), IPv6Network("2000::/3")
+"""The internet: all of IPv4, and what is given out of IPv6; nothing private, link-local or mapped is in that."""
+
+NO_INTERNET = networks(
+    """
+    10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 100.64.0.0/10 169.254.0.0/16
+    0.0.0.0/8 127.0.0.0/8 192.0.0.0/24 192.0.2.0/24 198.18.0.0/15 198.51.100.0/24 203.0.113.0/24 224.0.0.0/3
+    168.63.129.16 2002::/16
+    """
+)
+"""Private, shared and link-local; special by IANA's registry, of which clouds use some for pods and metadata; Azure's
+metadata; IPv4 in IPv6 (6to4)."""
+
+NOT_OUT = {"TCP": (25, 53, 465, 587), "UDP": (53,)}
+"""Closed also on the internet: a lab's VM sends no mail, and asks the cluster's DNS for names."""
+
+DNS_PODS = (
+    ("kube-system", {"k8s-app": "kube-dns"}, 53),
+    ("openshift-dns", {"dns.operator.openshift.io/daemonset-dns": "default"}, 5353),
+)
+"""Namespace, labels and port of the pods that know the cluster's names, by distribution."""
+
+
+def isolation(cluster: Cluster, settings: Settings, host: Iterable[str]) -> Object:
+    """The NetworkPolicy for a cluster of a host that is at these addresses.
+
+    In come the own namespace, the pool's (health checks), and that of the golden images (CDI copies disks from there
+    over the network where the storage cannot clone). Nobody else does, the host API server's proxy included.
+    """
+    own: Object = {"podSelector": {}}
+    not_out = (*NO_INTERNET, *networks(settings.host_ranges), *(ip_network(address) for address in host))
+    spec = {
+        "podSelector": {},
+        "policyTypes": ["Ingress", "Egress"],
+        "ingress": [{"from": [own, _namespace(settings.namespace), _namespace(settings.templates_namespace)]}],
+        "egress": [{"to": [own]}, *_to_dns(settings), *_to_internet(not_out)],
+    }
+    return NETWORK_POLICIES.manifest("cks-pool-isolation", cluster.namespace, labels=cluster.labels, spec=spec)
+
+
+async def host_addresses(kube: Kube) -> set[str]:
+    """Where the host's nodes and its API servers are."""
+    found: set[str] = set()
+    for node in await kube.list(NODES):
+        told = (node.get("status") or {}).get("addresses") or ()
+        found |= {one["address"] for one in told if one["type"] in ("InternalIP", "ExternalIP")}
+    servers = await kube.find(ENDPOINT_SLICES, "kubernetes", "default")
+    for endpoint in (servers or {}).get("endpoints") or ():
+        found |= set(endpoint["addresses"])
+    return {str(ip_address(address)) for address in found}
+
+
+def _namespace(name: str) -> Object:
+    return {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}}}
+
+
+def _to_dns(settings: Settings) -> list[Object]:
+    def rule(to: list[Object], port: int) -> Object:
+        return {"to": to, "ports": [{"protocol": protocol, "port": port} for protocol in ("UDP", "TCP")]}
+
+    pods = [
+        rule([_namespace(name) | {"podSelector": {"matchLabels": labels}}], port) for name, labels, port in DNS_PODS
+    ]
+    named = [{"ipBlock": {"cidr": str(one)}} for one in networks(settings.dns_ranges)]
+    return [*pods, *([rule(named, 53)] if named else [])]
+
+
+def _to_internet(not_out: tuple[Network, ...]) -> list[Object]:
+    open_but = ((IPV4, within(IPV4, not_out)), (IPV6, within(IPV6, not_out)))
+    blocks = [
+        {"ipBlock": {"cidr": str(internet), "except": [str(one) for one in closed]}}
+        for internet, closed in open_but
+        if internet not in closed
+    ]
+    ports = [
+        {"protocol": protocol, "port": first, "endPort": last}
+        for protocol, closed_ports in NOT_OUT.items()
+        for first, last in _between(closed_ports)
+    ]
+    return [{"to": blocks, "ports": ports}] if blocks else []
+
+
+def _between(closed: tuple[int, ...]) -> list[tuple[int, int]]:
+    """The port ranges that leave these out."""
+    edges = (0, *closed, 65536)
+    return [(low + 1, high - 1) for low, high in pairwise(edges) if low + 1 < high]
