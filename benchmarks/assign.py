@@ -72,7 +72,7 @@ async def pool_of(size: int) -> AsyncIterator[tuple[CountingKube, PoolState, Pat
                 async with CountingKube.connect(kubeconfig) as kube, Watching(kube) as watching:
                     assert isinstance(kube, CountingKube)
                     settings = Settings(kubeconfig=kubeconfig)
-                    state = PoolState(kube, settings, now=lambda: datetime.now(UTC), watching=watching)
+                    state = PoolState(kube, settings, now=kube.now, watching=watching)
                     await _fill(kube, watching, settings, size)
                     await state.ensure_pool()
                     yield kube, state, kubeconfig

@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
-from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -63,7 +62,7 @@ def _run(kubeconfig: Path, share: Iterable[int], together: Any) -> tuple[int, in
 async def _crowd(kubeconfig: Path, share: Iterable[int], together: Any) -> tuple[int, int, int]:
     async with CountingKube.connect(kubeconfig) as kube, Watching(kube) as watching:
         assert isinstance(kube, CountingKube)
-        state = PoolState(kube, Settings(), now=lambda: datetime.now(UTC), watching=watching)
+        state = PoolState(kube, Settings(), now=kube.now, watching=watching)
         async with state.following():
             await asyncio.to_thread(together.wait)
             served = sum(await asyncio.gather(*(_served(state, f"session-{number}") for number in share)))

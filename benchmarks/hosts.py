@@ -15,7 +15,7 @@ from pool.kube.client import Kube
 from pool.kube.watching import Watching
 from pool.state import PoolState
 from pool.work import images, namespaces
-from pool.work.steps import Host, utcnow
+from pool.work.steps import Host
 
 
 class CountingKube(Kube):
@@ -34,7 +34,7 @@ async def a_host(speed: float) -> AsyncIterator[Host]:
     with tempfile.TemporaryDirectory() as folder, simulator(Path(folder) / "kubeconfig", speed) as kubeconfig:
         settings = Settings(kubeconfig=kubeconfig)
         async with CountingKube.connect(kubeconfig) as kube, Watching(kube) as watching:
-            state = PoolState(kube, settings, now=utcnow, watching=watching)
+            state = PoolState(kube, settings, now=kube.now, watching=watching)
             await namespaces.ensure_pool_namespace(kube, settings)
             await namespaces.ensure_crds(kube, watching)
             await namespaces.ensure_templates_namespace(kube, settings)

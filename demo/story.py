@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import httpx
@@ -62,7 +61,7 @@ class Story:
         self.kube = kube
         self.watching = watching
         self.settings = settings
-        self.state = PoolState(kube, settings, now=lambda: datetime.now(UTC), watching=watching)
+        self.state = PoolState(kube, settings, now=kube.now, watching=watching)
 
     async def tell(self) -> None:
         """All of it. Raises StepFailed at the first step that does not hold."""

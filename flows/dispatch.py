@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from prefect import task
@@ -13,7 +13,7 @@ from flows.runtime import connected
 from flows.tasks import EFFECT, run_id
 from pool.core.clusters import OperationKind, PooledCluster
 from pool.core.planner.actions import wish
-from pool.work.steps import Host, utcnow
+from pool.work.steps import Host
 from pool.work.upkeep.acting import Keeper, Work, give_back
 
 AT_ONCE_AGAIN = 5
@@ -67,6 +67,11 @@ def _is_over(state: State[Any] | None) -> bool:
         return False
     lost_after = LOST_AFTER.get(state.type)
     return state.is_final() or (lost_after is not None and utcnow() - state.timestamp > lost_after)
+
+
+def utcnow() -> datetime:
+    """The time of the Prefect server's runs, as near as this machine knows it."""
+    return datetime.now(UTC)
 
 
 async def start_work(work: Work) -> str:

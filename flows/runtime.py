@@ -21,7 +21,7 @@ from pool.core.settings import settings_from_environment
 from pool.kube.client import Kube
 from pool.kube.watching import Watching
 from pool.state import PoolState
-from pool.work.steps import Host, utcnow
+from pool.work.steps import Host
 from pool.work.upkeep.standby import Maintain, StandBy
 
 logger = get_logger("runtime")
@@ -93,7 +93,7 @@ async def _open() -> tuple[Host, AsyncExitStack]:
             Kube.connect(settings.kubeconfig, request_timeout=settings.request_timeout)
         )
         watching = await stack.enter_async_context(Watching(kube))
-        state = PoolState(kube, settings, now=utcnow, watching=watching, events=announce)
+        state = PoolState(kube, settings, now=kube.now, watching=watching, events=announce)
         return Host(settings, kube, watching, state, run_step=as_task, warn=warn), stack.pop_all()
 
 

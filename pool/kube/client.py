@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -14,14 +17,17 @@ import aiohttp
 import stamina
 from kubernetes.aio.client import ApiClient, Configuration
 
-from pool.core.errors import ApiError, Forbidden, NotFound
+from pool.core.errors import ApiError, ApiUnavailable, Forbidden, NotFound
 from pool.kube import faults
+from pool.kube.clock import ServerClock
 from pool.kube.config import load_configuration, unusable
 from pool.kube.resources import Resource
 
 Object = dict[str, Any]
 Objects = list[Object]
 Patch = Object | Objects
+
+logger = logging.getLogger(__name__)
 
 FIELD_MANAGER = "cks-pool"
 PAGE = 500
@@ -38,6 +44,9 @@ MERGE, JSON_PATCH, APPLY = (
     "application/apply-patch+yaml",
 )
 ANY = "*/*"
+
+WORTH_SAYING = timedelta(seconds=5)
+"""This machine's own clock may be so far off before the log says it; it decides nothing either way."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +73,7 @@ class Kube:
         self._client = client
         self._timeout = request_timeout
         self._patience = patience
+        self._clock = ServerClock()
 
     @classmethod
     @asynccontextmanager
@@ -80,6 +90,7 @@ class Kube:
             try:
                 await kube.request("GET", "/version")
                 kube._patience = PATIENCE
+                kube._compare_clocks()
             except Forbidden as error:
                 raise unusable(str(kubeconfig or "in use"), f"credentials refused: {error.message}") from error
             yield kube
@@ -106,6 +117,29 @@ class Kube:
     def server(self) -> str:
         """Host and port of the API, for messages."""
         return str(urlsplit(self._client.configuration.host).netloc)
+
+    def now(self) -> datetime:
+        """The server's time, UTC, by its last answers; within about half a second, soon within a round trip.
+
+        Raises ApiUnavailable before the first answer.
+        """
+        told = self._clock.at(time.monotonic())
+        if told is None:
+            cure = "whatever stands between must leave the Date header of its answers alone"
+            raise ApiUnavailable(0, "NoTime", f"{self.server} has not told its time yet", cure=cure)
+        return told
+
+    @property
+    def ahead(self) -> timedelta:
+        """How far the server's clock is ahead of this machine's own, which decides nothing. Raises ApiUnavailable."""
+        return self.now() - datetime.now(UTC)
+
+    def _compare_clocks(self) -> None:
+        ahead = self.ahead
+        if abs(ahead) > WORTH_SAYING:
+            far = timedelta(seconds=round(abs(ahead).total_seconds()))
+            side = "behind" if ahead > timedelta() else "ahead of"
+            logger.warning("this machine's clock is %s %s that of %s; the latter's counts", far, side, self.server)
 
     async def get(self, resource: Resource, name: str, namespace: str | None = None) -> Object:
         """One object. Raises NotFound."""
@@ -302,10 +336,12 @@ class Kube:
                 call.method, call.path, None, None, headers, auth_settings=["BearerToken"]
             )
             url += f"?{urlencode(query)}" if query else ""
+            asked = time.monotonic()
             sent = await self._client.rest_client.request(
                 call.method, url, headers=headers, body=call.body, _request_timeout=timeout
             )
             response: aiohttp.ClientResponse = sent.response
+            self._clock.heard(response.headers.get("Date", ""), asked, time.monotonic())
             if response.status < 400:
                 return response
             fault = faults.answered(response.status, await response.read(), response.headers)

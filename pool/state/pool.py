@@ -39,8 +39,8 @@ logger = logging.getLogger(__name__)
 class PoolState:
     """The compare-and-swap protocol on the Pools, PooledClusters and Sessions of a namespace.
 
-    `now` is the clock (UTC); `watching` is shared with other waits of the process (None: its own);
-    `events` is told every transition after it was written. Every method may raise ApiError.
+    `now` is the clock (UTC), one for everybody: the host API's (`Kube.now`). `watching` is shared with other waits of
+    the process (None: its own); `events` is told each transition after it was written. Every method may raise ApiError.
     """
 
     def __init__(
@@ -53,6 +53,7 @@ class PoolState:
         events: Listener | None = None,
     ) -> None:
         self.settings = settings
+        self.now = now
         self.events = Events(kube, settings.namespace, events)
         self.view = PoolView(kube, settings.namespace, watching)
         """The pool as watches show it while it is followed."""

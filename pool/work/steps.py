@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial, wraps
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
@@ -39,11 +39,6 @@ async def plainly(_name: str, _cluster_id: str, work: Callable[[], Awaitable[T]]
     return await work()
 
 
-def utcnow() -> datetime:
-    """The current time, UTC."""
-    return datetime.now(UTC)
-
-
 @dataclass(frozen=True)
 class Host:
     """The host cluster as work uses it: one connection and what is built on it."""
@@ -53,9 +48,12 @@ class Host:
     watching: Watching
     state: PoolState
     run_step: RunStep = plainly
-    now: Callable[[], datetime] = utcnow
     warn: Callable[[str], None] = logger.warning
     """Tells whoever follows the work, in a line."""
+
+    def now(self) -> datetime:
+        """The one time, by which everybody compares: the host API's."""
+        return self.state.now()
 
 
 @dataclass(frozen=True)

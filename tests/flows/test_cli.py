@@ -6,7 +6,6 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -51,7 +50,7 @@ def pools(cluster: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         async with Kube.connect(cluster) as kube, Watching(kube) as watching:
             await ensure_pool_namespace(kube, settings)
             await ensure_crds(kube, watching)
-            state = PoolState(kube, settings, now=lambda: datetime.now(UTC), watching=watching)
+            state = PoolState(kube, settings, now=kube.now, watching=watching)
             await state.ensure_cluster(await state.ensure_pool("exam", PoolSpec(cluster_prefix="exam")), "exam1")
 
     asyncio.run(install())

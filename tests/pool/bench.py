@@ -79,7 +79,9 @@ class Bench:
     def configured(self, **settings: Any) -> None:
         """Go on with these settings changed."""
         self.settings = self.settings.model_copy(update=settings)
-        self.state = PoolState(self.kube, self.settings, now=lambda: now() + self.ahead, watching=self.watching)
+        self.state = PoolState(
+            self.kube, self.settings, now=lambda: self.kube.now() + self.ahead, watching=self.watching
+        )
 
     def host(self, **settings: Any) -> Host:
         """What work is done with; the work may get other settings than the state."""

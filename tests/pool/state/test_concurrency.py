@@ -14,7 +14,6 @@ import itertools
 import time
 from collections import defaultdict
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +107,7 @@ def _run(kubeconfig: Path, names: list[str], answer: Any) -> None:
 
 async def _crowd(kubeconfig: Path, names: list[str]) -> list[Held]:
     async with UnluckyKube.connect(kubeconfig) as kube:
-        state = PoolState(kube, Settings(), now=lambda: datetime.now(UTC))
+        state = PoolState(kube, Settings(), now=kube.now)
         return await asyncio.gather(*(_learn(state, name) for name in names))
 
 

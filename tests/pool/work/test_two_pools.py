@@ -15,7 +15,7 @@ from pool.work import bootstrap, golden, images, namespaces
 from pool.work.pools import ensure_pool
 from pool.work.steps import Host
 from pool.work.teardown import teardown
-from tests.pool.bench import Bench, now
+from tests.pool.bench import Bench
 
 EXAM = PoolSpec.model_validate(
     {"size": 1, "cluster_prefix": "exam", "image": {"url": "docker://registry.example/exam:1"}}
@@ -56,7 +56,7 @@ async def second(bench: Bench) -> Second:
     await bench.take_golden()
     settings = bench.settings.model_copy(update={"namespace": "second"})
     await namespaces.ensure_pool_namespace(bench.kube, settings)
-    state = PoolState(bench.kube, settings, now=now, watching=bench.watching)
+    state = PoolState(bench.kube, settings, now=bench.kube.now, watching=bench.watching)
     return Second(Host(settings, bench.kube, bench.watching, state))
 
 

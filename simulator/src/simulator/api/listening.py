@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from email.utils import format_datetime
 from typing import Any
 
 from aiohttp import web
@@ -110,6 +111,7 @@ class Listener:
             response = web.StreamResponse(status=answer.status)
             response.headers["Content-Type"] = answer.content_type
         response.headers["Cache-Control"] = "no-cache, private"
+        response.headers["Date"] = format_datetime(self._api.clock.now(), usegmt=True)
         response.headers.update(extra)
         for warning in answer.warnings:
             response.headers.add("Warning", f'{WARNED}"{_quoted(warning)}"')

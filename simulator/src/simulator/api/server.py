@@ -86,7 +86,9 @@ class ApiServer:
         self._virtual = Virtual(self.store, self.authenticator, self.authorizer)
         self._definitions = Definitions(self.store, self.registry)
         self._root_ca = root_ca
-        self._expiry = clock or Clock(), event_ttl
+        self.clock = clock or Clock()
+        """Its calendar: the `Date` of its answers, and what ends by date."""
+        self._event_ttl = event_ttl
         self._housekeeping: tuple[Housekeeping, asyncio.Task[None]] | None = None
         seed(self.store, NAMESPACES)
         self._definitions.begin()
@@ -94,7 +96,7 @@ class ApiServer:
     async def __aenter__(self) -> Self:
         """Start what looks after the store: garbage collection, namespaces, definitions."""
         housekeeping = Housekeeping(
-            self.store, self.registry, self.quotas, Expiry(self.store, *self._expiry), self._root_ca
+            self.store, self.registry, self.quotas, Expiry(self.store, self.clock, self._event_ttl), self._root_ca
         )
         self._housekeeping = housekeeping, asyncio.create_task(housekeeping.run(), name="housekeeping")
         return self

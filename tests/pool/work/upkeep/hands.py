@@ -20,7 +20,7 @@ class Hands:
         self.lab = lab
         # There are no guests to look at.
         settings = lab.settings.model_copy(update={"health_interval": 1e9})
-        self.host = Host(settings, lab.kube, lab.watching, lab.state, now=lab.clock)
+        self.host = Host(settings, lab.kube, lab.watching, lab.state)
         self.started: dict[str, Work] = {}
         """What waits for a worker, by its wish."""
         self.asked = 0
