@@ -54,6 +54,10 @@ KEYS: dict[tuple[str, str], MergeList] = {
     ("V1DaemonSetStatus", "conditions"): _by("type"),
     ("V1ReplicaSetStatus", "conditions"): _by("type"),
     ("V1CustomResourceDefinitionStatus", "conditions"): _by("type"),
+    ("V1ValidatingAdmissionPolicySpec", "matchConditions"): _by("name"),
+    ("V1ValidatingAdmissionPolicySpec", "variables"): _by("name"),
+    ("V1ValidatingAdmissionPolicyStatus", "conditions"): _by("type"),
+    ("V1ValidatingAdmissionPolicyBindingSpec", "validationActions"): SET,
 }
 
 
@@ -72,6 +76,10 @@ ATOMIC_TYPES = (
     "V1NodeSelectorTerm",
     "V1Subject",
     "V1OwnerReference",
+    "V1MatchResources",
+    "V1NamedRuleWithOperations",
+    "V1ParamKind",
+    "V1ParamRef",
 )
 """Structs that server-side apply takes as one value (`x-kubernetes-map-type: atomic`)."""
 

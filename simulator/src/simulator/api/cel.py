@@ -59,9 +59,12 @@ TYPES = {"string": cel.Type.STRING, "integer": cel.Type.INT, "boolean": cel.Type
 """The runtime's types of plain values, by their types in schemas."""
 
 
-@lru_cache(maxsize=256)
-def _environment(typed: tuple[tuple[str, str], ...] = ()) -> Any:
-    """`typed`: variables beside self and oldSelf, and their types in schemas."""
+DYN = cel.Type.DYN
+"""The type of what may be anything."""
+
+
+def environment(variables: Mapping[str, Any]) -> Any:
+    """Where expressions over these variables, by the runtime's types, are compiled."""
     kinds = cel.Type
     functions = [
         _function("isSorted", kinds.LIST, kinds.BOOL, _is_sorted),
@@ -71,16 +74,27 @@ def _environment(typed: tuple[tuple[str, str], ...] = ()) -> Any:
         _function("isURL", kinds.STRING, kinds.BOOL, _is_url, member=False),
     ]
     return cel.NewEnv(
-        variables={"self": kinds.DYN, "oldSelf": kinds.DYN, **{name: TYPES[type_] for name, type_ in typed}},
+        variables=dict(variables),
         extensions=[ext_strings.ExtStrings(), ext_math.ExtMath(), ext_optional.ExtOptional()],
         functions=functions,
     )
 
 
+@lru_cache(maxsize=256)
+def _environment(typed: tuple[tuple[str, str], ...] = ()) -> Any:
+    """`typed`: variables beside self and oldSelf, and their types in schemas."""
+    return environment({"self": DYN, "oldSelf": DYN, **{name: TYPES[type_] for name, type_ in typed}})
+
+
 @lru_cache(maxsize=4096)
 def _compiled(expression: str, typed: tuple[tuple[str, str], ...] = ()) -> Any:
+    return compiled(_environment(typed), expression)
+
+
+def compiled(environment: Any, expression: str) -> Any:
+    """The program that an expression is. Raises ValueError when it does not compile."""
     try:
-        return _environment(typed).compile(expression)
+        return environment.compile(expression)
     except RuntimeError as error:
         said = str(error).replace("INVALID_ARGUMENT: ", "").removesuffix(" [INVALID_ARGUMENT]")
         raise ValueError(f"compilation failed: {said}") from error
@@ -144,7 +158,7 @@ class Rule:
         result = _compiled(_within(self.text, typed)).eval(data=data)
         if result.type() == cel.Type.BOOL:
             return None if result.value() else self._said(data, typed)
-        return f"{_error(str(result.value()))} evaluating rule: {self.message or self.text}"
+        return f"{error_of(result)} evaluating rule: {self.message or self.text}"
 
     def _said(self, data: Obj, typed: Mapping[str, str]) -> str:
         """The expression's message if it is one line of text, else the plain one."""
@@ -163,11 +177,16 @@ def _within(text: str, typed: Mapping[str, str], macro: str = "all", tail: str =
     return text
 
 
-def _error(text: str) -> str:
+def error_of(result: Any) -> str:
+    """What went wrong in an evaluation, in the words of Kubernetes' runtime; empty if it has a value."""
+    if result.type() != cel.Type.ERROR:
+        return ""
+    text = str(result.value())
     missing = text.partition('Key not found in map : "')[2]
     if missing:
         return f"no such key: {missing.rstrip(chr(34))}"
-    return "no such overload" if "No matching overloads" in text else text
+    unfit = "No matching overloads" in text or "Applying SELECT to non-message type" in text
+    return "no such overload" if unfit else text
 
 
 def scalar(value: Any, type_: str, format_: str) -> Any:

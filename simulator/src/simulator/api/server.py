@@ -23,6 +23,7 @@ from simulator.api.discovery.documents import Documents
 from simulator.api.discovery.registry import Registry
 from simulator.api.errors import ApiError, method_not_allowed, no_such_path, not_found
 from simulator.api.kinds import Kind
+from simulator.api.policies import Policies
 from simulator.api.reading import lists as reading
 from simulator.api.reading.negotiation import Wanted, wanted
 from simulator.api.reading.watching import Watch
@@ -77,7 +78,11 @@ class ApiServer:
         self.authorizer = Authorizer(self.store)
         self.mutation: list[Hook] = []
         """What completes objects before they are judged."""
-        self.admission: list[Hook] = [Addresses(self.store, service_cidr), Escalation(self.authorizer)]
+        self.admission: list[Hook] = [
+            Addresses(self.store, service_cidr),
+            Escalation(self.authorizer),
+            Policies(self.store),
+        ]
         self.quotas = Quotas(self.store, lambda: [kind.collection for kind in self.registry if kind.namespaced])
         self.writer = Writer(self.store, self.mutation, self.admission, self.quotas)
         self.watches: set[Watch] = set()

@@ -198,6 +198,16 @@ COLUMNS: dict[tuple[str, str], tuple[Column, ...]] = {
         _SELECTED,
     ),
     ("apiextensions.k8s.io", "CustomResourceDefinition"): (_CREATED,),
+    ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy"): (
+        _text("Validations", cells.count(".spec.validations"), type_="integer"),
+        _text("ParamKind", lambda obj: "<unset>"),
+        AGE,
+    ),
+    ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding"): (
+        _text("PolicyName", ".spec.policyName"),
+        _text("ParamRef", lambda obj: "<unset>"),
+        AGE,
+    ),
 }
 """By group and kind; the name comes before them all (after, where a cell replaces it)."""
 

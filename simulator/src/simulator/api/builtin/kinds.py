@@ -56,6 +56,7 @@ def _version(group: str, version: str, kind: str, status: bool, selectable: str)
 _SCALE = Scale(("spec", "replicas"), ("status", "replicas"), ("spec", "selector"))
 _SCALED = ("Deployment", "ReplicaSet", "StatefulSet")
 _RBAC = "rbac.authorization.k8s.io"
+_ADMISSION = "admissionregistration.k8s.io"
 _EVENT_FIELDS = (
     "involvedObject.kind involvedObject.namespace involvedObject.name involvedObject.uid involvedObject.apiVersion"
     " involvedObject.resourceVersion involvedObject.fieldPath reason reportingComponent source type"
@@ -151,6 +152,27 @@ def host() -> list[Kind]:
         _kind("batch", "v1", "cronjobs", "CronJob", _S, "cj", status=True, categories="all", generation=True),
         _kind("apps", "v1", "replicasets", "ReplicaSet", _S, "rs", status=True, categories="all", generation=True),
         _kind("apps", "v1", "controllerrevisions", "ControllerRevision", _S),
+        _kind(
+            _ADMISSION,
+            "v1",
+            "validatingadmissionpolicies",
+            "ValidatingAdmissionPolicy",
+            _C,
+            status=True,
+            categories="api-extensions",
+            generation=True,
+            unconditional=False,
+        ),
+        _kind(
+            _ADMISSION,
+            "v1",
+            "validatingadmissionpolicybindings",
+            "ValidatingAdmissionPolicyBinding",
+            _C,
+            categories="api-extensions",
+            generation=True,
+            unconditional=False,
+        ),
         _kind(
             "apiextensions.k8s.io",
             "v1",

@@ -6,10 +6,12 @@ import base64
 from collections.abc import Callable
 from typing import Any
 
+from simulator.api import policies
 from simulator.api.builtin import (
     access_rules,
     contents,
     pod_rules,
+    policy_rules,
     record_rules,
     service_rules,
     storage_rules,
@@ -122,6 +124,8 @@ PREPARE: dict[Collection, Callable[[Obj, Obj | None], None]] = {
     ("networking.k8s.io", "networkpolicies"): _network_policy,
     ("rbac.authorization.k8s.io", "rolebindings"): _binding,
     ("rbac.authorization.k8s.io", "clusterrolebindings"): _binding,
+    policies.POLICIES: policy_rules.prepare,
+    policies.BINDINGS: policy_rules.prepare_binding,
     crds.CRDS: crds.prepare,
 }
 
@@ -166,5 +170,7 @@ VALIDATE: dict[Collection, Callable[[Obj, Obj | None], list[Cause]]] = {
     ("rbac.authorization.k8s.io", "clusterroles"): access_rules.cluster_role,
     ("rbac.authorization.k8s.io", "rolebindings"): access_rules.role_binding,
     ("rbac.authorization.k8s.io", "clusterrolebindings"): access_rules.cluster_role_binding,
+    policies.POLICIES: policy_rules.policy,
+    policies.BINDINGS: policy_rules.binding,
     crds.CRDS: crds.faults,
 }
