@@ -87,14 +87,7 @@ async def connect_guest(kube: Kube, cluster: Cluster, *, request_timeout: float 
     """
     service = await kube.get(SERVICES, "cp", cluster.namespace)
     secret = owned(await kube.get(SECRETS, KUBECONFIG_SECRET, cluster.namespace), cluster)
-    try:
-        _, client, ca = _credentials(_text(secret))
-    except (KeyError, ValueError, IndexError, TypeError, yaml.YAMLError) as error:
-        raise GuestUnhealthy(
-            f"Secret {cluster.namespace}/{KUBECONFIG_SECRET} holds no kubeconfig",
-            actual=type(error).__name__,
-            cure="delete it and run bootstrap-pool, which makes it again",
-        ) from error
+    client, ca = credentials_of(secret)
     configuration = Configuration(host=f"https://{service['spec']['clusterIP']}:{API_PORT}", ca_cert_data=ca.decode())
     configuration.tls_server_name = cluster.server_name
     # A Service's address is reached directly, never through a proxy.
@@ -110,6 +103,19 @@ async def connect_guest(kube: Kube, cluster: Cluster, *, request_timeout: float 
             guest = Kube.using(configuration, request_timeout=request_timeout, patience=0)
             connection = await stack.enter_async_context(guest)
         yield connection
+
+
+def credentials_of(secret: Object) -> tuple[pki.KeyPair, bytes]:
+    """Client certificate and CA in a kubeconfig Secret. Raises GuestUnhealthy."""
+    try:
+        _, client, ca = _credentials(_text(secret))
+    except (KeyError, ValueError, IndexError, TypeError, yaml.YAMLError) as error:
+        raise GuestUnhealthy(
+            f"Secret {secret['metadata']['namespace']}/{KUBECONFIG_SECRET} holds no kubeconfig",
+            actual=type(error).__name__,
+            cure="delete it and run bootstrap-pool, which makes it again",
+        ) from error
+    return client, ca
 
 
 def _text(secret: Object) -> str:

@@ -59,7 +59,7 @@ async def test_another_cluster_at_the_address_is_not_believed(running: Bench) ->
 async def test_without_its_binding_the_pool_has_no_rights_in_the_guest(running: Bench) -> None:
     async with running.guest() as guest:
         await guest.delete(CLUSTER_ROLE_BINDINGS, "kubeadm:cluster-admins")
-    with pytest.raises(GuestUnhealthy, match="cannot list"):
+    with pytest.raises(GuestUnhealthy, match="cannot get"):
         await check_healthy(running.kube, running.cluster, now(), timeout=0.3)
 
 

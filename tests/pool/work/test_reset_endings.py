@@ -66,7 +66,7 @@ ENDLESS: dict[str, tuple[Callable[[], Trouble], dict[str, float], str, str]] = {
         trouble("unhealthy-guest", name="wk-cluster1", part=Part.KUBELET),
         {"health_timeout": SHORT},
         "GuestUnhealthy",
-        "node wk-cluster1 to be Ready within",
+        "node wk-cluster1: its lease",
     ),
     "a guest API that is not ready": (
         trouble("unhealthy-guest", name="cp-cluster1", part=Part.APISERVER),

@@ -1,0 +1,75 @@
+"""What is read of a guest's objects: these fields, if they are what a kubelet writes there, and nothing else."""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeVar
+
+from pydantic import AwareDatetime, BaseModel, Field, ValidationError
+
+from pool.core.errors import GuestUnhealthy
+from pool.kube.client import Object
+
+T = TypeVar("T", bound=BaseModel)
+
+
+class Condition(BaseModel):
+    """A condition of a Node."""
+
+    type: str
+    status: str
+
+
+class NodeInfo(BaseModel):
+    """What a kubelet says of its machine at each start."""
+
+    boot_id: Annotated[str, Field(alias="bootID", pattern=r"^[0-9a-f-]{1,36}$")]
+
+
+class NodeStatus(BaseModel):
+    """The status of a Node."""
+
+    node_info: Annotated[NodeInfo, Field(alias="nodeInfo")]
+    conditions: list[Condition] = []
+
+
+class Node(BaseModel):
+    """A Node."""
+
+    status: NodeStatus
+
+    @property
+    def ready(self) -> bool:
+        """Whether its Ready condition is True."""
+        return any(one.type == "Ready" and one.status == "True" for one in self.status.conditions)
+
+    @property
+    def boot_id(self) -> str:
+        """Of the boot in which the kubelet said this."""
+        return self.status.node_info.boot_id
+
+
+class LeaseSpec(BaseModel):
+    """The spec of a Lease."""
+
+    renew_time: Annotated[AwareDatetime, Field(alias="renewTime")]
+
+
+class Lease(BaseModel):
+    """A node's lease."""
+
+    spec: LeaseSpec
+
+
+def understood(kind: type[T], found: Object) -> T:
+    """The object as `kind`. Raises GuestUnhealthy, which repeats nothing of what is in it."""
+    try:
+        return kind.model_validate(found)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        where = ".".join(part for part in first["loc"] if isinstance(part, str))
+        raise GuestUnhealthy(
+            f"a {kind.__name__} of the guest",
+            expected="one as a kubelet writes it",
+            actual=f"{first['type']} at {where or 'its top'}",
+            cure="reset the cluster; should that not help, rebuild it",
+        ) from None

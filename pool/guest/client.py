@@ -1,0 +1,185 @@
+"""Reading from a guest's API. Whoever answers there may be a learner who is root on the node and has its CA's key.
+
+So this client asks little and believes less. It reads and never writes; it keeps one connection, follows nobody
+anywhere, unpacks nothing, and takes at most MOST_BYTES and PATIENCE for an answer. What a guest says in words is cut
+and cleaned before it goes on. Whatever goes wrong is GuestUnhealthy, and never taken for an outage of the host.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import ssl
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NoReturn
+
+import httpx
+from cryptography import x509
+
+from pool.core.errors import GuestUnhealthy
+from pool.guest.kubeconfig import credentials_of
+from pool.kube.client import Kube, Object
+from pool.kube.resources import SECRETS, SERVICES, Resource
+from pool.kubevirt.cluster import API_PORT, KUBECONFIG_SECRET, Cluster
+from pool.kubevirt.ownership import owned
+
+MOST_BYTES = 1 << 20
+"""Of one answer. A Node with fifty images in its status has some 20 kB."""
+PATIENCE = 5.0
+"""Seconds for one request in all, from the connection to the last byte."""
+SHOWN = 200
+"""Characters that are kept of a guest's words."""
+UNPLAIN = re.compile(r"[^A-Za-z0-9 .,:;=+%'/-]|//+|\bwww\.")
+"""What is taken out of a guest's words: control characters, markup of terminals, Markdown and rich, links."""
+
+
+class Guest:
+    """A connection to one guest's API; every call raises GuestUnhealthy. For one task at a time."""
+
+    def __init__(self, cluster: Cluster, address: str, transport: httpx.AsyncHTTPTransport) -> None:
+        self._cluster = cluster
+        self._url = httpx.URL(scheme="https", host=address, port=API_PORT)
+        self._transport = transport
+        self._certificate = b""
+
+    async def get(self, resource: Resource, name: str, namespace: str | None = None) -> Object:
+        """One object, as the guest has it: its fields may hold anything."""
+        return await self.read(resource.path(namespace, name))
+
+    async def read(self, path: str) -> Object:
+        """The JSON object at `path`."""
+        return self._parsed(path, await self.ask(path))
+
+    async def ask(self, path: str) -> bytes:
+        """The answer's body at `path`, status 200."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                status, body = await self._answer(path)
+        except GuestUnhealthy:
+            raise
+        except TimeoutError:
+            self._refuse(path, f"no whole answer within {PATIENCE:g} s")
+        except Exception as error:  # noqa: BLE001 - one who is root may have any layer below fail in its own way
+            self._refuse(path, _failure(error), error)
+        if status != httpx.codes.OK:
+            self._refuse(path, f'status {status}, "{_words(body)}"')
+        return body
+
+    def certificate_ends(self) -> datetime:
+        """When the certificate ends that the server showed for the last answer, UTC."""
+        try:
+            return x509.load_der_x509_certificate(self._certificate).not_valid_after_utc
+        except ValueError as error:
+            self._refuse("its certificate", type(error).__name__, error)
+
+    async def _answer(self, path: str) -> tuple[int, bytes]:
+        request = httpx.Request(
+            "GET",
+            self._url.copy_with(path=path),
+            headers={"Accept": "application/json, */*;q=0.1", "Accept-Encoding": "identity"},
+            # The address is a Service's; the name is the one that the certificate must be for.
+            extensions={"sni_hostname": self._cluster.server_name},
+        )
+        # The transport and no httpx.Client: that would log, keep cookies and know redirects.
+        response = await self._transport.handle_async_request(request)
+        try:
+            packed = response.headers.get("Content-Encoding", "identity")
+            if packed != "identity":
+                self._refuse(path, f'an answer packed as "{cleaned(packed)}"')
+            tls = response.extensions["network_stream"].get_extra_info("ssl_object")
+            self._certificate = tls.getpeercert(binary_form=True)
+            body = bytearray()
+            async for chunk in response.aiter_raw():
+                body += chunk
+                if len(body) > MOST_BYTES:
+                    self._refuse(path, f"more than {MOST_BYTES} bytes")
+            return response.status_code, bytes(body)
+        finally:
+            await response.aclose()
+
+    def _parsed(self, path: str, body: bytes) -> Object:
+        try:
+            found = json.loads(body, parse_constant=_no_number, object_pairs_hook=_unique)
+        except (ValueError, RecursionError) as error:
+            self._refuse(path, f"no JSON ({type(error).__name__})", error)
+        if not isinstance(found, dict):
+            self._refuse(path, "no JSON object")
+        return found
+
+    def _refuse(self, path: str, actual: str, error: Exception | None = None) -> NoReturn:
+        raise GuestUnhealthy(
+            f"the API of guest cluster {self._cluster.id}",
+            expected=f"an answer to GET {path}",
+            actual=actual,
+            cure="reset the cluster; should that not help, rebuild it",
+        ) from error
+
+
+@asynccontextmanager
+async def connect_guest(kube: Kube, cluster: Cluster) -> AsyncIterator[Guest]:
+    """A way to the guest's API at the clusterIP of the Service `cp`; nothing is sent yet.
+
+    Only a certificate of the cluster's own CA, for its own name, is believed. Raises NotFound when the Service or the
+    kubeconfig Secret is missing, GuestUnhealthy when the latter cannot be used, NotOurs or FormerCluster when it is
+    not this very cluster's.
+    """
+    service = await kube.get(SERVICES, "cp", cluster.namespace)
+    secret = owned(await kube.get(SECRETS, KUBECONFIG_SECRET, cluster.namespace), cluster)
+    client, ca = credentials_of(secret)
+    try:
+        context = ssl.create_default_context(cadata=ca.decode())
+        # Python's TLS loads keys from files only.
+        with tempfile.TemporaryDirectory(prefix="cks-pool-") as folder:
+            pem = Path(folder, "client.pem")
+            pem.touch(mode=0o600)
+            pem.write_bytes(client.certificate + client.key)
+            context.load_cert_chain(pem)
+    except (ssl.SSLError, ValueError) as error:
+        raise GuestUnhealthy(
+            f"Secret {cluster.namespace}/{KUBECONFIG_SECRET}",
+            expected="certificates that load",
+            actual=type(error).__name__,
+            cure="delete it and run bootstrap-pool, which makes it again",
+        ) from error
+    limits = httpx.Limits(max_connections=1, max_keepalive_connections=1)
+    async with httpx.AsyncHTTPTransport(verify=context, trust_env=False, limits=limits) as transport:
+        yield Guest(cluster, service["spec"]["clusterIP"], transport)
+
+
+def cleaned(text: str) -> str:
+    """A guest's words as they may be shown anywhere: plain characters in one line, cut. Pure."""
+    return " ".join(UNPLAIN.sub(" ", text[: 10 * SHOWN]).split())[:SHOWN]
+
+
+def _words(body: bytes) -> str:
+    """What an answer that is an error says: the message of a Status, or its text."""
+    try:
+        said = json.loads(body)["message"]
+    except (ValueError, RecursionError, TypeError, KeyError):
+        said = body[: 10 * SHOWN].decode(errors="replace")
+    return cleaned(str(said))
+
+
+def _failure(error: Exception) -> str:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"somebody who is not who it should be ({cleaned(cause.verify_message)})"
+        cause = cause.__cause__ or cause.__context__
+    return f"none, it does not answer ({type(error).__name__})"
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> Object:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name comes twice in an object")
+    return found
+
+
+def _no_number(_text: str) -> NoReturn:
+    raise ValueError("not a number")
