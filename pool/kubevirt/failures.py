@@ -20,7 +20,7 @@ BY_TEXT = {
         "CloneUnauthorized",
         "run create-namespaces, which lets the namespace clone the golden image",
     ),
-    "Not authorized to create DataVolume": (
+    "not authorized to create datavolume": (
         "CloneUnauthorized",
         "run create-namespaces, which lets the namespace clone the golden image",
     ),
@@ -30,7 +30,8 @@ BY_TEXT = {
         "raise the namespace's ResourceQuota: a reset needs room for twice the disks",
     ),
 }
-"""Texts of conditions to reason and cure; they say more than the status does, which may read just Stopped."""
+"""Texts of conditions, in small letters, to reason and cure. They say more than the status, which may read just
+Stopped."""
 
 
 def failure_of(vm: Object) -> VMFailed | None:
@@ -39,7 +40,7 @@ def failure_of(vm: Object) -> VMFailed | None:
     texts = [_text(condition) for condition in status.get("conditions") or [] if _troubled(condition)]
     for text in texts:
         for part, (reason, cure) in BY_TEXT.items():
-            if part in text:
+            if part in text.lower():
                 return _failed(vm, reason, text, cure)
     printable = str(status.get("printableStatus", ""))
     if printable in BY_STATUS:

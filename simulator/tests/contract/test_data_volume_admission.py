@@ -77,7 +77,8 @@ async def test_cloning_from_another_namespace_needs_the_right_to(lab: Lab) -> No
     [failure] = [one for one in vm["status"]["conditions"] if one["type"] == "Failure"]
     account = f"system:serviceaccount:{lab.namespace}:default"
     text = f"User {account} has insufficient permissions in clone source namespace vm-templates"
-    assert f"Not authorized to create DataVolume: {text}" in failure["message"]
+    refused = f"not authorized to create DataVolume: {text}"
+    assert failure["message"] == f"Error encountered while creating DataVolumes: {refused}"
     told = await event(lab, "UnauthorizedDataVolumeCreate", "cp")
     assert told == f"Not authorized to create DataVolume cp-rootdisk: {text}"
     assert vm["status"]["printableStatus"] == "Stopped"

@@ -51,6 +51,10 @@ def test_every_printable_status(printable: str, reason: str | None) -> None:
             "insufficient permissions in clone source namespace vm-templates",
             "CloneUnauthorized",
         ),
+        (
+            "Error encountered while creating DataVolumes: not authorized to create DataVolume: no such role",
+            "CloneUnauthorized",
+        ),
         ('persistentvolumeclaims "x" is forbidden: exceeded quota: cks-pool-disks', "QuotaExceeded"),
         ("the server is on fire", "VMFailure"),
     ],

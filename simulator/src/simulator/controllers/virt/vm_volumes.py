@@ -83,7 +83,7 @@ async def _create(context: Context, vm: Obj, template: Obj) -> Obj:
             context.events.record(
                 vm, "Warning", "UnauthorizedDataVolumeCreate", text, component="virtualmachine-controller"
             )
-            raise NotAuthorized(f"Not authorized to create DataVolume: {error}") from error
+            raise NotAuthorized(f"not authorized to create DataVolume: {error}") from error
     try:
         created = await context.create(DATA_VOLUMES, volume)
     except ApiError as error:
