@@ -322,6 +322,30 @@ async def test_a_limit_below_one_is_none(api: Api, namespace: str) -> None:
         )
 
 
+async def test_a_chunk_is_followed_by_another_as_long_as_more_is_there_whatever_was_selected(
+    api: Api, namespace: str
+) -> None:
+    for name, chosen in (("a", "yes"), ("b", "no"), ("c", "yes"), ("d", "no")):
+        await make(api, namespace, name, contract=chosen)
+    path = core(namespace, "configmaps")
+    # `kube-root-ca.crt`, which other servers put into each namespace, comes after them.
+    await api.ensure(path, {"metadata": {"name": "kube-root-ca.crt"}})
+    pages = []
+    query: dict[str, str] = {"labelSelector": ONLY, "limit": "1"}
+    while not pages or "continue" in query:
+        page = await api.page(path, **query)
+        pages.append([one["metadata"]["name"] for one in page["items"]])
+        assert "remainingItemCount" not in page["metadata"]
+        query.pop("continue", None)
+        query |= {"continue": token} if (token := page["metadata"].get("continue")) else {}
+    assert pages == [["a"], ["c"], []]
+    first = await api.page(path, labelSelector=ONLY, limit="1")
+    rest = await api.page(path, labelSelector=ONLY, **{"continue": first["metadata"]["continue"]})
+    assert ([one["metadata"]["name"] for one in rest["items"]], "continue" in rest["metadata"]) == (["c"], False)
+    whole = await api.page(path, limit="1")
+    assert whole["metadata"]["remainingItemCount"] == 4
+
+
 async def test_chunks_are_of_the_version_asked_for_but_any_version_has_none(api: Api, namespace: str) -> None:
     made = await make(api, namespace, "a")
     await make(api, namespace, "b")

@@ -106,13 +106,16 @@ def _chunk(store: Store, call: Call, namespace: str, matches: selectors.Matches 
     found = store.list_at(call.kind.collection, namespace, version)
     if found is None:
         raise _expired(token, start)
-    items = [(key, one) for key, one in found if key > start and (matches is None or matches(one.obj))]
-    if limit <= 0 or len(items) <= limit:
-        return Page([one for _, one in items], version)
-    last = items[limit - 1][0]
-    # The real server cannot count what a selector leaves out, so it says nothing then.
-    remaining = len(items) - limit if matches is None else None
-    return Page([one for _, one in items[:limit]], version, _token(version, last), remaining)
+    following = [(key, one) for key, one in found if key > start]
+    items: list[Stored] = []
+    for count, (key, one) in enumerate(following, start=1):
+        if matches is None or matches(one.obj):
+            items.append(one)
+        left = len(following) - count
+        if 0 < limit == len(items) and left:
+            # What is left may hold nothing that is selected: the server does not look, and does not count it.
+            return Page(items, version, _token(version, key), left if matches is None else None)
+    return Page(items, version)
 
 
 def _expired(token: str, start: Key) -> ApiError:
