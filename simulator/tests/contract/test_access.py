@@ -120,7 +120,7 @@ async def test_a_binding_needs_the_roles_rights_or_the_right_to_bind_it(joe: Joe
 async def test_a_binding_to_a_role_that_is_not_there_needs_the_right_to_bind(joe: Joe) -> None:
     code, answer = await joe.call("POST", f"{joe.inside}/rolebindings", binding("b", "Role", "none", joe.subject))
     assert (code, answer["reason"]) == (404, "NotFound")
-    assert answer["message"] == 'roles.rbac.authorization.k8s.io "none" not found'
+    assert answer["message"] == 'rolebindings.rbac.authorization.k8s.io "none" not found'
 
 
 async def test_rights_in_a_namespace_are_none_in_the_cluster(joe: Joe) -> None:

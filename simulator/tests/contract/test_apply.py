@@ -182,7 +182,7 @@ async def test_status_and_the_rest_have_managers_of_their_own(api: Api, served: 
         ("", {}, 422, "fieldManager: Required value: is required for apply patch"),
         ("?fieldManager=a", {"metadata": {"name": "x", "managedFields": [{"manager": "m"}]}}, 400, "must be nil"),
         ("?fieldManager=a", {"metadata": {"name": "other"}}, 400, "does not match the name on the URL"),
-        ("?fieldManager=a", {"kind": "Secret"}, 400, "does not match the expected kind"),
+        ("?fieldManager=a", {"kind": "Secret"}, 400, "invalid object type: /v1, Kind=Secret"),
     ],
 )
 async def test_an_apply_that_cannot_be_is_refused(

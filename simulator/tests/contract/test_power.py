@@ -92,8 +92,8 @@ async def test_a_vm_that_is_not_there_is_not_found(lab: Lab, action: str) -> Non
 @pytest.mark.parametrize("action", ["start", "stop", "restart"])
 async def test_a_client_that_takes_only_json_is_not_served(lab: Lab, action: str) -> None:
     await lab.halted("cp")
-    code, _ = await power(lab, "cp", action, accept="application/json")
-    assert code == 406
+    code, text = await power(lab, "cp", action, accept="application/json")
+    assert (code, text) == (406, "406: Not Acceptable\n\nAvailable representations: ")
     assert (await lab.get_vm())["spec"]["runStrategy"] == "Halted"
 
 

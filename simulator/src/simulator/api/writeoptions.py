@@ -47,7 +47,7 @@ def check_deletion(given: Obj, dry_run: str) -> None:
 
 def _dry_run(wanted: str) -> Iterator[Cause]:
     if wanted not in ("", "All"):
-        yield _unsupported("dryRun", f"[]string{{{shown(wanted)}}}", ("All",))
+        yield _unsupported("dryRun", f"[{shown(wanted)}]", ("All",))
 
 
 def _manager(name: str) -> Iterator[Cause]:

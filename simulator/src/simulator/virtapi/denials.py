@@ -15,12 +15,13 @@ IMMUTABLE = "spec in immutable after creation"
 
 
 def denied(webhook: str, causes: Sequence[Cause]) -> ApiError:
-    """The object is invalid: 422, messages joined, at most ten of them."""
-    messages = [cause.message for cause in causes[:MOST_CAUSES]]
+    """The object is invalid: 422, messages joined; ten causes at most are told, the others counted."""
+    told = causes[:MOST_CAUSES]
+    messages = [cause.message for cause in told]
     if len(causes) > MOST_CAUSES:
         messages.append(f"and {len(causes) - MOST_CAUSES} more validation errors")
     text = f'admission webhook "{webhook}" denied the request: {", ".join(messages)}'
-    return ApiError(422, "Invalid", text, _details(causes))
+    return ApiError(422, "Invalid", text, _details(told))
 
 
 def denied_by_cdi(webhook: str, causes: Sequence[Cause]) -> ApiError:

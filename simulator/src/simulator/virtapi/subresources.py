@@ -16,7 +16,7 @@ from simulator.virtapi.power import Plan, Refusal, Underway, check_stopped, rest
 
 GROUP = "subresources.kubevirt.io"
 VERSIONS = ("v1", "v1alpha3")
-NOT_ACCEPTABLE = b"406: Not Acceptable"
+NOT_ACCEPTABLE = b"406: Not Acceptable\n\nAvailable representations: "
 """These routes produce no JSON, so a client that accepts nothing else gets this, as plain text."""
 
 

@@ -67,7 +67,8 @@ class Escalation:
             return
         rules = self._authorizer.rules_of(reference, request.namespace)
         if rules is None:
-            raise not_found(GROUP, plural, reference.get("name", ""))
+            # It is told as one of the kind that is written.
+            raise not_found(GROUP, request.gvr.plural, reference.get("name", ""))
         self._held(request, rules)
 
     def _may(self, request: AdmissionRequest, verb: str, plural: str, name: str) -> bool:

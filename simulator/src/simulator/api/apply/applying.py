@@ -50,6 +50,7 @@ def apply(current: Obj | None, body: Any, call: Call) -> tuple[Obj, managed.Book
 def _config(body: Any, call: Call) -> Obj:
     if not isinstance(body, dict):
         raise bad_request("error decoding YAML: the body of an apply is no object")
+    _of_the_kind(body, call)
     if not isinstance(body.get("metadata") or {}, dict):
         raise untyped(call, {}, f".metadata: expected map, got &{{{typedpatch.printed(body['metadata'])}}}")
     if (body.get("metadata") or {}).get("managedFields"):
@@ -60,6 +61,13 @@ def _config(body: Any, call: Call) -> Obj:
         meta["namespace"] = given.get("namespace") or call.target.namespace
     _typed(body, call)
     return {**body, "metadata": meta}
+
+
+def _of_the_kind(body: Obj, call: Call) -> None:
+    group, _, version = str(body.get("apiVersion") or "").rpartition("/")
+    kind = body.get("kind") or ""
+    if (group, version, kind) != (call.kind.group, call.target.version, call.kind.kind):
+        raise bad_request(f"invalid object type: {group}/{version}, Kind={kind}")
 
 
 def _typed(body: Obj, call: Call) -> None:
