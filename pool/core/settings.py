@@ -52,7 +52,7 @@ class Settings(BaseSettings):
     namespace: DnsLabel = "cks-pool"
     """Where Pools, PooledClusters and Sessions live, apart from the clusters' own namespaces."""
     kubeconfig: Path | None = None
-    """Kubeconfig of the host cluster. None: in-cluster, else $KUBECONFIG, else ~/.kube/config."""
+    """Kubeconfig of the host cluster. None: as kubectl, $KUBECONFIG, else ~/.kube/config, else in-cluster."""
 
     templates_namespace: DnsLabel = "vm-templates"
     """Where the golden images live; every cluster's disks are cloned from one of them."""

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import base64
-import tempfile
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import yaml
-from kubernetes.aio.client import Configuration
 
 from pool.core.errors import AlreadyExists, GuestUnhealthy
 from pool.guest import pki
 from pool.guest.identity import Identity
+from pool.kube.access import Access, Pair, Server
 from pool.kube.client import Kube, Object
 from pool.kube.resources import SECRETS, SERVICES
 from pool.kubevirt.cluster import API_PORT, KUBECONFIG_SECRET, Cluster
@@ -88,21 +86,11 @@ async def connect_guest(kube: Kube, cluster: Cluster, *, request_timeout: float 
     service = await kube.get(SERVICES, "cp", cluster.namespace)
     secret = owned(await kube.get(SECRETS, KUBECONFIG_SECRET, cluster.namespace), cluster)
     client, ca = credentials_of(secret)
-    configuration = Configuration(host=f"https://{service['spec']['clusterIP']}:{API_PORT}", ca_cert_data=ca.decode())
-    configuration.tls_server_name = cluster.server_name
     # A Service's address is reached directly, never through a proxy.
-    configuration.client_session_kwargs = {"trust_env": False}
-    async with AsyncExitStack() as stack:
-        # Python's TLS loads keys from files only; they are gone before the first byte is sent.
-        with tempfile.TemporaryDirectory(prefix="cks-pool-") as folder:
-            certificate, key = Path(folder, "tls.crt"), Path(folder, "tls.key")
-            certificate.write_bytes(client.certificate)
-            key.touch(mode=0o600)
-            key.write_bytes(client.key)
-            configuration.cert_file, configuration.key_file = str(certificate), str(key)
-            guest = Kube.using(configuration, request_timeout=request_timeout, patience=0)
-            connection = await stack.enter_async_context(guest)
-        yield connection
+    server = Server(f"https://{service['spec']['clusterIP']}:{API_PORT}", ca, name=cluster.server_name)
+    access = Access(f"of {cluster.id}", server, pair=Pair(client.certificate, client.key))
+    async with Kube.using(access, request_timeout=request_timeout, patience=0) as guest:
+        yield guest
 
 
 def credentials_of(secret: Object) -> tuple[pki.KeyPair, bytes]:

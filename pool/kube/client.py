@@ -6,7 +6,7 @@ import json
 import logging
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,12 +15,15 @@ from urllib.parse import urlencode, urlsplit
 
 import aiohttp
 import stamina
-from kubernetes.aio.client import ApiClient, Configuration
+from multidict import CIMultiDict
 
-from pool.core.errors import ApiError, ApiUnavailable, Forbidden, NotFound
+from pool.core.errors import ApiError, ApiUnavailable, Forbidden, KubeconfigError, NotFound
 from pool.kube import faults
+from pool.kube.access import Access, unusable
 from pool.kube.clock import ServerClock
-from pool.kube.config import load_configuration, unusable
+from pool.kube.config import find_access
+from pool.kube.connections import Connections
+from pool.kube.credentials import Credentials, Shown
 from pool.kube.resources import Resource
 
 Object = dict[str, Any]
@@ -69,8 +72,11 @@ class Kube:
     and a guarded replace Conflict for the caller's own first try, which callers treat as they treat anybody's.
     """
 
-    def __init__(self, client: ApiClient, *, request_timeout: float, patience: float) -> None:
-        self._client = client
+    def __init__(
+        self, credentials: Credentials, connections: Connections, *, request_timeout: float, patience: float
+    ) -> None:
+        self._credentials = credentials
+        self._connections = connections
         self._timeout = request_timeout
         self._patience = patience
         self._clock = ServerClock()
@@ -85,8 +91,8 @@ class Kube:
         `request_timeout` (seconds) holds for one try of one request. Raises KubeconfigError when the file
         is missing, unreadable or refused, ApiUnavailable when the server does not answer.
         """
-        configuration = await load_configuration(kubeconfig, context=context)
-        async with cls.using(configuration, request_timeout=request_timeout, patience=CONNECT_PATIENCE) as kube:
+        access = find_access(kubeconfig, context=context)
+        async with cls.using(access, request_timeout=request_timeout, patience=CONNECT_PATIENCE) as kube:
             try:
                 await kube.request("GET", "/version")
                 kube._patience = PATIENCE
@@ -98,36 +104,38 @@ class Kube:
     @classmethod
     @asynccontextmanager
     async def using(
-        cls, configuration: Configuration, *, request_timeout: float = 10.0, patience: float = PATIENCE
+        cls, access: Access, *, request_timeout: float = 10.0, patience: float = PATIENCE
     ) -> AsyncIterator[Kube]:
-        """Connect with a client configuration at hand; nothing is sent yet.
+        """Connect to what is known already; nothing is sent yet. Raises KubeconfigError.
 
         `patience`: seconds for which a call that can pass is tried again; 0 for callers who try again themselves.
         """
-        # Long watches hold connections of their own; the bound is only there against a flood of requests.
-        configuration.connection_pool_maxsize = 512
+        credentials = Credentials(access)
+        # A plugin that fails at the start is no outage, which would be waited out.
+        connections = Connections(await credentials.current(None))
         try:
-            client = ApiClient(configuration)
-        except (OSError, ValueError) as error:  # ssl.SSLError is an OSError: a certificate or key that does not load
-            raise unusable(configuration.host, f"certificates do not load ({type(error).__name__})") from error
-        async with client:
-            yield cls(client, request_timeout=request_timeout, patience=patience)
+            yield cls(credentials, connections, request_timeout=request_timeout, patience=patience)
+        finally:
+            await connections.close()
 
     @property
     def server(self) -> str:
         """Host and port of the API, for messages."""
-        return str(urlsplit(self._client.configuration.host).netloc)
+        return str(urlsplit(self._credentials.url).netloc)
 
     def now(self) -> datetime:
         """The server's time, UTC, by its last answers; within about half a second, soon within a round trip.
 
         Raises ApiUnavailable before the first answer.
         """
-        told = self._clock.at(time.monotonic())
+        told = self._told()
         if told is None:
             cure = "whatever stands between must leave the Date header of its answers alone"
             raise ApiUnavailable(0, "NoTime", f"{self.server} has not told its time yet", cure=cure)
         return told
+
+    def _told(self) -> datetime | None:
+        return self._clock.at(time.monotonic())
 
     @property
     def ahead(self) -> timedelta:
@@ -275,20 +283,17 @@ class Kube:
         }
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._timeout, sock_read=silence)
         try:
-            response = await self._open(Call("GET", resource.path(namespace), query), timeout)
+            async with self._open(Call("GET", resource.path(namespace), query), timeout) as response:
+                async for line in response.content:
+                    event = json.loads(line)
+                    if event["type"] == "ERROR":
+                        status = event["object"]
+                        raise faults.answered(int(status.get("code", 500)), json.dumps(status).encode(), {}).error
+                    yield event["type"], event["object"]
         except faults.Faulty as failed:
             raise failed.fault.error from failed.__cause__
-        try:
-            async for line in response.content:
-                event = json.loads(line)
-                if event["type"] == "ERROR":
-                    status = event["object"]
-                    raise faults.answered(int(status.get("code", 500)), json.dumps(status).encode(), {}).error
-                yield event["type"], event["object"]
         except (*faults.NETWORK_FAULTS, ValueError) as error:  # ValueError: half a line, the stream was cut
             raise faults.unanswered(error, self.server).error from error
-        finally:
-            response.close()
 
     async def request(
         self,
@@ -318,33 +323,53 @@ class Kube:
         raise AssertionError("retries end with an answer or an error")
 
     async def _answer(self, call: Call) -> Object:
-        response = await self._open(call, aiohttp.ClientTimeout(total=self._timeout))
-        try:
-            data = await response.read()
-            found = json.loads(data) if data.strip() and call.accept != ANY else {}
-        except (*faults.NETWORK_FAULTS, ValueError) as error:
-            raise faults.Faulty(faults.unanswered(error, self.server)) from error
+        async with self._open(call, aiohttp.ClientTimeout(total=self._timeout)) as response:
+            try:
+                data = await response.read()
+                found = json.loads(data) if data.strip() and call.accept != ANY else {}
+            except (*faults.NETWORK_FAULTS, ValueError) as error:
+                raise faults.Faulty(faults.unanswered(error, self.server)) from error
         return found if isinstance(found, dict) else {}
 
-    async def _open(self, call: Call, timeout: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
-        """Send a call and return its answer's stream, status below 400. Raises Faulty."""
-        headers = {"Accept": call.accept, "Content-Type": call.content}
-        query = {key: value for key, value in call.query.items() if value}
-        try:
-            # The generated client adds the credentials (and refreshes those that expire); the body goes as it is.
-            _, url, headers, _, _ = await self._client.param_serialize(
-                call.method, call.path, None, None, headers, auth_settings=["BearerToken"]
-            )
-            url += f"?{urlencode(query)}" if query else ""
+    @asynccontextmanager
+    async def _open(self, call: Call, timeout: aiohttp.ClientTimeout) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Send a call and give its answer's stream, status below 400. Raises Faulty.
+
+        Credentials that are refused are asked for again, once: the server has done nothing yet.
+        """
+        async with AsyncExitStack() as stack:
+            try:
+                shown = await self._credentials.current(self._told())
+                response = await stack.enter_async_context(self._sent(call, timeout, shown))
+                if response.status == 401 and await self._credentials.renewed(shown, self._told()):
+                    shown = await self._credentials.current(self._told())
+                    response = await stack.enter_async_context(self._sent(call, timeout, shown))
+                fault = None
+                if response.status >= 400:
+                    fault = faults.answered(response.status, await response.read(), response.headers)
+            except faults.NETWORK_FAULTS as error:
+                raise faults.Faulty(faults.unanswered(error, self.server)) from error
+            except KubeconfigError as error:
+                raise faults.Faulty(faults.without_credentials(error, self.server)) from error
+            if fault is not None:
+                raise faults.Faulty(fault)
+            yield response
+
+    @asynccontextmanager
+    async def _sent(
+        self, call: Call, timeout: aiohttp.ClientTimeout, shown: Shown
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        headers = CIMultiDict((*shown.headers, ("Accept", call.accept), ("Content-Type", call.content)))
+        query = urlencode({key: value for key, value in call.query.items() if value})
+        url = f"{shown.server.url}{call.path}" + (f"?{query}" if query else "")
+        async with self._connections.using(shown) as client:
             asked = time.monotonic()
-            sent = await self._client.rest_client.request(
+            sent = await client.rest_client.request(
                 call.method, url, headers=headers, body=call.body, _request_timeout=timeout
             )
             response: aiohttp.ClientResponse = sent.response
             self._clock.heard(response.headers.get("Date", ""), asked, time.monotonic())
-            if response.status < 400:
-                return response
-            fault = faults.answered(response.status, await response.read(), response.headers)
-        except faults.NETWORK_FAULTS as error:
-            raise faults.Faulty(faults.unanswered(error, self.server)) from error
-        raise faults.Faulty(fault)
+            try:
+                yield response
+            finally:
+                response.close()

@@ -11,7 +11,16 @@ from typing import Any
 import aiohttp
 from kubernetes.aio.client.exceptions import ApiException
 
-from pool.core.errors import AlreadyExists, ApiError, ApiUnavailable, Conflict, Forbidden, Invalid, NotFound
+from pool.core.errors import (
+    AlreadyExists,
+    ApiError,
+    ApiUnavailable,
+    Conflict,
+    Forbidden,
+    Invalid,
+    KubeconfigError,
+    NotFound,
+)
 
 NETWORK_FAULTS = (aiohttp.ClientError, TimeoutError, ConnectionError, OSError, ApiException)
 """What a request can raise when there is no answer to it."""
@@ -52,6 +61,12 @@ def unanswered(error: BaseException, where: str) -> Fault:
     else:
         message, cure = f"{where} does not answer: {_plain(error)}", "check that it runs and can be reached from here"
     return Fault(ApiUnavailable(0, type(error).__name__, message, cure=cure), untouched)
+
+
+def without_credentials(error: KubeconfigError, where: str) -> Fault:
+    """The fault of a call that was not made for want of credentials, which whoever issues them may have again soon."""
+    message = f"no credentials for {where}: {error.actual}"
+    return Fault(ApiUnavailable(0, "NoCredentials", message, cure="see to what issues them"), untouched=True)
 
 
 def backoff(fault: Fault, *, repeatable: bool) -> bool | float:

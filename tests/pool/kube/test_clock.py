@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pool.core.errors import ApiUnavailable, NotFound
 from pool.kube.client import Kube
 from pool.kube.clock import ServerClock
-from pool.kube.config import load_configuration
+from pool.kube.config import find_access
 from pool.kube.resources import NAMESPACES
 from simulator.api.errors import ApiError as Refusal
 from simulator.app import Simulator
@@ -100,7 +100,7 @@ async def test_refusals_tell_the_time_as_well(api_server: Simulator, wire: Wire,
 
 
 async def test_a_connection_that_heard_nothing_knows_no_time(api_server: Simulator) -> None:
-    async with Kube.using(await load_configuration(api_server.kubeconfig_path)) as kube:
+    async with Kube.using(find_access(api_server.kubeconfig_path)) as kube:
         with pytest.raises(ApiUnavailable, match="time"):
             kube.now()
         with pytest.raises(NotFound):

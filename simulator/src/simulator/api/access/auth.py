@@ -29,7 +29,8 @@ class Authenticator:
 
     def __init__(self, store: Store, tokens: dict[str, User] | None = None, key: bytes | None = None) -> None:
         self._store = store
-        self._tokens = tokens or {}
+        self.tokens = tokens or {}
+        """Static tokens and whom they stand for; they can be given and taken back at any time."""
         self._key = key or secrets.token_bytes(32)
 
     def user(self, request: Request) -> User:
@@ -47,7 +48,7 @@ class Authenticator:
 
     def by_token(self, token: str) -> User | None:
         """The user of a bearer token, None when it is not (or no longer) good."""
-        for known, user in self._tokens.items():
+        for known, user in self.tokens.items():
             if hmac.compare_digest(known, token):
                 return user
         return self._account(token)
