@@ -9,14 +9,20 @@ It is the host's network plugin that holds him to it. One that does not know por
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from itertools import pairwise
 
+from pool.core.errors import NotFound
 from pool.core.ranges import Network, networks, within
 from pool.core.settings import Settings
 from pool.kube.client import Kube, Object
-from pool.kube.resources import ENDPOINT_SLICES, NETWORK_POLICIES, NODES
+from pool.kube.gather import gather
+from pool.kube.resources import ENDPOINT_SLICES, NAMESPACES, NETWORK_POLICIES, NODES
 from pool.kubevirt.cluster import Cluster
+from pool.work.namespaces.checks import Wanted, is_of
+
+ISOLATION = "cks-pool-isolation"
 
 IPV4, IPV6 = IPv4Network("0.0.0.0/0"), IPv6Network("2000::/3")
 """The internet: all of IPv4, and what is given out of IPv6; nothing private, link-local or mapped is in that."""
@@ -55,7 +61,7 @@ def isolation(cluster: Cluster, settings: Settings, host: Iterable[str]) -> Obje
         "ingress": [{"from": [own, _namespace(settings.namespace), _namespace(settings.templates_namespace)]}],
         "egress": [{"to": [own]}, *_to_dns(settings), *_to_internet(not_out)],
     }
-    return NETWORK_POLICIES.manifest("cks-pool-isolation", cluster.namespace, labels=cluster.labels, spec=spec)
+    return NETWORK_POLICIES.manifest(ISOLATION, cluster.namespace, labels=cluster.labels, spec=spec)
 
 
 async def host_addresses(kube: Kube) -> set[str]:
@@ -68,6 +74,23 @@ async def host_addresses(kube: Kube) -> set[str]:
     for endpoint in (servers or {}).get("endpoints") or ():
         found |= set(endpoint["addresses"])
     return {str(ip_address(address)) for address in found}
+
+
+async def keep_isolated(kube: Kube, clusters: Iterable[Cluster], settings: Settings) -> None:
+    """Have the policies of these clusters be what they are to be now: nodes come and go, and people edit."""
+    host = await host_addresses(kube)
+    await gather(_keep(kube, cluster, isolation(cluster, settings, host)) for cluster in clusters)
+
+
+async def _keep(kube: Kube, cluster: Cluster, wanted: Object) -> None:
+    found = await kube.find(NETWORK_POLICIES, ISOLATION, cluster.namespace)
+    if found is not None and found["spec"] == wanted["spec"]:
+        return
+    namespace = await kube.find(NAMESPACES, cluster.namespace)
+    # One that is gone, or another's, is for the cluster's rebuild to see to.
+    if namespace is not None and is_of(namespace, Wanted.by(cluster)):
+        with suppress(NotFound):
+            await kube.apply(NETWORK_POLICIES, wanted, force=True)
 
 
 def _namespace(name: str) -> Object:

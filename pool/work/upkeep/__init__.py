@@ -15,7 +15,9 @@ from pool.core.planner.actions import Action, Expire, ForgetSessions, OnCluster,
 from pool.core.planner.removals import torn_down
 from pool.core.pools import Pool
 from pool.core.resource import Metadata
+from pool.kubevirt.cluster import Cluster
 from pool.work.images import remove_unused_images
+from pool.work.namespaces.isolation import keep_isolated
 from pool.work.steps import Host
 from pool.work.upkeep.acting import Keeper, carry_out
 from pool.work.upkeep.status import note_pool_status, prefix_taken
@@ -52,14 +54,24 @@ async def keep_up(keeper: Keeper, name: str, planned: Planned = _unheard) -> lis
         await planned(pool, actions)
         failures += await carry_out(keeper, pool, actions)
         done += actions
-    try:
-        await remove_unused_images(host.kube, host.state, pool)
-    except PoolError as untidy:
-        failures.append(untidy)
+    for tidy in (_remove_unused_images, _keep_isolated):
+        try:
+            await tidy(host, pool)
+        except PoolError as untidy:
+            failures.append(untidy)
     await note_pool_status(host, name)
     if failures:
         raise failures[0]
     return done
+
+
+async def _remove_unused_images(host: Host, pool: Pool) -> None:
+    await remove_unused_images(host.kube, host.state, pool)
+
+
+async def _keep_isolated(host: Host, pool: Pool) -> None:
+    clusters = [Cluster.of(one) for one in await host.state.clusters(pool.name) if not one.removing]
+    await keep_isolated(host.kube, clusters, host.settings)
 
 
 async def keep_all_up(keeper: Keeper, planned: Planned = _unheard) -> list[Action]:

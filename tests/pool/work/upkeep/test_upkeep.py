@@ -12,7 +12,11 @@ from pool.core.crds import definitions
 from pool.core.errors import InvalidInput, KubeconfigError
 from pool.core.planner.actions import CreateMissing, RemoveSurplus
 from pool.core.pools import POOL_FINALIZER, PoolSpec
-from pool.kube.resources import CRDS, NAMESPACES, POOLED_CLUSTERS, POOLS, SESSIONS
+from pool.kube.client import Kube
+from pool.kube.resources import CRDS, NAMESPACES, NETWORK_POLICIES, NODES, POOLED_CLUSTERS, POOLS, SESSIONS
+from pool.kubevirt.cluster import Cluster
+from pool.work.namespaces import ensure_cluster_namespace
+from pool.work.namespaces.isolation import ISOLATION
 from pool.work.upkeep import keep_all_up
 from pool.work.upkeep.acting import Keeper, Work, act
 from pool.work.upkeep.status import note_pool_status
@@ -298,3 +302,42 @@ async def test_other_namespaces_are_not_listed_for_pools(hands: Hands, lab: Lab)
     await lab.kube.create(POOLS, POOLS.manifest("theirs", "elsewhere", spec={"clusterPrefix": "theirs"}))
     await keep_all_up(Keeper(hands.host, hands.start, "maintenance"))
     assert {cluster for _, cluster in hands.waiting()} == {"cluster1", "cluster2", "cluster3"}
+
+
+async def closed(hands: Hands, cluster: str) -> list[str]:
+    """Which addresses of the internet the cluster's VMs do not reach."""
+    policy = await hands.lab.kube.get(NETWORK_POLICIES, ISOLATION, cluster)
+    blocks = [one["ipBlock"] for rule in policy["spec"]["egress"] for one in rule.get("to", ()) if "ipBlock" in one]
+    return [address for block in blocks for address in block.get("except", ())]
+
+
+async def isolated(hands: Hands) -> Kube:
+    """Clusters with namespaces of their own, and a node more than when these were made."""
+    await hands.settle()
+    kube = hands.lab.kube
+    await kube.create(NAMESPACES, NAMESPACES.manifest("vm-templates"))
+    for cluster in await hands.lab.state.clusters():
+        pool = await hands.lab.state.pool()
+        await ensure_cluster_namespace(kube, hands.lab.watching, Cluster.of(cluster), pool, hands.lab.settings)
+    await kube.create(NODES, NODES.manifest("node-b"))
+    addresses = [{"type": "ExternalIP", "address": "8.8.8.8"}]
+    await kube.patch(NODES, "node-b", {"status": {"addresses": addresses}}, subresource="status")
+    assert "8.8.8.8/32" not in await closed(hands, "cluster1")
+    return kube
+
+
+async def test_what_vms_reach_follows_the_hosts_nodes_and_is_put_right_again(hands: Hands) -> None:
+    kube = await isolated(hands)
+    await kube.delete(NETWORK_POLICIES, ISOLATION, "cluster2")
+    await kube.patch(NETWORK_POLICIES, ISOLATION, {"spec": {"egress": [{}]}}, "cluster3")
+    await hands.keep_up()
+    for number in (1, 2, 3):
+        assert "8.8.8.8/32" in await closed(hands, f"cluster{number}")
+
+
+async def test_no_policy_is_written_into_a_namespace_that_became_somebody_elses(hands: Hands) -> None:
+    kube = await isolated(hands)
+    await kube.patch(NAMESPACES, "cluster1", {"metadata": {"labels": {POOL_UID_LABEL: "another"}}})
+    await hands.keep_up()
+    assert "8.8.8.8/32" not in await closed(hands, "cluster1")
+    assert "8.8.8.8/32" in await closed(hands, "cluster2")
