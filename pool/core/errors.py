@@ -24,7 +24,7 @@
      ├ WaitTimeout             what was waited for did not happen in time
      ├ KubeconfigError         the connection to the host cluster cannot be set up
      └ ApiError                the Kubernetes API said no
-        ├ ApiUnavailable       no answer, or one that may be different soon (429, 5xx)
+        ├ ApiUnavailable       no answer, or one that may be different soon (429, 5xx, a 401 after it was let in)
         ├ Conflict             409: somebody else wrote first
         ├ AlreadyExists        409: the name is taken
         ├ NotFound             404

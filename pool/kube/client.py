@@ -80,6 +80,7 @@ class Kube:
         self._timeout = request_timeout
         self._patience = patience
         self._clock = ServerClock()
+        self._let_in = False
 
     @classmethod
     @asynccontextmanager
@@ -347,10 +348,13 @@ class Kube:
                 fault = None
                 if response.status >= 400:
                     fault = faults.answered(response.status, await response.read(), response.headers)
+                if response.status == 401 and self._let_in:
+                    fault = faults.without_credentials("refused by now, and no others are there yet", self.server)
+                self._let_in = self._let_in or response.status != 401
             except faults.NETWORK_FAULTS as error:
                 raise faults.Faulty(faults.unanswered(error, self.server)) from error
             except KubeconfigError as error:
-                raise faults.Faulty(faults.without_credentials(error, self.server)) from error
+                raise faults.Faulty(faults.without_credentials(error.actual, self.server)) from error
             if fault is not None:
                 raise faults.Faulty(fault)
             yield response

@@ -14,8 +14,7 @@ from pool.kube.access import Access, Issued, Pair, Server, stamp
 logger = logging.getLogger(__name__)
 
 PAUSE = 1.0
-"""Seconds before an issuer that failed, or gave again what was refused, is asked once more: hundreds of calls may be
-waiting for it."""
+"""Seconds before what failed, or gave again what was refused, is asked once more: hundreds of calls may wait for it."""
 
 
 @dataclass(frozen=True)
@@ -73,13 +72,14 @@ class Credentials:
     async def renewed(self, refused: Shown, now: datetime | None) -> bool:
         """Whether there is something else to show than what was refused. Raises KubeconfigError."""
         async with self._asking:
+            if self._shown() != refused or time.monotonic() < self._pause_until:
+                return self._shown() != refused
             self._look(anyway=True)
-            if self._shown() == refused and self._access.issuer is not None and time.monotonic() >= self._pause_until:
+            if self._shown() == refused and self._access.issuer is not None:
                 await self._ask(now)
-            changed = self._shown() != refused
-            if not changed:
+            if self._shown() == refused:
                 self._pause_until = time.monotonic() + PAUSE
-            return changed
+            return self._shown() != refused
 
     def _shown(self) -> Shown:
         return Shown(self._access, self._issued or Issued())

@@ -18,7 +18,6 @@ from pool.core.errors import (
     Conflict,
     Forbidden,
     Invalid,
-    KubeconfigError,
     NotFound,
 )
 
@@ -63,9 +62,9 @@ def unanswered(error: BaseException, where: str) -> Fault:
     return Fault(ApiUnavailable(0, type(error).__name__, message, cure=cure), untouched)
 
 
-def without_credentials(error: KubeconfigError, where: str) -> Fault:
-    """The fault of a call that was not made for want of credentials, which whoever issues them may have again soon."""
-    message = f"no credentials for {where}: {error.actual}"
+def without_credentials(why: str, where: str) -> Fault:
+    """The fault of a call for which there are no credentials any more; whoever issues them may have others soon."""
+    message = f"no credentials for {where}: {why}"
     return Fault(ApiUnavailable(0, "NoCredentials", message, cure="see to what issues them"), untouched=True)
 
 

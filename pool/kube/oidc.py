@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar, Self
+from urllib.parse import quote
 
 import aiohttp
 
@@ -72,8 +73,9 @@ class OidcProvider:
         async with session.get(url, proxy=proxy) as response:
             endpoint = (await response.json(content_type=None))["token_endpoint"]
         form = {"grant_type": "refresh_token", "refresh_token": self._newer or self.refresh_token}
-        auth = aiohttp.BasicAuth(self.client, self.secret)
-        async with session.post(endpoint, data=form, auth=auth, proxy=proxy) as response:
+        known = base64.b64encode(f"{quote(self.client)}:{quote(self.secret)}".encode()).decode()
+        headers = {"Authorization": f"Basic {known}"}
+        async with session.post(endpoint, data=form, headers=headers, proxy=proxy) as response:
             found: dict[str, Any] = await response.json(content_type=None)
             return found
 

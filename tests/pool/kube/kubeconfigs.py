@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ import yaml
 
 from pool.core.errors import PoolError
 from pool.kube.client import Kube
-from simulator.api.requests import User
+from simulator.api.errors import ApiError
+from simulator.api.requests import Request, User
 from simulator.app import Simulator
 from simulator.identity import certificates
 
@@ -41,10 +43,15 @@ class World:
     simulator: Simulator
     folder: Path
     environment: dict[str, str] = field(default_factory=dict)
+    refused: int = 0
+    """How many requests were answered with 401."""
+    after_refusal: Callable[[int], None] = lambda _count: None
+    """Is told each."""
 
     def __post_init__(self) -> None:
         for user in ("alice", "bob"):
             self.simulator.api.authenticator.tokens[f"{user}-token"] = User(user, ("system:authenticated",))
+        self._count_refusals()
         self.authority, _ = certificates.shared()
         self.joe = certificates.client(self.authority, "joe", ("devs",))
         self.ca = inline(self.authority.certificate_pem)
@@ -57,6 +64,24 @@ class World:
             (self.folder / name).chmod(0o755)
         (self.folder / "home").mkdir()
         (self.folder / "elsewhere").mkdir()
+
+    def _count_refusals(self) -> None:
+        authenticator = self.simulator.api.authenticator
+        judge = authenticator.user
+
+        def user(request: Request) -> User:
+            try:
+                return judge(request)
+            except ApiError:
+                self.refused += 1
+                self.after_refusal(self.refused)
+                raise
+
+        authenticator.user = user
+
+    @property
+    def kubeconfig(self) -> Path:
+        return self.folder / "kubeconfig0"
 
     def write(self, name: str, content: bytes) -> None:
         (self.folder / name).write_bytes(content)
@@ -130,3 +155,11 @@ def described(review: dict[str, Any]) -> str:
     info = review["status"]["userInfo"]
     groups = [group for group in info.get("groups", ()) if group != "system:authenticated"]
     return " ".join([info["username"], *sorted(groups), *([f"uid={info['uid']}"] if info.get("uid") else [])])
+
+
+def id_token(world: World, name: str = "id-token") -> str:
+    """An OpenID provider's for alice, good as long as anybody lives."""
+    claims = base64.urlsafe_b64encode(json.dumps({"exp": 2**33}).encode()).decode().rstrip("=")
+    token = f"e30.{claims}.{name}"
+    world.simulator.api.authenticator.tokens[token] = User("alice", ("system:authenticated",))
+    return token

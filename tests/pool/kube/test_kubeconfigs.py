@@ -25,7 +25,7 @@ from simulator.api.listening import Listener
 from simulator.app import Simulator
 from simulator.identity import certificates
 from tests.pool import kubectl
-from tests.pool.kube.kubeconfigs import V1BETA1, World, inline
+from tests.pool.kube.kubeconfigs import V1, V1BETA1, World, id_token, inline
 
 pytestmark = kubectl.needed
 
@@ -432,18 +432,10 @@ class TestPlugins:
             "clientCertificateData": world.joe.certificate_pem.decode(),
             "clientKeyData": world.joe.key_pem.decode(),
         }
-        given = {"apiVersion": V1BETA1.replace("beta1", ""), "kind": "ExecCredential", "status": status}
+        given = {"apiVersion": V1, "kind": "ExecCredential", "status": status}
         world.write("given", json.dumps(given).encode())
         world.put(world.config(world.exec(command="/bin/cat", args=[str(world.folder / "given")])))
         await agree(world, monkeypatch, "joe devs")
-
-
-def id_token(world: World) -> str:
-    """alice's, for as long as anybody lives."""
-    claims = base64.urlsafe_b64encode(json.dumps({"exp": 2**33}).encode()).decode().rstrip("=")
-    token = f"e30.{claims}.id-token"
-    world.simulator.api.authenticator.tokens[token] = world.simulator.api.authenticator.tokens["alice-token"]
-    return token
 
 
 @asynccontextmanager
