@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from prefect import task
-from prefect.client.schemas.objects import State, StateType
 from prefect.deployments import arun_deployment
 
 from flows.runtime import connected
@@ -19,11 +18,6 @@ from pool.work.upkeep.acting import Keeper, Work, give_back
 AT_ONCE_AGAIN = 5
 """Runs that one wish may have one after the other; of those that follow there is one an hour. A run that ends with
 nothing changed was cancelled or crashed before it began; if that goes on somebody has to look, and it stays slow."""
-
-LOST_AFTER = {StateType.PENDING: timedelta(minutes=5), StateType.RUNNING: timedelta(hours=1)}
-"""After which a run in that state counts as lost with its worker, its wish being what it was: Prefect notices no dead
-worker. From Pending to Running it takes a second, from there to a claim hardly longer than an image's import. Should it
-live after all, only one of the two gets the cluster."""
 
 OF_KIND = {
     OperationKind.BOOTSTRAP: "bootstrap-pool",
@@ -40,7 +34,8 @@ async def start_run(deployment: str, parameters: dict[str, Any], reason: str) ->
     """Start a flow run of `deployment` (flow and deployment share the name). Returns the flow run's name.
 
     `reason` tells one wish from another: asked again for the same reason, the run there is is returned as long as it
-    has not ended, or was lost. If it has, and the wish is still there, another one is started.
+    has not ended. If it has, and the wish is still there, another one is started. One that was lost with its worker is
+    ended by the next worker (flows.taken).
     """
     return await run_once(deployment, parameters, reason)
 
@@ -48,7 +43,7 @@ async def start_run(deployment: str, parameters: dict[str, Any], reason: str) ->
 async def run_once(deployment: str, parameters: dict[str, Any], reason: str) -> str:
     """As `start_run`, outside of a flow run."""
     numbers = [f":{number}" if number else "" for number in range(AT_ONCE_AGAIN)]
-    for number in (*numbers, f":{utcnow():%Y-%m-%dT%H}"):
+    for number in (*numbers, f":{datetime.now(UTC):%Y-%m-%dT%H}"):
         run = await arun_deployment(
             f"{deployment}/{deployment}",
             parameters=parameters,
@@ -56,22 +51,9 @@ async def run_once(deployment: str, parameters: dict[str, Any], reason: str) -> 
             as_subflow=False,
             idempotency_key=f"{deployment}:{reason}{number}",
         )
-        if not _is_over(run.state):
+        if run.state is None or not run.state.is_final():
             break
     return run.name
-
-
-def _is_over(state: State[Any] | None) -> bool:
-    """Whether nothing is to be expected of a run any more."""
-    if state is None:
-        return False
-    lost_after = LOST_AFTER.get(state.type)
-    return state.is_final() or (lost_after is not None and utcnow() - state.timestamp > lost_after)
-
-
-def utcnow() -> datetime:
-    """The time of the Prefect server's runs, as near as this machine knows it."""
-    return datetime.now(UTC)
 
 
 async def start_work(work: Work) -> str:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shutil
+import signal
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prefect.events.worker import EventsWorker
@@ -16,7 +20,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from demo.database import end_leftover, start_database
 from demo.leftovers import FolderInUse, end_leftovers, locked
-from demo.processes import free_port
+from demo.processes import Child, free_port
 from demo.stack import start_server
 from flows.runtime import connected
 from pool.work.steps import Host
@@ -36,8 +40,28 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(300))
 
 
+class PrefectServer:
+    """The server of the session, for tests that have it die or stand still."""
+
+    def __init__(self, runner: asyncio.Runner, start: Callable[[], Coroutine[Any, Any, Child]]) -> None:
+        self._runner, self._start = runner, start
+        self.start()
+
+    def start(self) -> None:
+        """Start it, again on the same port and the same database; some 10 s. Blocks: a test calls it in a thread."""
+        self._child = self._runner.run(self._start())
+
+    def stop(self) -> None:
+        """As an operator would."""
+        self._runner.run(self._child.stop())
+
+    def signal(self, number: signal.Signals) -> None:
+        """SIGKILL, SIGSTOP, SIGCONT: to it and its own children."""
+        os.killpg(self._child.process.pid, number)
+
+
 @pytest.fixture(scope="session")
-def prefect_server() -> Iterator[None]:
+def prefect_server() -> Iterator[PrefectServer]:
     """A Prefect server on loopback with a database of its own; some 10 s to start."""
     SERVERS.mkdir(parents=True, exist_ok=True)
     folder, port = Path(tempfile.mkdtemp(dir=SERVERS)), free_port()
@@ -45,16 +69,17 @@ def prefect_server() -> Iterator[None]:
         runner.run(remove_abandoned())
         database = runner.run(start_database(folder, log=folder / "database.log", say=print))
         try:
-            start = start_server(folder / "home", port, database_url=database.url, log=folder / "server.log")
-            server = runner.run(start)
+            log = folder / "server.log"
+            start = partial(start_server, folder / "home", port, database_url=database.url, log=log)
+            server = PrefectServer(runner, start)
             try:
                 with temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{port}/api"}):
-                    yield
+                    yield server
                     # What is still to be reported, while there is somebody to report it to.
                     APILogWorker.drain_all(timeout=30)
                     EventsWorker.drain_all(timeout=30)
             finally:
-                runner.run(server.stop())
+                server.stop()
         finally:
             runner.run(database.stop())
             shutil.rmtree(folder)

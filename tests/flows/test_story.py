@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +17,7 @@ from prefect.client.schemas.sorting import ArtifactSort
 from prefect.events import Event
 from prefect.events.clients import get_events_subscriber
 from prefect.events.filters import EventFilter, EventNameFilter
-from prefect.states import Crashed, Pending, Running
+from prefect.states import Crashed
 
 from demo.damage import Damage
 from flows.admin import rebuild_cluster, release_all_clusters, teardown_pool
@@ -279,22 +278,6 @@ async def test_every_stuck_cluster_is_taken_over_by_one_run_at_a_time_however_of
     await resets.crash()
     await completed(await pool_maintenance(return_state=True))
     assert sorted(await resets.started()) == ["cluster1", "cluster1", "cluster2", "cluster2"]
-
-
-@pytest.mark.parametrize(("state", "lost"), [(Pending(), timedelta(minutes=6)), (Running(), timedelta(minutes=61))])
-async def test_a_run_that_was_lost_with_its_worker_before_it_began_keeps_no_cluster_waiting(
-    host: Host, resets: Started, monkeypatch: pytest.MonkeyPatch, state: State[Any], lost: timedelta
-) -> None:
-    await completed(await bootstrap_pool(size=1, return_state=True))
-    await assign_session("alice")
-    await completed(await release_session("alice", return_state=True))
-    await resets.become(state)
-    await completed(await pool_maintenance(return_state=True))
-    assert await resets.started() == ["cluster1"], "it may be about to begin"
-    monkeypatch.setattr("flows.dispatch.utcnow", lambda: datetime.now(UTC) + lost)
-    await completed(await pool_maintenance(return_state=True))
-    await completed(await pool_maintenance(return_state=True))
-    assert await resets.started() == ["cluster1", "cluster1"]
 
 
 async def test_maintenance_of_a_healthy_pool_changes_no_phase(host: Host) -> None:

@@ -4,22 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from prefect import flow, get_client
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.objects import FlowRun, StateType
-from prefect.settings import PREFECT_WORKER_QUERY_SECONDS, temporary_settings
-from prefect.states import Cancelling
+from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.settings import PREFECT_API_URL, PREFECT_WORKER_QUERY_SECONDS, temporary_settings
+from prefect.states import Cancelling, Pending, Running
 
-from flows.worker import WORKER_TYPE, WarmWorker
+from flows.warm import WORKER_TYPE, Pace, WarmWorker
+from tests.flows.conftest import PrefectServer
+from tests.flows.proxy import Proxy
 
 pytestmark = [pytest.mark.prefect, pytest.mark.usefixtures("prefect_server")]
 
-begun = asyncio.Event()
+
+class Gate:
+    """What a test's flows say and are told."""
+
+    begun: asyncio.Event
+    told: asyncio.Event
+
+
+@pytest.fixture(autouse=True)
+def gate() -> None:
+    Gate.begun, Gate.told = asyncio.Event(), asyncio.Event()
 
 
 @flow(name="which-process")
@@ -34,19 +49,31 @@ async def fails() -> None:
 
 @flow(name="never-ends")
 async def never_ends() -> None:
-    begun.set()
+    Gate.begun.set()
     await asyncio.Event().wait()
 
 
+@flow(name="ends-when-told")
+async def ends_when_told() -> str:
+    Gate.begun.set()
+    await Gate.told.wait()
+    return "told"
+
+
 @asynccontextmanager
-async def worker(work_pool: str) -> AsyncIterator[None]:
-    with temporary_settings({PREFECT_WORKER_QUERY_SECONDS: 0.2}):
-        task = asyncio.create_task(WarmWorker(work_pool_name=work_pool).start(printer=lambda _: None))
-        try:
-            yield
-        finally:
-            task.cancel()
-            await asyncio.wait([task])
+async def worker(work_pool: str, *, api: str | None = None) -> AsyncIterator[WarmWorker]:
+    """A worker, in haste; `api`: the way by which it reaches Prefect's server."""
+    pace = Pace(heartbeat=0.5, look=0.2, grace=2.0, stop=2.0)
+    ways = {PREFECT_API_URL: api} if api else {}
+    with temporary_settings({PREFECT_WORKER_QUERY_SECONDS: 0.2} | ways):
+        serving = WarmWorker(work_pool, pace=pace)
+        task = asyncio.create_task(serving.serve())
+    try:
+        yield serving
+        assert not task.done(), "the worker has ended"
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
 
 
 async def deploy(client: PrefectClient, name: str, work_pool: str) -> UUID:
@@ -79,12 +106,12 @@ async def work_pool() -> AsyncIterator[str]:
 
 
 async def test_flow_runs_complete_in_the_workers_own_process(work_pool: str) -> None:
-    async with get_client() as client, worker(work_pool):
+    async with get_client() as client, worker(work_pool) as serving:
         run = await client.create_flow_run_from_deployment(await deploy(client, "which-process", work_pool))
         run = await finished(client, run.id)
         assert run.state is not None
         assert run.state.is_completed()
-        assert run.infrastructure_pid == str(run.id), "the run has no process of its own"
+        assert run.infrastructure_pid == serving.name
 
 
 async def test_a_failing_run_says_why_and_the_worker_goes_on(work_pool: str) -> None:
@@ -101,11 +128,128 @@ async def test_a_failing_run_says_why_and_the_worker_goes_on(work_pool: str) -> 
 
 
 async def test_cancelling_in_the_ui_stops_the_task(work_pool: str) -> None:
-    begun.clear()
     async with get_client() as client, worker(work_pool):
         run = await client.create_flow_run_from_deployment(await deploy(client, "never-ends", work_pool))
         async with asyncio.timeout(150):
-            await begun.wait()
+            await Gate.begun.wait()
         await client.set_flow_run_state(run.id, Cancelling())
         # The engine first reports that its task was stopped (Crashed); the worker, who knows why, has the last word.
         await finished(client, run.id, StateType.CANCELLED)
+
+
+@pytest.fixture
+async def proxy(prefect_server: PrefectServer) -> AsyncIterator[Proxy]:
+    """The worker's way to Prefect's server, which may fail. The test's own does not."""
+    async with Proxy.before(PREFECT_API_URL.value()) as before:
+        yield before
+
+
+async def running(client: PrefectClient, name: str, work_pool: str) -> UUID:
+    """A run of the flow that has begun."""
+    Gate.begun.clear()
+    run = await client.create_flow_run_from_deployment(await deploy(client, name, work_pool))
+    async with asyncio.timeout(150):
+        await Gate.begun.wait()
+    return run.id
+
+
+@pytest.mark.parametrize(
+    "call", ["GET /api/deployments/", "/set_state", "PATCH /api/flow_runs/", "scheduled_flow_runs"]
+)
+async def test_one_error_of_the_server_is_waited_out_and_no_other_run_sees_it(
+    work_pool: str, proxy: Proxy, call: str
+) -> None:
+    async with get_client() as client, worker(work_pool, api=proxy.url):
+        other = await running(client, "never-ends", work_pool)
+        proxy.fail_once(call)
+        run = await client.create_flow_run_from_deployment(await deploy(client, "which-process", work_pool))
+        assert (await finished(client, run.id)).state_type is StateType.COMPLETED
+        assert proxy.failed == 1
+        assert (await client.read_flow_run(other)).state_type is StateType.RUNNING
+
+
+@pytest.mark.parametrize("fault", [Proxy.fail, Proxy.reset, Proxy.freeze])
+async def test_what_ends_while_the_server_is_away_is_reported_when_it_is_back(
+    work_pool: str, proxy: Proxy, fault: Callable[[Proxy], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flows.patience.PAUSES", (0.05, 0.2))
+    async with get_client() as client, worker(work_pool, api=proxy.url) as serving:
+        run = await running(client, "ends-when-told", work_pool)
+        fault(proxy)
+        Gate.told.set()
+        due = await client.create_flow_run_from_deployment(await deploy(client, "which-process", work_pool))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(2):
+                await finished(client, run)
+        proxy.recover()
+        assert (await finished(client, run)).state_type is StateType.COMPLETED
+        assert (await finished(client, due.id)).infrastructure_pid == serving.name
+
+
+@pytest.mark.parametrize("ends", [signal.SIGKILL, signal.SIGSTOP])
+async def test_a_server_that_dies_or_stands_still_takes_nothing_with_it(
+    work_pool: str, prefect_server: PrefectServer, ends: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flows.patience.PAUSES", (0.05, 0.2))
+    async with worker(work_pool):
+        async with get_client() as client:
+            run = await running(client, "ends-when-told", work_pool)
+        prefect_server.signal(ends)
+        try:
+            Gate.told.set()
+            await asyncio.sleep(1)  # it is away while the run ends: this is the fault
+        finally:
+            if ends is signal.SIGKILL:
+                await asyncio.to_thread(prefect_server.start)
+            else:
+                prefect_server.signal(signal.SIGCONT)
+        async with get_client() as client:
+            assert (await finished(client, run)).state_type is StateType.COMPLETED
+            after = await client.create_flow_run_from_deployment(await deploy(client, "which-process", work_pool))
+            assert (await finished(client, after.id)).state_type is StateType.COMPLETED
+
+
+async def test_a_worker_that_is_told_to_end_does_not_wait_for_a_server_that_is_away(
+    work_pool: str, proxy: Proxy
+) -> None:
+    async with get_client() as client, worker(work_pool, api=proxy.url):
+        await running(client, "never-ends", work_pool)
+        proxy.freeze()
+        begin = time.monotonic()
+    assert time.monotonic() - begin < 10
+
+
+async def test_what_dead_workers_had_taken_is_ended_whichever_worker_it_was(work_pool: str) -> None:
+    async with get_client() as client:
+        deployment = await deploy(client, "which-process", work_pool)
+
+        async def taken(state: State[Any], by: str | None) -> UUID:
+            run = await client.create_flow_run_from_deployment(deployment)
+            await client.set_flow_run_state(run.id, Pending())
+            if by is not None:
+                await client.update_flow_run(run.id, infrastructure_pid=by)
+            await client.set_flow_run_state(run.id, state, force=True)
+            return run.id
+
+        await client.send_worker_heartbeat(work_pool, "dead", 10)
+        lost = {
+            await taken(Pending(), "dead"): StateType.CRASHED,
+            await taken(Running(), "dead"): StateType.CRASHED,
+            await taken(Running(), "forgotten"): StateType.CRASHED,
+            await taken(Pending(), None): StateType.CRASHED,
+            await taken(Cancelling(), "dead"): StateType.CANCELLED,
+        }
+        async with worker(work_pool):
+            for run, state in lost.items():
+                ended = await finished(client, run)
+                assert ended.state_type is state
+                assert ended.state is not None
+                assert "is gone" in (ended.state.message or "")
+
+
+async def test_live_workers_leave_each_others_runs_alone(work_pool: str, proxy: Proxy) -> None:
+    async with get_client() as client, worker(work_pool, api=proxy.url):
+        run = await running(client, "never-ends", work_pool)
+        async with worker(work_pool):
+            await asyncio.sleep(4)  # twice as long as it takes to end those of a dead one
+            assert (await client.read_flow_run(run)).state_type is StateType.RUNNING
