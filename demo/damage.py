@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from demo.learner import connect_guest
 from pool.core.errors import NotFound
-from pool.guest.kubeconfig import connect_guest
 from pool.kube.client import Kube
 from pool.kube.resources import EVENTS, NAMESPACES, PODS, SECRETS
 from pool.kube.watching import Watching

@@ -75,6 +75,24 @@ class Golden(Model):
     """First end of the certificates inside; a reset brings these back."""
 
 
+class AttestedBoot(Model):
+    """A boot of one node that was attested: what still stands of it on a disk does not tell of a later one."""
+
+    instance: str
+    """UID of the VirtualMachineInstance."""
+    boot_id: Annotated[str, Field(max_length=36)]
+    """The boot ID that its node reported."""
+
+
+class AttestedBoots(Model):
+    """Both nodes' boots when the cluster was attested last."""
+
+    control_plane: AttestedBoot
+    """The control plane's."""
+    worker: AttestedBoot
+    """The worker's."""
+
+
 class ClonedImage(Model):
     """The golden image that a cluster's disks stem from."""
 
@@ -166,6 +184,8 @@ class ClusterStatus(Model):
     """What its disks were cloned from, whatever its Pool wants by now."""
     golden: Golden | None = None
     """The golden generation it is reset to."""
+    attested_boots: AttestedBoots | None = None
+    """Both nodes' boots when the cluster was attested last."""
     rebuilding: bool = False
     """A rebuild began and did not finish: what is there may be old and used, only another rebuild goes on from here."""
     failure: Failure | None = None

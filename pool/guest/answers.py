@@ -9,6 +9,10 @@ from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 from pool.core.errors import GuestUnhealthy
 from pool.kube.client import Object
 
+BOOTS_ANNOTATION = "cks.io/boots"
+"""On a guest's Node: how often its disk has booted, and the boot ID in which it says so. On a VM before its golden stop
+and on its golden snapshot: how often that disk had booted then."""
+
 T = TypeVar("T", bound=BaseModel)
 
 
@@ -32,9 +36,22 @@ class NodeStatus(BaseModel):
     conditions: list[Condition] = []
 
 
+class Annotations(BaseModel):
+    """The annotation that the nodes' own unit writes (deployments/templates/boots.sh.j2)."""
+
+    boots: Annotated[str, Field(alias=BOOTS_ANNOTATION, pattern=r"^[0-9]{1,9} [0-9a-f-]{1,36}$")] = ""
+
+
+class Metadata(BaseModel):
+    """The metadata of a Node."""
+
+    annotations: Annotations = Annotations()
+
+
 class Node(BaseModel):
     """A Node."""
 
+    metadata: Metadata = Metadata()
     status: NodeStatus
 
     @property
@@ -47,6 +64,12 @@ class Node(BaseModel):
         """Of the boot in which the kubelet said this."""
         return self.status.node_info.boot_id
 
+    @property
+    def boots(self) -> int | None:
+        """How often the node's disk has booted; None if nothing was said of it in that boot."""
+        count, _, boot_id = self.metadata.annotations.boots.partition(" ")
+        return int(count) if boot_id and boot_id == self.boot_id else None
+
 
 class LeaseSpec(BaseModel):
     """The spec of a Lease."""
@@ -58,6 +81,12 @@ class Lease(BaseModel):
     """A node's lease."""
 
     spec: LeaseSpec
+
+
+class Version(BaseModel):
+    """What an API server says it is."""
+
+    git_version: Annotated[str, Field(alias="gitVersion", pattern=r"^v[0-9][0-9A-Za-z.+-]{0,62}$")]
 
 
 def understood(kind: type[T], found: Object) -> T:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pool.core.errors import AlreadyExists, GuestUnhealthy
 from pool.core.pools import Pool
 from pool.guest import pki
+from pool.guest.answers import BOOTS_ANNOTATION
 from pool.guest.identity import Identity
 from pool.kube.client import Kube, Object
 from pool.kube.resources import SECRETS, VMS
@@ -50,6 +51,7 @@ def files(cluster: Cluster, machine: Machine, identity: Identity, peer_endpoint:
         "peer": peer,
         "identity": identity,
         "kubernetes_version": pool.spec.image.kubernetes_version,
+        "boots_annotation": BOOTS_ANNOTATION,
         "api_port": API_PORT,
         "api_address": "127.0.0.1" if control_plane else cluster.control_plane.wireguard_address,
         "ca_hash": pki.discovery_hash(identity.ca.certificate),
@@ -66,6 +68,9 @@ def files(cluster: Cluster, machine: Machine, identity: Identity, peer_endpoint:
         # systemd-networkd runs as its own user and must read the key.
         File("/etc/systemd/network/50-wg0.netdev", render("wg0.netdev.j2", **values), "0640", "root:systemd-network"),
         File("/etc/systemd/network/50-wg0.network", render("wg0.network.j2", **values)),
+        File("/etc/systemd/system/cks-boots-count.service", render("boots-count.service.j2", **values)),
+        File("/etc/systemd/system/cks-boots-say.service", render("boots-say.service.j2", **values)),
+        File("/usr/local/sbin/cks-boots", render("boots.sh.j2", **values), "0755"),
         File("/etc/systemd/system/cks-first-boot.service", render("first-boot.service.j2", **values)),
         File("/usr/local/sbin/cks-first-boot", render("first-boot.sh.j2", **values), "0755"),
     ]

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from pool.core.errors import GuestUnhealthy
+from pool.core.errors import AttestationFailed, GuestUnhealthy
 from pool.guest.answers import Lease, Node, understood
 from pool.guest.client import Guest, connect_guest
 from pool.kube.client import Kube
@@ -30,23 +30,36 @@ SECOND = timedelta(seconds=1)
 
 @dataclass(frozen=True)
 class NodeHealth:
-    """A node that was seen Ready: its boot ID, and when it last renewed its lease."""
+    """A node that was seen Ready: its boot ID, when it last renewed its lease, the boots of its disk if asked for."""
 
     name: str
     boot_id: str
     renewed: datetime
+    boots: int | None = None
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What is known of the disk of a node that is to say how often it has booted.
+
+    `golden`: the count on the golden snapshot that it was restored from or snapshotted into, None on a disk without
+    one. `seen`: the boot ID of the last attested boot of another instance of the VM, whose words may still stand in
+    a disk that was not taken back; empty if there is none.
+    """
+
+    golden: int | None = None
+    seen: str = ""
 
 
 @dataclass(frozen=True)
 class Boot:
     """What is known of a node's boot before it is asked.
 
-    `since`: it began in this second (the host rounds down). `earlier`: the boot IDs of all boots before it that are on
-    its disk; empty on a new disk, None if not known.
+    `since`: it began in this second (the host rounds down). `disk`: None if its count is not asked for.
     """
 
     since: datetime
-    earlier: frozenset[str] | None = None
+    disk: Counted | None = None
 
 
 async def wait_healthy(
@@ -54,7 +67,8 @@ async def wait_healthy(
 ) -> tuple[NodeHealth, ...]:
     """Look until the guest's API is ready and every node of `boots` is Ready with a lease renewed since its boot.
 
-    Raises GuestUnhealthy with what was last seen after `timeout` seconds.
+    Raises GuestUnhealthy with what was last seen after `timeout` seconds, AttestationFailed once a disk says that it
+    is not the one that it should be.
     """
     loop = asyncio.get_running_loop()
     began, last = loop.time(), "no answer yet"
@@ -100,7 +114,7 @@ class Look:
         """Each lease's renewal as first seen."""
 
     async def __call__(self) -> tuple[NodeHealth, ...]:
-        """The nodes, all healthy. Raises GuestUnhealthy."""
+        """The nodes, all healthy. Raises GuestUnhealthy, AttestationFailed."""
         await self._guest.ask("/readyz")
         return tuple([await self._node(name, boot) for name, boot in sorted(self._boots.items())])
 
@@ -114,9 +128,26 @@ class Look:
         node = understood(Node, await self._guest.get(NODES, name))
         if not node.ready:
             raise _unhealthy(name, "it is not Ready")
-        if node.boot_id in (boot.earlier or ()):
-            raise _unhealthy(name, f"it is Ready by what the disk says of boot {node.boot_id}, its kubelet is silent")
-        return NodeHealth(name, node.boot_id, renewed)
+        return NodeHealth(name, node.boot_id, renewed, proved(name, node, boot.disk) if boot.disk else None)
+
+
+def proved(name: str, node: Node, disk: Counted) -> int:
+    """How often the node's disk has booted, as it says in this boot: once more than its golden snapshot. Pure.
+
+    Until it says so, what stands in etcd is older: of golden time on a disk that was taken back, of the boot that was
+    attested last on one that was not. The latter says more than golden time's count plus one, and is found by it.
+    Raises GuestUnhealthy while nothing is said, AttestationFailed.
+    """
+    if node.boots is None or node.boots == disk.golden or node.boot_id == disk.seen:
+        raise _unhealthy(name, "nothing was said of its disk's boots in this one")
+    if disk.golden is not None and node.boots != disk.golden + 1:
+        raise AttestationFailed(
+            f"the disk of {name} was not taken back",
+            expected=f"boot {disk.golden + 1} of it, the first since its golden snapshot",
+            actual=f"boot {node.boots}",
+            cure="reset it again; its storage may restore nothing",
+        )
+    return node.boots
 
 
 def fresh(renewed: datetime, boot: Boot, first: datetime) -> bool:
@@ -124,11 +155,11 @@ def fresh(renewed: datetime, boot: Boot, first: datetime) -> bool:
 
     A renewal while we look is proof by itself, whatever the guest's clock says. Else the clocks must tell, and the
     host's timestamps are whole seconds: a renewal within the second of the boot could be the last one before it,
-    unless the node's boot ID is known to be new.
+    unless the node's boot is known to be new by what its disk says.
     """
     if renewed > first:
         return True
-    return renewed > boot.since if boot.earlier is not None else renewed >= boot.since + SECOND
+    return renewed > boot.since if boot.disk is not None else renewed >= boot.since + SECOND
 
 
 def _unhealthy(node: str, actual: str) -> GuestUnhealthy:

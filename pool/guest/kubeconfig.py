@@ -1,10 +1,8 @@
-"""The pool's way into a guest cluster: a kubeconfig in a Secret, and a connection through the Service `cp`."""
+"""The pool's way into a guest cluster: a kubeconfig in a Secret."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,10 +11,9 @@ import yaml
 from pool.core.errors import AlreadyExists, GuestUnhealthy
 from pool.guest import pki
 from pool.guest.identity import Identity
-from pool.kube.access import Access, Pair, Server
 from pool.kube.client import Kube, Object
-from pool.kube.resources import SECRETS, SERVICES
-from pool.kubevirt.cluster import API_PORT, KUBECONFIG_SECRET, Cluster
+from pool.kube.resources import SECRETS
+from pool.kubevirt.cluster import KUBECONFIG_SECRET, Cluster
 from pool.kubevirt.ownership import owned
 
 USER = "cks-pool"
@@ -74,23 +71,6 @@ def usable(secret: Object, ca_certificate: bytes, now: datetime) -> bool:
         return False
     fits = bool(host) and ca == ca_certificate and pki.issued_by(client, ca_certificate)
     return fits and pki.ends(client.certificate) - now > RENEW_BEFORE
-
-
-@asynccontextmanager
-async def connect_guest(kube: Kube, cluster: Cluster, *, request_timeout: float = 5.0) -> AsyncIterator[Kube]:
-    """A connection to the guest's API at the clusterIP of the Service `cp`; nothing is sent yet, nothing tried again.
-
-    Raises NotFound when the Service or the kubeconfig Secret is missing, GuestUnhealthy when
-    the latter cannot be used, NotOurs or FormerCluster when it is not this very cluster's.
-    """
-    service = await kube.get(SERVICES, "cp", cluster.namespace)
-    secret = owned(await kube.get(SECRETS, KUBECONFIG_SECRET, cluster.namespace), cluster)
-    client, ca = credentials_of(secret)
-    # A Service's address is reached directly, never through a proxy.
-    server = Server(f"https://{service['spec']['clusterIP']}:{API_PORT}", ca, name=cluster.server_name)
-    access = Access(f"of {cluster.id}", server, pair=Pair(client.certificate, client.key))
-    async with Kube.using(access, request_timeout=request_timeout, patience=0) as guest:
-        yield guest
 
 
 def credentials_of(secret: Object) -> tuple[pki.KeyPair, bytes]:

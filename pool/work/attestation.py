@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pool.core.clusters import ConditionType, Golden, GoldenSnapshot
 from pool.core.errors import AttestationFailed, SnapshotMissing
-from pool.guest.health import NodeHealth
+from pool.guest.boots import attested_boots, boots_of
+from pool.guest.health import NodeHealth, wait_healthy
 from pool.kube.client import Kube, Object
 from pool.kube.resources import PVCS, VM_SNAPSHOTS
 from pool.kubevirt import restores
 from pool.kubevirt.cluster import Cluster, Machine, Role
 from pool.kubevirt.machines import get_vm
 from pool.kubevirt.snapshots import REMAKE, verify
+from pool.work.steps import Job
 
 
 @dataclass(frozen=True)
@@ -29,15 +32,21 @@ class Attestation:
     def facts(self) -> dict[str, str]:
         """One line a fact, for conditions and artifacts."""
         disks = {f"disk of {vm}": f"{disk}, from snapshot {self.snapshots[vm]}" for vm, disk in self.disks.items()}
-        nodes = {f"node {one.name}": f"Ready, lease renewed {one.renewed:%H:%M:%S}" for one in self.nodes}
-        return {"golden generation": str(self.generation)} | disks | nodes | {"canaries": "none"}
+        nodes = {
+            f"node {one.name}": f"Ready, lease renewed {one.renewed:%H:%M:%S}, boot {one.boots} of its disk, "
+            "the first since its golden snapshot"
+            for one in self.nodes
+        }
+        return {"golden generation": str(self.generation)} | disks | nodes
 
     @property
     def evidence(self) -> dict[ConditionType, str]:
         """What was proved, in words, by condition."""
         disks = ", ".join(f"{vm} on {disk}" for vm, disk in self.disks.items())
         snapshots = ", ".join(f"{vm} from {uid}" for vm, uid in self.snapshots.items())
-        nodes = ", ".join(f"{node.name} renewed {node.renewed:%H:%M:%S}" for node in self.nodes)
+        nodes = ", ".join(
+            f"{node.name} renewed {node.renewed:%H:%M:%S}, boot {node.boots} of its disk" for node in self.nodes
+        )
         return {
             ConditionType.VMS_READY: disks,
             ConditionType.GOLDEN_READY: f"generation {self.generation}: {snapshots}",
@@ -89,6 +98,19 @@ async def _attest_disk(kube: Kube, machine: Machine, half: GoldenSnapshot) -> st
             cure="reset the cluster",
         )
     return disk
+
+
+async def attest_nodes(job: Job, snapshots: Mapping[str, Object]) -> tuple[NodeHealth, ...]:
+    """Wait until both nodes are healthy and say that it is the first boot of their disks since golden time.
+
+    What they said is recorded, so that it is never taken for the words of a later boot. Raises GuestUnhealthy,
+    AttestationFailed, SnapshotMissing.
+    """
+    known = (await job.operation.heartbeat()).status.attested_boots
+    boots = await boots_of(job.kube, job.cluster, snapshots, known)
+    nodes = await wait_healthy(job.kube, job.cluster, boots, timeout=job.settings.health_timeout)
+    await job.operation.update(attested_boots=await attested_boots(job.kube, job.cluster, nodes))
+    return nodes
 
 
 def half_of(golden: Golden, machine: Machine) -> GoldenSnapshot:

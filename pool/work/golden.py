@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from pool.core.clusters import ConditionType, Golden, OperationKind
 from pool.core.errors import SnapshotFailed, VMFailed
-from pool.guest.boots import BOOT_ANNOTATION, boot_ids, boots_of
-from pool.guest.canary import plant_canary, remove_canaries
-from pool.guest.certificates import serving_certificate_ends
+from pool.guest.answers import BOOTS_ANNOTATION, Version, understood
+from pool.guest.boots import boots_of
+from pool.guest.client import connect_guest
 from pool.guest.health import wait_healthy
-from pool.guest.kubeconfig import connect_guest
 from pool.kube.client import Object
 from pool.kube.gather import gather
 from pool.kube.resources import VMIS, VMS
@@ -28,6 +27,7 @@ from pool.kubevirt.machines import (
 )
 from pool.kubevirt.snapshots import ensure_snapshot
 from pool.work.attempts import attempt
+from pool.work.attestation import attest_nodes
 from pool.work.generations import (
     GENERATION_ANNOTATION,
     STOP_ANNOTATION,
@@ -56,7 +56,6 @@ async def steps(job: Job) -> Golden:
     """From a healthy new cluster to an available one with a golden generation."""
     generation = await next_number(job.kube, job.cluster, job.operation.cluster.status.golden)
     golden = await snapshotted(job, generation)
-    await leave_canary(job)
     snapshots = ", ".join(f"{one.name} {one.uid}" for one in (golden.control_plane, golden.worker))
     await job.operation.record_golden(golden, f"generation {generation}: {snapshots}")
     evidence = {
@@ -91,11 +90,11 @@ async def stop_cleanly(job: Job, generation: int, suffix: str = "") -> None:
         await gather(wait_stopped(job.watching, one, timeout=timeout) for one in job.cluster.machines)
         return
     await _start_both(job)
-    await _healthy(job, None, job.settings.boot_timeout)
+    present = await boots_of(job.kube, job.cluster)
+    nodes = await wait_healthy(job.kube, job.cluster, present, timeout=job.settings.boot_timeout)
+    boots = {node.name: str(node.boots) for node in nodes}
     # That may have taken long; by now the VMs may be another run's, or a learner's.
     await job.operation.heartbeat()
-    await remove_canaries(job.kube, job.cluster)
-    boots = await boot_ids(job.kube, job.cluster)
     await gather(_stop(job, one, boots[one.name]) for one in job.cluster.machines)
 
 
@@ -123,7 +122,7 @@ async def snapshot_both(job: Job, generation: int, suffix: str = "") -> Pair:
     shared = {GENERATION_ANNOTATION: str(generation), STOP_ANNOTATION: ".".join(str(one) for one in stops)}
 
     async def one(machine: Machine) -> Object:
-        notes = shared | {BOOT_ANNOTATION: notes_of(vms[machine.name]).get(BOOT_ANNOTATION, "")}
+        notes = shared | {BOOTS_ANNOTATION: notes_of(vms[machine.name]).get(BOOTS_ANNOTATION, "")}
         return await _snapshot(job, machine, names[machine.name], notes)
 
     both = await gather(one(machine) for machine in cluster.machines)
@@ -139,24 +138,19 @@ async def start_again(job: Job) -> None:
 @step
 async def describe(job: Job, pair: Pair, generation: int) -> Golden:
     """Wait until the started guest is healthy, and describe the generation as the pool records it."""
-    await _healthy(job, pair, job.settings.health_timeout)
-    ends = await serving_certificate_ends(job.kube, job.cluster)
+    await attest_nodes(job, pair)
     async with connect_guest(job.kube, job.cluster) as guest:
-        version = (await guest.request("GET", "/version")).get("gitVersion")
+        version = understood(Version, await guest.read("/version"))
+        # kubeadm makes all certificates of a cluster in the same minute and for the same year: it stands for all.
+        ends = guest.certificate_ends()
     return Golden(
         generation=generation,
         control_plane=half(pair, job.cluster.control_plane),
         worker=half(pair, job.cluster.worker),
         taken_at=job.host.now(),
-        kubernetes_version=version,
+        kubernetes_version=version.git_version,
         certificates_expire_at=ends,
     )
-
-
-@step
-async def leave_canary(job: Job) -> None:
-    """Plant the canary of this epoch: a reset that restores nothing will be found out by it."""
-    await plant_canary(job.kube, job.cluster, job.operation.epoch)
 
 
 async def _start_both(job: Job) -> None:
@@ -177,9 +171,9 @@ async def _snapshot(job: Job, machine: Machine, name: str, notes: dict[str, str]
     return await ensure_snapshot(job.kube, job.watching, machine, name, notes, job.settings)
 
 
-async def _stop(job: Job, machine: Machine, boot_id: str) -> None:
+async def _stop(job: Job, machine: Machine, boots: str) -> None:
     # Noted on the VM, which no restore takes back, for whoever carries on after an interruption.
-    noted = {"metadata": {"annotations": {BOOT_ANNOTATION: boot_id}}}
+    noted = {"metadata": {"annotations": {BOOTS_ANNOTATION: boots}}}
     await job.kube.patch(VMS, machine.name, noted, machine.namespace)
     last = await stop_and_wait(job.kube, job.watching, machine, timeout=job.settings.stop_timeout)
     phase = ((last or {}).get("status") or {}).get("phase")
@@ -193,7 +187,3 @@ async def _stop(job: Job, machine: Machine, boot_id: str) -> None:
         )
     proof = {"metadata": {"annotations": {STOPPED_ANNOTATION: last["metadata"]["uid"]}}}
     await job.kube.patch(VMS, machine.name, proof, machine.namespace)
-
-
-async def _healthy(job: Job, pair: Pair | None, timeout: float) -> None:
-    await wait_healthy(job.kube, job.cluster, await boots_of(job.kube, job.cluster, pair), timeout=timeout)

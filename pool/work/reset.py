@@ -12,9 +12,7 @@ from collections.abc import Mapping
 from pool.core.clusters import Golden, OperationKind
 from pool.core.errors import RestoreFailed, SnapshotMissing
 from pool.core.lifecycle import ClusterPhase
-from pool.guest.boots import boots_of
-from pool.guest.canary import check_canaries_gone, plant_canary
-from pool.guest.health import wait_healthy
+from pool.guest.boots import golden_boots
 from pool.kube.client import Kube, Object
 from pool.kube.gather import gather
 from pool.kube.resources import VMIS
@@ -23,7 +21,7 @@ from pool.kubevirt.cluster import Cluster, Machine
 from pool.kubevirt.machines import get_vm, kill, start, wait_running, wait_stopped, wait_unlocked
 from pool.kubevirt.volumes import sweep
 from pool.work.attempts import attempt, unless_others_do
-from pool.work.attestation import Attestation, attest_disks, golden_pair, half_of
+from pool.work.attestation import Attestation, attest_disks, attest_nodes, golden_pair, half_of
 from pool.work.steps import Host, Job, step
 
 
@@ -81,7 +79,8 @@ async def prepare(job: Job, golden: Golden) -> None:
 
     Raises SnapshotMissing, SnapshotFailed or SnapshotNotReady with the cluster as it was.
     """
-    await golden_pair(job.kube, job.cluster, golden)
+    for snapshot in (await golden_pair(job.kube, job.cluster, golden)).values():
+        golden_boots(snapshot)
     found = await restores.restores_of(job.kube, job.cluster)
     # KubeVirt: an unfinished or failed restore blocks every later one of its VM until it is deleted.
     useless = [one for one in found if not restores.of_run(one, job.run_id) or restores.failure_text(one)]
@@ -158,29 +157,26 @@ async def start_both(job: Job, golden: Golden) -> None:
 
 @step
 async def attest(job: Job, golden: Golden) -> Attestation:
-    """Prove that the cluster is clean and healthy: both disks stem from the golden generation, the guest's API is
-    ready, both nodes are Ready with leases renewed since this boot, and no canary of an earlier epoch is left.
+    """Prove that the cluster is clean and healthy: both disks stem from the golden generation and were booted once
+    since then, the guest's API is ready, both nodes are Ready with leases renewed since this boot.
 
     Raises AttestationFailed, GuestUnhealthy.
     """
     cluster = job.cluster
     pair = await golden_pair(job.kube, cluster, golden)
     disks = await attest_disks(job.kube, cluster, golden)
-    boots = await boots_of(job.kube, cluster, pair)
-    nodes = await wait_healthy(job.kube, cluster, boots, timeout=job.settings.health_timeout)
-    await check_canaries_gone(job.kube, cluster)
+    nodes = await attest_nodes(job, pair)
     uids = {machine.name: half_of(golden, machine).uid for machine in cluster.machines}
     return Attestation(cluster.id, golden.generation, disks, uids, nodes)
 
 
 @step
 async def clean_up(job: Job) -> None:
-    """Remove the cluster's finished restores and the disks that aborted ones left; plant the epoch's canary."""
+    """Remove the cluster's finished restores and the disks that aborted ones left."""
     found = await restores.restores_of(job.kube, job.cluster)
     await restores.delete_restores(job.kube, job.watching, job.cluster, found, timeout=job.settings.delete_timeout)
     for leftover in await sweep(job.kube, job.cluster):
         job.host.warn(f"removed what an aborted restore had left: {leftover}")
-    await plant_canary(job.kube, job.cluster, job.operation.epoch)
 
 
 async def restored(kube: Kube, cluster: Cluster, run_id: str) -> Mapping[str, Object] | None:

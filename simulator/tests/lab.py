@@ -127,6 +127,9 @@ class Lab:
     join_token: str = TOKEN
     ca_hash: str = ""
     wk_peer_key: str = ""
+    files: dict[str, str] = field(default_factory=dict)
+    """More files for both nodes, and commands of their first boot."""
+    commands: list[str] = field(default_factory=list)
 
     async def prepare(self) -> None:
         """Golden image, namespace, the right to clone, Services."""
@@ -201,13 +204,14 @@ class Lab:
             "/etc/systemd/network/wg0.network": f"[Match]\nName=wg0\n[Network]\nAddress={own}/30\n",
             "/etc/lab/kubeadm.yaml": self.kubeadm(name),
             "/usr/local/sbin/boot": boot,
+            **self.files,
         }
         if name == "cp":
             files |= {"/etc/kubernetes/pki/ca.crt": self.ca.pem, "/etc/kubernetes/pki/ca.key": pem(self.ca.key)}
         config = {
             "hostname": name,
             "write_files": [{"path": path, "content": content} for path, content in files.items()],
-            "runcmd": [["/usr/local/sbin/boot"]],
+            "runcmd": [*self.commands, ["/usr/local/sbin/boot"]],
         }
         return "#cloud-config\n" + yaml.safe_dump(config)
 

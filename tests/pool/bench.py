@@ -11,10 +11,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from demo.learner import connect_guest
 from pool.core.clusters import ConditionType, Golden, OperationKind, PooledCluster
 from pool.core.pools import Pool
 from pool.core.settings import Settings
-from pool.guest.kubeconfig import connect_guest
 from pool.kube.client import Kube, Object
 from pool.kube.resources import (
     CONFIG_MAPS,

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from demo.learner import connect_guest
 from pool.core.clusters import PooledCluster
 from pool.core.pools import DEFAULT_POOL, Pool, PoolSpec
 from pool.core.settings import Settings
-from pool.guest.kubeconfig import connect_guest
 from pool.kube.client import Kube
 from pool.kube.resources import CONFIG_MAPS
 from pool.kube.watching import Watching

@@ -6,13 +6,13 @@ from datetime import timedelta
 
 import pytest
 
-from pool.guest.health import Boot, fresh
+from pool.guest.health import Boot, Counted, fresh
 from tests.pool.guest.conftest import NOW
 
-UNKNOWN, NEW_DISK, GOLDEN = None, frozenset[str](), frozenset({"golden-boot"})
+UNASKED, NEW_DISK, GOLDEN = None, Counted(), Counted(3, "attested")
 
 
-@pytest.mark.parametrize("earlier", [UNKNOWN, NEW_DISK, GOLDEN])
+@pytest.mark.parametrize("disk", [UNASKED, NEW_DISK, GOLDEN])
 @pytest.mark.parametrize(
     ("after", "first", "unknown_boot", "known_boot"),
     [
@@ -25,9 +25,7 @@ UNKNOWN, NEW_DISK, GOLDEN = None, frozenset[str](), frozenset({"golden-boot"})
         pytest.param(300.0, 300.0, True, True, id="long after"),
     ],
 )
-def test_fresh(
-    earlier: frozenset[str] | None, after: float, first: float, unknown_boot: bool, known_boot: bool
-) -> None:
-    boot = Boot(NOW, earlier)
+def test_fresh(disk: Counted | None, after: float, first: float, unknown_boot: bool, known_boot: bool) -> None:
+    boot = Boot(NOW, disk)
     found = fresh(NOW + timedelta(seconds=after), boot, NOW + timedelta(seconds=first))
-    assert found == (unknown_boot if earlier is UNKNOWN else known_boot)
+    assert found == (unknown_boot if disk is UNASKED else known_boot)

@@ -7,10 +7,10 @@ from datetime import timedelta
 import pytest
 
 from pool.core.errors import GuestUnhealthy, NotFound
-from pool.guest.certificates import serving_certificate_ends
+from pool.guest.client import connect_guest
 from pool.guest.health import check_healthy
 from pool.guest.identity import make_identity
-from pool.guest.kubeconfig import connect_guest, ensure_kubeconfig
+from pool.guest.kubeconfig import ensure_kubeconfig
 from pool.kube.resources import CLUSTER_ROLE_BINDINGS, SECRETS, SERVICES
 from pool.kubevirt.machines import kill, wait_stopped
 from tests.pool.bench import Bench, now
@@ -71,5 +71,7 @@ async def test_a_cluster_without_its_service_or_secret_is_no_outage(running: Ben
 
 
 async def test_the_end_of_the_certificates_is_read_from_the_server(running: Bench) -> None:
-    ends = await serving_certificate_ends(running.kube, running.cluster)
+    async with connect_guest(running.kube, running.cluster) as guest:
+        await guest.read("/version")
+        ends = guest.certificate_ends()
     assert timedelta(days=360) < ends - now() < timedelta(days=370)

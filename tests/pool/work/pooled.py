@@ -10,7 +10,6 @@ from typing import TypeVar
 
 from pool.core.clusters import PooledCluster
 from pool.core.errors import PoolError
-from pool.guest.canary import plant_canary
 from pool.kube.resources import VM_RESTORES
 from pool.kubevirt.manifests import restore
 from pool.work.reset import reset
@@ -73,7 +72,6 @@ async def used_and_given_back(bench: Bench) -> Pool:
     await bench.bootstrap()
     await bench.take_golden()
     await bench.state.assign("alice")
-    await plant_canary(bench.kube, bench.cluster, 1)
     await bench.damage()
     await bench.state.release("alice")
     return Pool(bench)

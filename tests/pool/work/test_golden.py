@@ -8,7 +8,6 @@ import pytest
 
 from pool.core.clusters import OperationKind
 from pool.core.errors import SnapshotFailed
-from pool.guest.canary import plant_canary
 from pool.kube.resources import VM_SNAPSHOTS, VMIS
 from pool.kubevirt.machines import stop, wait_stopped
 from pool.kubevirt.manifests import snapshot
@@ -128,11 +127,12 @@ async def test_a_run_interrupted_after_any_step_converges(bench: Bench, done: in
     assert await bench.power() == ["Always", "Always"]
 
 
-async def test_a_canary_does_not_become_golden(bench: Bench) -> None:
+async def test_a_generation_has_the_boots_of_its_disks_and_each_reset_is_the_next_one(bench: Bench) -> None:
     await bench.bootstrap()
-    await plant_canary(bench.kube, bench.cluster, 1)
     await bench.take_golden()
-    await bench.reset()
+    assert {one["metadata"]["annotations"]["cks.io/boots"] for one in await bench.kube.list(VM_SNAPSHOTS)} == {"1"}
+    for _ in range(2):
+        assert [node.boots for node in (await bench.reset()).nodes] == [2, 2]
 
 
 async def test_a_new_generation_is_proved_beside_the_old_one_and_then_replaces_it(bench: Bench) -> None:

@@ -3,7 +3,8 @@
 | fault                                    | befalls one attempt | every attempt: error, because             |
 |------------------------------------------|---------------------|--------------------------------------------|
 | a restored claim never binds             | available           | WaitTimeout naming the restore             |
-| storage restores nothing and says it did | available           | AttestationFailed naming the canary        |
+| storage restores nothing and says it did | available           | AttestationFailed naming the disk          |
+| it does so with either of the two disks  |                     | AttestationFailed naming the disk          |
 | a restore fails and blocks the next      | available           | RestoreFailed with KubeVirt's words        |
 | the snapshot is lost after its success   |                     | SnapshotNotReady or SnapshotFailed         |
 | a VM does not stop                       |                     | WaitTimeout naming the VM                  |
@@ -54,7 +55,19 @@ ENDLESS: dict[str, tuple[Callable[[], Trouble], dict[str, float], str, str]] = {
         "no such backend",
     ),
     "a lost snapshot": (trouble("lose-snapshot", name="wk-cluster1"), {}, "Snapshot", "wk-snap"),
-    "storage that restores nothing": (trouble("void-restore"), {}, "AttestationFailed", "cks-canary-"),
+    "storage that restores nothing": (trouble("void-restore"), {}, "AttestationFailed", "the disk of "),
+    "a control plane's disk that is not restored": (
+        trouble("void-restore", name="cp-cluster1"),
+        {},
+        "AttestationFailed",
+        "the disk of cp-cluster1 was not taken back: expected boot 2",
+    ),
+    "a worker's disk that is not restored": (
+        trouble("void-restore", name="wk-cluster1"),
+        {},
+        "AttestationFailed",
+        "the disk of wk-cluster1 was not taken back: expected boot 2",
+    ),
     "a VM that does not stop": (
         trouble("stuck-stop", name="cp-cluster1"),
         {"stop_timeout": SHORT},

@@ -41,8 +41,7 @@ class Script:
 
 def read(text: str) -> Script | None:
     """The script's kubeadm run, if it has one."""
-    lines = [line for line in text.replace("\\\n", " ").splitlines() if not line.lstrip().startswith("#")]
-    text = _expanded("\n".join(lines))
+    text = plain(text)
     found = KUBEADM.search(text)
     if found is None:
         return None
@@ -83,8 +82,10 @@ def unit_commands(units: Iterable[str], files: Mapping[str, str]) -> list[str]:
     return commands
 
 
-def _expanded(text: str) -> str:
-    """The text with the variables that it sets to plain values."""
+def plain(text: str) -> str:
+    """A script without comments and broken lines, and with the variables that it sets to plain values."""
+    lines = [line for line in text.replace("\\\n", " ").splitlines() if not line.lstrip().startswith("#")]
+    text = "\n".join(lines)
     for name, value in ASSIGNMENT.findall(text):
         if "$" not in value:
             text = re.sub(rf"\$\{{{name}\}}|\${name}\b", _bare(value), text)

@@ -23,7 +23,7 @@ LEASE_SECONDS = 40
 
 @dataclass
 class Kubelet:
-    """One boot of one node; `boot_id` is new each time."""
+    """One boot of one node; `boot_id` is new each time. `says`: annotations that units of the node write on it."""
 
     node: str
     address: str
@@ -31,7 +31,8 @@ class Kubelet:
     version: str
     disk: Disk
     delays: Delays
-    boot_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    boot_id: str
+    says: dict[str, str] = field(default_factory=dict)
     _next_pod: int = 2
 
     async def run(self, client: Client) -> None:
@@ -46,6 +47,11 @@ class Kubelet:
         node = await find(client, NODES, self.node) or await client.create(NODES, self._new_node())
         await client.update(NODES, {**node, "status": self._status(node)}, subresource="status")
         await self._renew_lease(client)
+        if self.says:
+            node = await client.get(NODES, self.node)
+            meta = node["metadata"]
+            noted = {**(meta.get("annotations") or {}), **self.says}
+            await client.update(NODES, {**node, "metadata": {**meta, "annotations": noted}})
 
     def _new_node(self) -> Obj:
         labels = {"kubernetes.io/hostname": self.node, "kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64"}

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import uuid
 from collections.abc import Callable
 from datetime import datetime
 
 from simulator.faults.troubles import Part, TroubleKind, Troubles, Victim
-from simulator.guests import cloudinit, first_boot, kubeadm, network
+from simulator.guests import boots, cloudinit, first_boot, kubeadm, network
 from simulator.guests.control_plane import ControlPlane
 from simulator.guests.disk import Disk
 from simulator.guests.first_boot import Script
@@ -49,6 +50,7 @@ class Machine:
         self.disk = disk
         self.network = network.read(disk.files)
         self.control_plane: ControlPlane | None = None
+        self.boot_id = str(uuid.uuid4())
         self._delays = delays
         self._neighbours = neighbours
         self._console = console
@@ -100,6 +102,11 @@ class Machine:
         return Victim(self.hardware.uid, self.hardware.namespace, (self.hardware.name,))
 
     @property
+    def _units(self) -> list[str]:
+        """The units that cloud-init enabled."""
+        return self.disk.machine.get("units", "").split()
+
+    @property
     def _where(self) -> tuple[str, str]:
         return self.hardware.namespace, self.hardware.name
 
@@ -124,6 +131,7 @@ class Machine:
         self.disk.machine[MOUNTED] = "rw"
         await asyncio.sleep(self._delays.boot)
         script = self._first_boot()
+        boots.count(self._units, self.disk.files, self.boot_id)
         self.network = network.read(self.disk.files)
         role = self.disk.machine.get("role")
         if script is not None and role is not None and not script.passed(self.disk.files):
@@ -140,7 +148,7 @@ class Machine:
         fault = cloudinit.unmatched_interface(self.hardware.networkdata, self.hardware.mac_address)
         if fault is not None:
             raise Refused(f"cloud-init: {fault}")
-        commands = first_boot.unit_commands(self.disk.machine.get("units", "").split(), self.disk.files)
+        commands = first_boot.unit_commands(self._units, self.disk.files)
         instance, known = self.hardware.instance_id, self.disk.machine.get("instance-id")
         if known != instance:
             try:
@@ -228,6 +236,8 @@ class Machine:
             version=machine["version"],
             disk=self.disk,
             delays=self._delays,
+            boot_id=self.boot_id,
+            says=boots.said(self._units, self.disk.files),
         )
 
     async def _run_kubelet(self, serving: ControlPlane) -> None:
