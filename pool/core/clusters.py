@@ -44,9 +44,9 @@ class Operation(Model):
     started_at: Time
     """When this run began (not the first attempt)."""
     heartbeat_at: Time
-    """Last sign of life; older than the grace, another run may take over."""
+    """Last sign of life; another run takes over once this has been seen not to change for the whole grace."""
     attempt: Annotated[int, Field(ge=1)] = 1
-    """Which attempt this is, counting failed and overtaken ones since the last success."""
+    """Which attempt this is, counting those that failed since the last success."""
 
 
 class GoldenSnapshot(Model):
@@ -103,7 +103,7 @@ class ClonedImage(Model):
 
 
 class Failure(Model):
-    """Why the last operation failed; gone after the next success."""
+    """Why the last operation failed, by a fault of its own; gone after the next success."""
 
     reason: Reason
     """One CamelCase word, for programs."""
@@ -115,8 +115,19 @@ class Failure(Model):
     """When the last of them failed; left out, there was only the first."""
     attempts: Count = 1
     """Failed attempts in a row."""
-    outage_since: Time | None = None
-    """Since when they fail by an outage of the host's API, which uses up no attempt at first."""
+
+
+class Outage(Model):
+    """How the host's API kept runs from their end, which is no failure and uses up nothing; gone after a success."""
+
+    message: Annotated[str, Field(max_length=4096)]
+    """One line for people: what did not answer the last time."""
+    since: Time
+    """When the first of these runs ended so."""
+    last_time: Time
+    """When the last of them did."""
+    count: Annotated[int, Field(ge=1)] = 1
+    """How many runs."""
 
 
 class ConditionType(StrEnum):
@@ -190,6 +201,11 @@ class ClusterStatus(Model):
     """A rebuild began and did not finish: what is there may be old and used, only another rebuild goes on from here."""
     failure: Failure | None = None
     """Why the last operation failed."""
+    outage: Outage | None = None
+    """The outages of the host's API that ended runs since the last success."""
+    takeovers: Count = 0
+    """Runs that fell silent and were taken over since the last success (a worker that was restarted, say). No failures,
+    they use up nothing; a number that grows all the time tells of a run that takes its worker down."""
     conditions: list[ClusterCondition] = Field(default_factory=list)
     """What is known, one entry a type."""
 

@@ -1,8 +1,11 @@
 """What an operation may do to a cluster: pure functions from a cluster, as read, to the cluster to write.
 
-A run owns a cluster by its `status.operation`. As long as its heartbeat is fresh nobody else gets it; once that is
-older than the grace, another run takes over, and everything the first one still tries raises `StaleOperation`. A
+A run owns a cluster by its `status.operation`. As long as it lives nobody else gets it; once it is silent (which
+`pool.state.silence` judges) another run takes over, and everything the first one still tries raises `StaleOperation`. A
 locked cluster is only touched for its own session (reset in place) or when an operator forces it.
+
+Three things are told apart and counted apart since the last success: failures (`failure.attempts`, which are limited),
+outages of the host's API (`outage.count`) and runs that were taken over (`takeovers`), which use up nothing.
 
 What an operation may have used is not clean: `clean` goes when one begins, and comes back with the attestation at the
 end of one. A cluster on its way out is torn down and nothing else.
@@ -12,10 +15,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from pool.core.clusters import ClusterCondition, ConditionType, Failure, Golden, Operation, OperationKind, PooledCluster
+from pool.core.clusters import (
+    ClusterCondition,
+    ConditionType,
+    Failure,
+    Golden,
+    Operation,
+    OperationKind,
+    Outage,
+    PooledCluster,
+)
 from pool.core.errors import AttestationFailed, IllegalTransition, NotHolder, OperationInProgress, StaleOperation
 from pool.core.lifecycle import ClusterPhase
 from pool.core.resource import ConditionStatus
@@ -45,12 +57,6 @@ snapshots of a cluster taken out of service for them are carried on by a run tha
 cluster may have been used, and what was used never becomes golden); a teardown wants a cluster that is being removed,
 and the others one that is not.
 """
-
-
-OUTAGE_PATIENCE = timedelta(minutes=30)
-"""For so long operations fail by an outage without using up their attempts: control planes are upgraded in less, and
-what answers 500 for longer (a webhook that is gone, say) is a fault that somebody must look at. Failures as far apart
-are two outages."""
 
 
 @dataclass(frozen=True)
@@ -86,16 +92,21 @@ def unlocked(cluster: PooledCluster, phase: ClusterPhase) -> PooledCluster:
     )
 
 
-def begun(cluster: PooledCluster, request: Request, now: datetime, grace: timedelta) -> PooledCluster:
+def begun(cluster: PooledCluster, request: Request, now: datetime, *, silent: bool) -> PooledCluster:
     """The cluster claimed by the run; for the run that has it already, its ownership renewed.
 
-    Raises NotHolder, OperationInProgress (another run's heartbeat is younger than `grace`), IllegalTransition.
+    `silent`: whether the run that works on it was watched and gave no sign of life, if there is one.
+    Raises NotHolder, OperationInProgress (another run works on it and is not silent), IllegalTransition.
     """
     _check_removal(cluster, request)
     if request.session_id is not None:
         _check_holder(cluster, request)
-    attempt = _attempt(cluster, request, now, grace)
     before = cluster.status.operation
+    own = before is not None and (before.run_id, before.kind) == (request.run_id, request.kind)
+    if before is not None and not own:
+        if not silent:
+            raise _in_progress(cluster, before)
+        cluster = cluster.with_status(takeovers=cluster.status.takeovers + 1)
     if cluster.status.assigned_session is not None:
         cluster = _begun_held(cluster, request)
     phase = BEGINS.get((request.kind, cluster.phase))
@@ -108,9 +119,6 @@ def begun(cluster: PooledCluster, request: Request, now: datetime, grace: timede
             actual=cluster.phase,
         )
     started = before.started_at if before is not None and before.run_id == request.run_id else now
-    operation = Operation(
-        kind=request.kind, run_id=request.run_id, started_at=started, heartbeat_at=now, attempt=attempt
-    )
     if cluster.status.rebuilding and request.kind in (OperationKind.BOOTSTRAP, OperationKind.GOLDEN):
         raise IllegalTransition(
             f"{cluster.name} is half rebuilt", expected="a rebuild", actual=request.kind, cure="run rebuild-cluster"
@@ -120,7 +128,11 @@ def begun(cluster: PooledCluster, request: Request, now: datetime, grace: timede
         cluster = cluster.with_status(golden=None, conditions=[], rebuilding=True)
     if cluster.phase is ClusterPhase.ERROR:
         # A repair starts counting anew; what failed before is in the cluster's events.
-        cluster = cluster.with_status(failure=None)
+        cluster = cluster.with_status(failure=None, outage=None, takeovers=0)
+    failures = cluster.status.failure.attempts if cluster.status.failure else 0
+    operation = Operation(
+        kind=request.kind, run_id=request.run_id, started_at=started, heartbeat_at=now, attempt=failures + 1
+    )
     return cluster.with_status(phase=phase, operation=operation, clean=False)
 
 
@@ -152,21 +164,13 @@ def _check_holder(cluster: PooledCluster, request: Request) -> None:
         )
 
 
-def _attempt(cluster: PooledCluster, request: Request, now: datetime, grace: timedelta) -> int:
-    operation, failure = cluster.status.operation, cluster.status.failure
-    if operation is None:
-        return failure.attempts + 1 if failure and cluster.phase is not ClusterPhase.ERROR else 1
-    if operation.run_id == request.run_id and operation.kind is request.kind:
-        return operation.attempt
-    silence = now - operation.heartbeat_at
-    if silence < grace:
-        raise OperationInProgress(
-            f"{cluster.name} is being worked on",
-            expected="no live operation",
-            actual=f"{operation.kind} by run {operation.run_id}, heartbeat {silence.total_seconds():.0f} s ago",
-            cure=f"wait for it; a silent run is taken over after {grace.total_seconds():g} s",
-        )
-    return operation.attempt + 1
+def _in_progress(cluster: PooledCluster, operation: Operation) -> OperationInProgress:
+    return OperationInProgress(
+        f"{cluster.name} is being worked on",
+        expected="no live operation",
+        actual=f"{operation.kind} by run {operation.run_id}, heartbeat at {operation.heartbeat_at:%H:%M:%S} UTC",
+        cure="wait for it; a run that gives no sign of life any more is taken over",
+    )
 
 
 def _begun_held(cluster: PooledCluster, request: Request) -> PooledCluster:
@@ -210,7 +214,7 @@ def finished(
     """
     started = owned(cluster, owner).started_at
     rebuilding = cluster.status.rebuilding and owner.kind is not OperationKind.REBUILD
-    cluster = cluster.with_status(operation=None, failure=None, rebuilding=rebuilding)
+    cluster = cluster.with_status(operation=None, failure=None, outage=None, takeovers=0, rebuilding=rebuilding)
     if attested is None:
         return cluster
     missing = [str(kind) for kind in ConditionType if not attested.get(kind)]
@@ -230,42 +234,43 @@ def finished(
 
 
 def failed(
-    cluster: PooledCluster,
-    owner: Ownership,
-    reason: str,
-    message: str,
-    now: datetime,
-    *,
-    last: int,
-    outage: bool = False,
+    cluster: PooledCluster, owner: Ownership, reason: str, message: str, now: datetime, *, last: int
 ) -> PooledCluster:
     """The cluster after a failed attempt: `error` and held by nobody from the `last` attempt on, else as it is.
 
-    An `outage` of the host's API says nothing about the cluster and is no attempt of its own, unless it goes on for
-    longer than OUTAGE_PATIENCE. Raises StaleOperation.
+    Raises StaleOperation.
     """
-    operation, before = owned(cluster, owner), cluster.status.failure
-    attempts = max(operation.attempt, (before.attempts if before else 0) + 1)
-    since = _outage_since(before, now) if outage else None
-    if since is not None and now - since < OUTAGE_PATIENCE:
-        attempts = max(operation.attempt - 1, before.attempts if before else 0)
+    owned(cluster, owner)
+    before = cluster.status.failure
     failure = Failure(
         reason=reason,
-        message=" ".join(message.split())[:4096],
+        message=_line(message),
         since=before.since if before else now,
         last_time=now,
-        attempts=attempts,
-        outage_since=since,
+        attempts=(before.attempts if before else 0) + 1,
     )
     cluster = cluster.with_status(operation=None, failure=failure)
-    return cluster if attempts < last else unlocked(cluster, ClusterPhase.ERROR)
+    return cluster if failure.attempts < last else unlocked(cluster, ClusterPhase.ERROR)
 
 
-def _outage_since(before: Failure | None, now: datetime) -> datetime:
-    """Since when the outage goes on that the attempt now failed by."""
-    if before is None or before.outage_since is None or now - last_failed(before) >= OUTAGE_PATIENCE:
-        return now
-    return before.outage_since
+def interrupted(cluster: PooledCluster, owner: Ownership, message: str, now: datetime) -> PooledCluster:
+    """The cluster after a run that an outage of the host's API ended: as it is, for the next run.
+
+    That says nothing about the cluster, so it uses up no attempt however often it happens. Raises StaleOperation.
+    """
+    owned(cluster, owner)
+    before = cluster.status.outage
+    outage = Outage(
+        message=_line(message),
+        since=before.since if before else now,
+        last_time=now,
+        count=before.count + 1 if before else 1,
+    )
+    return cluster.with_status(operation=None, outage=outage)
+
+
+def _line(message: str) -> str:
+    return " ".join(message.split())[:4096]
 
 
 def last_failed(failure: Failure) -> datetime:

@@ -71,7 +71,7 @@ class Settings(BaseSettings):
     operation_heartbeat: PositiveFloat = 10.0
     """Seconds between the heartbeats of a run that works on a cluster."""
     operation_grace: PositiveFloat = 60.0
-    """Silence after which an operation counts as dead and is taken over: six heartbeats, an API outage of 30 s fits."""
+    """Seconds for which a heartbeat is watched and does not move until its run is taken over: six heartbeats."""
     reset_attempts: PositiveInt = 2
     """Failed attempts in a row after which a cluster goes to `error`."""
     health_interval: PositiveFloat = 300.0

@@ -5,16 +5,27 @@ A run begins, and writes through the handle it got. `pool.state.running` keeps t
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from pool.core.clusters import TEARDOWN_FINALIZER, ClusterCondition, ConditionType, Golden, PooledCluster
-from pool.core.errors import Conflict, NotFound, PoolError, StaleOperation, UnknownSession
+from pool.core.errors import Conflict, NotFound, OperationInProgress, PoolError, StaleOperation, UnknownSession
 from pool.core.lifecycle import ClusterPhase, SessionPhase
-from pool.core.operation_rules import Ownership, Request, begun, failed, finished, owned, with_condition, with_golden
+from pool.core.operation_rules import (
+    Ownership,
+    Request,
+    begun,
+    failed,
+    finished,
+    interrupted,
+    owned,
+    with_condition,
+    with_golden,
+)
 from pool.core.queue import holds
 from pool.core.sessions import Session
 from pool.kube.resources import POOLED_CLUSTERS
@@ -31,18 +42,39 @@ FIXED = {"phase", "epoch", "clean", "operation", "assigned_session", "assigned_s
 async def begin(store: Store, cluster_id: str, request: Request) -> OperationHandle:
     """Own the cluster for a run; again by the same run it only renews that.
 
-    A session that the cluster is taken from by force is ended. Raises UnknownCluster, IllegalTransition, NotHolder,
+    Another run that does not look alive, and that this process has not watched yet, is watched for the grace first. A
+    session that the cluster is taken from by force is ended. Raises UnknownCluster, IllegalTransition, NotHolder,
     OperationInProgress.
     """
-    grace = timedelta(seconds=store.settings.operation_grace)
     who = f"session {request.session_id}" if request.session_id else ""
     why = Why(f"{request.kind} begins", who, request.run_id)
-    before, cluster = await store.change_cluster(cluster_id, lambda now: begun(now, request, store.now(), grace), why)
+    while True:
+        try:
+            before, cluster = await store.change_cluster(cluster_id, partial(_begun, store, request), why)
+            break
+        except OperationInProgress:
+            if not await _fell_silent(store, cluster_id):
+                raise
     await store.events.drain()
     await _tell_holder(store, before, cluster, "taken back by an operator")
     attempt = cluster.status.operation.attempt if cluster.status.operation else 1
     owner = Ownership(cluster_id, request.kind, request.run_id, cluster.status.epoch, attempt)
     return OperationHandle(store, owner, cluster)
+
+
+def _begun(store: Store, request: Request, cluster: PooledCluster) -> PooledCluster:
+    return begun(cluster, request, store.now(), silent=store.silence.left(cluster) <= 0)
+
+
+async def _fell_silent(store: Store, cluster_id: str) -> bool:
+    """Watch a run that does not look alive until it has been silent for the grace, or ended; False once it lives."""
+    while True:
+        cluster = await store.cluster(cluster_id)
+        if cluster.status.operation is None or (left := store.silence.left(cluster)) <= 0:
+            return True
+        if not store.silence.seems(cluster, store.now()):
+            return False
+        await asyncio.sleep(min(left, store.settings.operation_heartbeat))
 
 
 class OperationHandle:
@@ -135,11 +167,14 @@ class OperationHandle:
         """
         last = 0 if final else self.store.settings.reset_attempts
         now, owner = self.store.now(), self.ownership
+
+        def change(cluster: PooledCluster) -> PooledCluster:
+            if outage:
+                return interrupted(cluster, owner, message, now)
+            return failed(cluster, owner, reason, message, now, last=last)
+
         with self._settling():
-            before, self.left = await self._change(
-                lambda one: failed(one, owner, reason, message, now, last=last, outage=outage),
-                f"{owner.kind} failed, {reason}: {message}",
-            )
+            before, self.left = await self._change(change, f"{owner.kind} failed, {reason}: {message}")
         await _tell_holder(self.store, before, self.left, f"its cluster failed: {reason}")
         return self.left
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import AsyncIterator, Callable
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import datetime
 
@@ -30,6 +31,7 @@ from pool.state.membership import Membership
 from pool.state.operations import OperationHandle
 from pool.state.running import keeping_alive
 from pool.state.sessions import Extension, Released, Sessions
+from pool.state.silence import Silence
 from pool.state.store import Store
 from pool.state.view import WAITING, PoolView
 
@@ -40,7 +42,8 @@ class PoolState:
     """The compare-and-swap protocol on the Pools, PooledClusters and Sessions of a namespace.
 
     `now` is the clock (UTC), one for everybody: the host API's (`Kube.now`). `watching` is shared with other waits of
-    the process (None: its own); `events` is told each transition after it was written. Every method may raise ApiError.
+    the process (None: its own); `events` is told each transition after it was written; `monotonic` (seconds) is what
+    silence is measured by. Every method may raise ApiError.
     """
 
     def __init__(
@@ -51,13 +54,15 @@ class PoolState:
         now: Callable[[], datetime],
         watching: Watching | None = None,
         events: Listener | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.settings = settings
         self.now = now
         self.events = Events(kube, settings.namespace, events)
-        self.view = PoolView(kube, settings.namespace, watching)
+        self._silence = Silence(settings.operation_grace, monotonic)
+        self.view = PoolView(kube, settings.namespace, watching, self._silence)
         """The pool as watches show it while it is followed."""
-        self._store = Store(kube, settings, now, self.events, self.view)
+        self._store = Store(kube, settings, now, self.events, self.view, self._silence)
         self._sessions = Sessions(self._store)
         handover = Handover(self._store)
         self._helping = Helping(self._store, handover)
@@ -110,6 +115,10 @@ class PoolState:
     async def cluster(self, cluster_id: str) -> PooledCluster:
         """One cluster. Raises InvalidInput, UnknownCluster."""
         return await self._store.cluster(inputs.cluster_id(cluster_id))
+
+    def silent(self, clusters: Iterable[PooledCluster]) -> frozenset[str]:
+        """Names of those whose run seems to be silent: worth a try to take it over, which watches it first."""
+        return frozenset(one.name for one in clusters if self._silence.seems(one, self.now()))
 
     async def stats(self, pool: str | None = None) -> ClusterPoolStats:
         """The counts of all clusters, or of one Pool's; they add up."""

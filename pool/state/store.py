@@ -16,9 +16,10 @@ from pool.core.lifecycle import ClusterPhase, check_transition
 from pool.core.pools import Pool, SessionTimes
 from pool.core.sessions import Session
 from pool.core.settings import Settings
-from pool.kube.client import Kube
+from pool.kube.client import Kube, Object
 from pool.kube.resources import POOLED_CLUSTERS, POOLS, SESSIONS
 from pool.state.events import Events, Transition, Why
+from pool.state.silence import Silence
 from pool.state.view import LIVE, PoolView
 
 
@@ -26,13 +27,21 @@ class Store:
     """The pool's resources in the pool's namespace. Own writes show in the `view` at once."""
 
     def __init__(
-        self, kube: Kube, settings: Settings, now: Callable[[], datetime], events: Events, view: PoolView
+        self,
+        kube: Kube,
+        settings: Settings,
+        now: Callable[[], datetime],
+        events: Events,
+        view: PoolView,
+        silence: Silence,
     ) -> None:
         self.kube = kube
         self.settings = settings
         self.now = now
         self.events = events
         self.view = view
+        self.silence = silence
+        """What was seen of runs' heartbeats, by every read and the view."""
         self.namespace = settings.namespace
         self.queue_grace = timedelta(seconds=settings.queue_grace)
 
@@ -68,13 +77,18 @@ class Store:
             found = await self.kube.list(POOLED_CLUSTERS, self.namespace, fields=f"spec.pool={pool}" if pool else "")
         except NotFound as error:
             raise self._unknown_pool(pool or "", "the kind is not installed") from error
-        return [PooledCluster.from_object(obj) for obj in found]
+        return [self._seen(obj) for obj in found]
+
+    def _seen(self, obj: Object) -> PooledCluster:
+        cluster = PooledCluster.from_object(obj)
+        self.silence.see(cluster)
+        return cluster
 
     async def find_cluster(self, name: str) -> PooledCluster | None:
         """One cluster, or None."""
         # No name (a session without a cluster) would read the whole list.
         found = await self.kube.find(POOLED_CLUSTERS, name, self.namespace) if name else None
-        return PooledCluster.from_object(found) if found else None
+        return self._seen(found) if found else None
 
     async def cluster(self, name: str) -> PooledCluster:
         """One cluster. Raises UnknownCluster."""
@@ -111,7 +125,7 @@ class Store:
         try:
             obj = await self.kube.replace(POOLED_CLUSTERS, after.to_object(), subresource="status")
             self.view.note(obj)
-            written = PooledCluster.from_object(obj)
+            written = self._seen(obj)
         except Conflict:
             written = await self.cluster(before.name)
             if written.status != after.status or written.metadata.uid != before.metadata.uid:

@@ -27,6 +27,7 @@ from pool.kube.client import Kube, Object
 from pool.kube.resources import POOLED_CLUSTERS, POOLS, SESSIONS
 from pool.kube.views import View
 from pool.kube.watching import Scope, Watching
+from pool.state.silence import Silence
 
 logger = logging.getLogger(__name__)
 
@@ -41,8 +42,8 @@ LAG = 1.0
 class PoolView:
     """The pool as seen while `following` is entered; any number of users share its watches."""
 
-    def __init__(self, kube: Kube, namespace: str, watching: Watching | None) -> None:
-        self._kube, self._namespace, self._watching = kube, namespace, watching
+    def __init__(self, kube: Kube, namespace: str, watching: Watching | None, silence: Silence) -> None:
+        self._kube, self._namespace, self._watching, self._silence = kube, namespace, watching, silence
         self._users = 0
         self._opening = asyncio.Lock()
         self._stack = AsyncExitStack()
@@ -148,8 +149,10 @@ class PoolView:
         try:
             if there:
                 kept[name] = found = model.from_object(obj)
-                if isinstance(found, PooledCluster) and is_free(found):
-                    insort(self._free[found.spec.pool], rested(found))
+                if isinstance(found, PooledCluster):
+                    self._silence.see(found)
+                    if is_free(found):
+                        insort(self._free[found.spec.pool], rested(found))
         except InvalidInput as error:
             logger.warning("left out: %s", error)
         for event in self._listeners:

@@ -21,7 +21,6 @@ from pool.core.errors import (
     is_transient,
 )
 from pool.core.lifecycle import ClusterPhase
-from pool.core.operation_rules import OUTAGE_PATIENCE
 from pool.kubevirt.cluster import Cluster
 from pool.work.steps import Host, Job
 
@@ -32,6 +31,8 @@ T = TypeVar("T")
 REFUSALS = (IllegalTransition, InvalidInput, NotHolder, OperationInProgress, StaleOperation, UnknownCluster)
 """Errors that say this run must not touch the cluster: trying again would only ask the same."""
 
+OUTAGE_PATIENCE = 1800.0
+"""Seconds for which a run waits until the host's API is seen again: control planes are upgraded in less."""
 MOST_INTERRUPTIONS = 12
 """Outages that one run waits out: what answers again and again and fails each time is not out, it is broken."""
 
@@ -48,43 +49,44 @@ async def attempt(
 ) -> T:
     """Claim the cluster and carry out `steps`; when they fail, do so again until its attempts are used up.
 
-    Each attempt has a run ID of its own, so that it trusts nothing a failed one left half done. An outage of the host's
-    API that let nobody record anything is waited out, and the same attempt goes on unless another run was faster.
-    `session_id` asks for a reset in place. Raises what the steps or the claim raise, the last time.
+    Each try has a run ID of its own, so that it trusts nothing a failed one left half done. An outage of the host's API
+    is waited out and is no failed attempt: the same try goes on if nothing of it could be recorded and no other run was
+    faster, else another one begins. `session_id` asks for a reset in place. Raises what the steps or the claim raise,
+    the last time.
     """
     state = host.state
-    count, interruptions = 1, 0
+    tries, failures, interruptions = 1, 0, 0
     last: PoolError | None = None
     while True:
-        name = run_id if count == 1 else f"{run_id}.{count}"
+        name = run_id if tries == 1 else f"{run_id}.{tries}"
         try:
             # Force was for what was found at first.
-            again = count > 1 or interruptions > 0
+            again = tries > 1 or interruptions > 0
             claim = state.operation(cluster_id, kind, name, session_id=session_id, force=force and not again)
             async with claim as operation:
                 return await steps(Job(host, Cluster.of(operation.cluster), operation))
         except (Silenced, ApiUnavailable) as outage:
             interruptions += 1
             now = await _after(host, cluster_id, outage)
-            if _is_own(now, name) and interruptions <= MOST_INTERRUPTIONS:
-                await asyncio.sleep(state.settings.operation_heartbeat)
-                continue
-            if isinstance(outage, Silenced):
+            if isinstance(outage, Silenced) and not _is_own(now, name):
                 raise (last or outage) from outage.__cause__
-            error: PoolError = outage
+            if interruptions > MOST_INTERRUPTIONS:
+                raise
+            if not _is_own(now, name):
+                tries += 1
+            await asyncio.sleep(state.settings.operation_heartbeat)
         except REFUSALS as refusal:
             # Why another attempt is refused matters less than what failed.
             raise (last or refusal) from refusal.__cause__
         except PoolError as failure:
-            error = failure
             now = await _after(host, cluster_id, failure)
-        last = error
-        if now.phase is ClusterPhase.ERROR or count >= state.settings.reset_attempts:
-            raise error
-        host.warn(f"{kind} of {cluster_id} failed: {error}")
-        count += 1
-        if is_transient(error):
-            await asyncio.sleep(state.settings.operation_heartbeat)
+            last, failures = failure, failures + 1
+            if now.phase is ClusterPhase.ERROR or failures >= state.settings.reset_attempts:
+                raise
+            host.warn(f"{kind} of {cluster_id} failed: {failure}")
+            tries += 1
+            if is_transient(failure):
+                await asyncio.sleep(state.settings.operation_heartbeat)
 
 
 async def unless_others_do(host: Host, cluster_id: str, work: Awaitable[T]) -> T | None:
@@ -106,7 +108,7 @@ async def unless_others_do(host: Host, cluster_id: str, work: Awaitable[T]) -> T
 async def _after(host: Host, cluster_id: str, failure: PoolError) -> PooledCluster:
     """The cluster after an attempt. An outage is waited out for OUTAGE_PATIENCE, then the `failure` is raised."""
     loop = asyncio.get_running_loop()
-    end = loop.time() + OUTAGE_PATIENCE.total_seconds()
+    end = loop.time() + OUTAGE_PATIENCE
     while True:
         try:
             return await host.state.cluster(cluster_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -71,6 +72,8 @@ class Bench:
     """Pool and cluster as they would be; `prepare` makes them."""
     ahead: timedelta = timedelta()
     """By so much the clock of the pool's state is moved on."""
+    watched: float = 0.0
+    """So many seconds longer runs seem to have been watched."""
     runs: int = 0
 
     def __post_init__(self) -> None:
@@ -79,9 +82,18 @@ class Bench:
     def configured(self, **settings: Any) -> None:
         """Go on with these settings changed."""
         self.settings = self.settings.model_copy(update=settings)
-        self.state = PoolState(
-            self.kube, self.settings, now=lambda: self.kube.now() + self.ahead, watching=self.watching
-        )
+        self.state = self.another()
+
+    def another(self, **settings: Any) -> PoolState:
+        """The state as another process has it."""
+        changed = self.settings.model_copy(update=settings)
+        return PoolState(self.kube, changed, now=self._now, watching=self.watching, monotonic=self._monotonic)
+
+    def _now(self) -> datetime:
+        return self.kube.now() + self.ahead
+
+    def _monotonic(self) -> float:
+        return time.monotonic() + self.watched
 
     def host(self, **settings: Any) -> Host:
         """What work is done with; the work may get other settings than the state."""
@@ -172,7 +184,7 @@ class Bench:
 
     def grace_is_over(self) -> None:
         """Whoever was interrupted counts as dead from now on."""
-        self.ahead += timedelta(seconds=self.settings.operation_grace)
+        self.watched += self.settings.operation_grace
 
     async def power(self) -> list[str]:
         """What the VMs are told to do."""

@@ -71,7 +71,12 @@ class Lab:
         self.clock = Clock()
         self.watching = watching
         self._pools: dict[str, Pool] = {}
-        self.state = PoolState(kube, settings, now=self.clock, watching=watching)
+        self.state = self.another()
+
+    def another(self, **fields: Any) -> PoolState:
+        """The state as another process has it, whose durations are those of the lab's clock as well."""
+        given = {"now": self.clock, "watching": self.watching, "monotonic": lambda: self.clock().timestamp()} | fields
+        return PoolState(self.kube, given.pop("settings", self.settings), **given)
 
     @classmethod
     @asynccontextmanager
@@ -134,6 +139,11 @@ class Lab:
     async def begin(self, cluster_id: str, kind: OperationKind, run_id: str, **asked: Any) -> OperationHandle:
         """As `begin`, on the lab's state."""
         return await begin(self.state, cluster_id, kind, run_id, **asked)
+
+    async def silence(self) -> None:
+        """Whoever works on a cluster is seen, and seen again after the grace as he was."""
+        await self.state.clusters()
+        self.clock.forward(self.settings.operation_grace)
 
     async def reset(self, cluster_id: str, run: str = "reset-run") -> PooledCluster:
         """What the reset flow writes."""

@@ -26,8 +26,8 @@ from datetime import datetime
 from pool.core.clusters import PooledCluster
 from pool.core.lifecycle import ClusterPhase
 from pool.core.planner.actions import Action, CheckHealth, OnCluster, ReportBroken
-from pool.core.planner.needed import ailing, broken, given_up, half_made, missing, taken_over, to_rebuild, waiting
-from pool.core.planner.observed import Observed, PlanConfig, ill, live
+from pool.core.planner.needed import ailing, broken, half_made, missing, taken_over, to_rebuild, waiting
+from pool.core.planner.observed import Observed, PlanConfig, ill
 from pool.core.planner.of_sessions import expired, forgotten, served
 from pool.core.planner.removals import finished, surplus, torn_down, with_their_pool
 from pool.core.planner.replacements import replaced
@@ -47,7 +47,7 @@ def plan(
         *expired(observed.sessions, observed.clusters, now),
         *served(observed, config, now),
         *at_once,
-        *_within_bound(starts, observed, config, now, under_way),
+        *_within_bound(starts, observed, under_way),
         *_looks(observed, config, now),
         *forgotten(observed, config, now),
     ]
@@ -58,13 +58,13 @@ def _work(
 ) -> tuple[list[Action], list[OnCluster]]:
     """What is done at once, and the work that takes a place among what goes on at once; each most urgent first."""
     if observed.pool.removing:
-        return [*with_their_pool(observed), *finished(observed)], [*torn_down(observed, config, now)]
+        return [*with_their_pool(observed), *finished(observed)], [*torn_down(observed, now)]
     # To delete is to write a wish down: no work yet, and it does not wait for work that never begins.
-    return [*given_up(observed, config, now), *surplus(observed, config, now)], [
-        *taken_over(observed, config, now),
+    return [*surplus(observed)], [
+        *taken_over(observed),
         *waiting(observed, now),
         *ailing(observed, now, under_way),
-        *torn_down(observed, config, now),
+        *torn_down(observed, now),
         *half_made(observed),
         *broken(observed),
         *missing(observed),
@@ -72,22 +72,20 @@ def _work(
     ]
 
 
-def returned(pool: Pool, cluster: PooledCluster, config: PlanConfig, now: datetime) -> OnCluster | None:
+def returned(pool: Pool, cluster: PooledCluster, now: datetime, silent: Collection[str]) -> OnCluster | None:
     """What a cluster needs whose session has just ended: its reset, or what comes instead of it.
 
     At once: a learner waits for it, so the number of those that are worked on does not hold it up.
     """
-    alone = Observed(pool, [], [cluster])
-    needs: list[OnCluster] = [*torn_down(alone, config, now)]
-    needs += with_their_pool(alone) if pool.removing else [*surplus(alone, config, now), *waiting(alone, now)]
+    alone = Observed(pool, [], [cluster], silent)
+    needs: list[OnCluster] = [*torn_down(alone, now)]
+    needs += with_their_pool(alone) if pool.removing else [*surplus(alone), *waiting(alone, now)]
     return needs[0] if needs else None
 
 
-def _within_bound(
-    starts: Iterable[OnCluster], observed: Observed, config: PlanConfig, now: datetime, under_way: Collection[str]
-) -> list[OnCluster]:
+def _within_bound(starts: Iterable[OnCluster], observed: Observed, under_way: Collection[str]) -> list[OnCluster]:
     """As many of the starts as clusters may be worked on at once."""
-    busy = {cluster.name for cluster in observed.clusters if live(cluster, config, now)}.union(under_way)
+    busy = {cluster.name for cluster in observed.clusters if observed.live(cluster)}.union(under_way)
     fresh = [start for start in starts if start.cluster_id not in under_way]
     return fresh[: max(0, observed.pool.spec.max_concurrent_operations - len(busy))]
 

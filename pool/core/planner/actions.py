@@ -16,7 +16,8 @@ from pool.core.sessions import Session
 def wish(kind: OperationKind, cluster: PooledCluster) -> str:
     """What tells this wish for an operation from an earlier or later one for the same cluster.
 
-    It changes with each handover, golden generation, reset, failed attempt and silent run; not with health checks.
+    It changes with each handover, golden generation, reset, failed attempt, outage and silent run; not with health
+    checks.
     """
     status = cluster.status
     parts = [cluster.metadata.uid, str(kind), f"epoch {status.epoch}"]
@@ -24,6 +25,7 @@ def wish(kind: OperationKind, cluster: PooledCluster) -> str:
     parts += [f"reset {status.last_reset.isoformat()}"] if status.last_reset else []
     if status.failure:
         parts.append(f"failure {status.failure.attempts} {last_failed(status.failure).isoformat()}")
+    parts += [f"outage {status.outage.count}"] if status.outage else []
     parts += [f"after {status.operation.run_id}"] if status.operation else []
     return ":".join(parts)
 
@@ -64,15 +66,6 @@ class ForgetSessions:
 
 
 @dataclass(frozen=True)
-class MarkError:
-    """Its operation is silent and its attempts are used up: take the operation over and fail it for good."""
-
-    cluster_id: str
-    kind: OperationKind
-    reason: str
-
-
-@dataclass(frozen=True)
 class OnCluster:
     """Work on one cluster that takes a place among those that go on at once."""
 
@@ -93,7 +86,7 @@ class Started(OnCluster):
 
 @dataclass(frozen=True)
 class TakeOver(Started):
-    """Its operation is silent past the grace: run the same kind again."""
+    """Its run is silent: run the same kind again, which takes over."""
 
     kind: OperationKind
     stale_run: str
@@ -180,4 +173,4 @@ class FinishPoolRemoval:
 
 
 OfSessions = Expire | EndWaiting | BindPending | ForgetSessions
-Action = OfSessions | OnCluster | MarkError | CheckHealth | ReportBroken | FinishPoolRemoval
+Action = OfSessions | OnCluster | CheckHealth | ReportBroken | FinishPoolRemoval

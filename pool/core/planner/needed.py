@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 
-from pool.core.clusters import ConditionType, Operation, OperationKind, PooledCluster
+from pool.core.clusters import ConditionType, OperationKind, PooledCluster
 from pool.core.lifecycle import ClusterPhase
 from pool.core.operation_rules import last_failed
 from pool.core.planner.actions import (
     CreateMissing,
-    MarkError,
     StartBootstrap,
     StartGolden,
     StartRebuild,
@@ -18,34 +17,19 @@ from pool.core.planner.actions import (
     TakeOver,
     wish,
 )
-from pool.core.planner.observed import Observed, PlanConfig, generation_ended, ill, live
+from pool.core.planner.observed import Observed, generation_ended, ill
 from pool.core.resource import ConditionStatus
 
 
-def taken_over(observed: Observed, config: PlanConfig, now: datetime) -> Iterator[TakeOver]:
-    """The clusters whose run is silent past the grace, and that have an attempt left."""
-    for cluster, operation in _silent(observed, config, now):
-        if operation.attempt < config.reset_attempts:
-            key = wish(operation.kind, cluster)
-            yield TakeOver(cluster.name, operation.kind, operation.run_id, reason=_silence(operation), wish=key)
-
-
-def given_up(observed: Observed, config: PlanConfig, now: datetime) -> Iterator[MarkError]:
-    """Those that have none left."""
-    for cluster, operation in _silent(observed, config, now):
-        if operation.attempt >= config.reset_attempts:
-            yield MarkError(cluster.name, operation.kind, _silence(operation))
-
-
-def _silent(observed: Observed, config: PlanConfig, now: datetime) -> Iterator[tuple[PooledCluster, Operation]]:
+def taken_over(observed: Observed) -> Iterator[TakeOver]:
+    """The clusters whose run is silent, however often that happened: a takeover is no failure."""
     for cluster in observed.kept():
         operation = cluster.status.operation
-        if operation is not None and not live(cluster, config, now):
-            yield cluster, operation
-
-
-def _silence(operation: Operation) -> str:
-    return f"{operation.kind} of run {operation.run_id} fell silent in attempt {operation.attempt}"
+        if operation is not None and not observed.live(cluster):
+            key, reason = wish(operation.kind, cluster), f"{operation.kind} of run {operation.run_id} fell silent"
+            if times := cluster.status.takeovers:
+                reason += f", {times} taken over before it"
+            yield TakeOver(cluster.name, operation.kind, operation.run_id, reason=reason, wish=key)
 
 
 def waiting(observed: Observed, now: datetime) -> Iterator[StartReset | StartRebuild]:

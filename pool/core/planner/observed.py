@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Self
@@ -20,8 +20,6 @@ from pool.core.settings import Settings
 class PlanConfig:
     """What the plan goes by beside the Pool: the settings of the process that carries it out."""
 
-    operation_grace: timedelta = timedelta(seconds=60)
-    reset_attempts: int = 2
     health_interval: timedelta = timedelta(minutes=5)
     ended_session_age: timedelta = timedelta(days=1)
     queue_grace: timedelta = timedelta(minutes=1)
@@ -31,8 +29,6 @@ class PlanConfig:
     def of(cls, settings: Settings) -> Self:
         """The configuration that the settings give."""
         return cls(
-            operation_grace=timedelta(seconds=settings.operation_grace),
-            reset_attempts=settings.reset_attempts,
             health_interval=timedelta(seconds=settings.health_interval),
             ended_session_age=timedelta(days=settings.ended_session_days),
             queue_grace=timedelta(seconds=settings.queue_grace),
@@ -48,12 +44,24 @@ class Observed:
     sessions: Sequence[Session]
     clusters: Sequence[PooledCluster]
     """The longest-rested first."""
+    silent: Collection[str] = frozenset()
+    """Names of the clusters whose run gives no sign of life, as whoever observed them judges it."""
 
     @classmethod
-    def of(cls, pool: Pool, sessions: Iterable[Session], clusters: Iterable[PooledCluster]) -> Self:
+    def of(
+        cls,
+        pool: Pool,
+        sessions: Iterable[Session],
+        clusters: Iterable[PooledCluster],
+        silent: Collection[str] = frozenset(),
+    ) -> Self:
         """The pool's own part of what is in its namespace."""
         own = sorted((one for one in clusters if one.spec.pool == pool.name), key=_rested)
-        return cls(pool, [one for one in sessions if one.spec.pool == pool.name], own)
+        return cls(pool, [one for one in sessions if one.spec.pool == pool.name], own, silent)
+
+    def live(self, cluster: PooledCluster) -> bool:
+        """Whether a run works on the cluster and lives."""
+        return cluster.status.operation is not None and cluster.name not in self.silent
 
     def surplus(self, cluster: PooledCluster) -> bool:
         """Whether the cluster's number is above the pool's size. One that is not named by number never is."""
@@ -77,12 +85,6 @@ class Observed:
             and not cluster.removing
             and (not self.surplus(cluster) or cluster.status.assigned_session is not None)
         ]
-
-
-def live(cluster: PooledCluster, config: PlanConfig, now: datetime) -> bool:
-    """Whether a run works on the cluster and was heard of within the grace."""
-    operation = cluster.status.operation
-    return operation is not None and now - operation.heartbeat_at < config.operation_grace
 
 
 def ill(cluster: PooledCluster) -> str:

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from pool.core.clusters import OperationKind, PooledCluster
 from pool.core.operation_rules import last_failed
 from pool.core.planner.actions import FinishPoolRemoval, RemoveSurplus, StartTeardown, wish
-from pool.core.planner.observed import Observed, PlanConfig, live
+from pool.core.planner.observed import Observed
 from pool.core.pools import POOL_FINALIZER
 
 PAUSE, LONGEST_PAUSE = timedelta(minutes=1), timedelta(minutes=15)
@@ -20,11 +20,11 @@ PAUSE, LONGEST_PAUSE = timedelta(minutes=1), timedelta(minutes=15)
 go does not keep its place from those that would."""
 
 
-def torn_down(observed: Observed, config: PlanConfig, now: datetime) -> Iterator[StartTeardown]:
+def torn_down(observed: Observed, now: datetime) -> Iterator[StartTeardown]:
     """The deleted clusters to tear down (further) now; one that a session holds when that has ended."""
     for cluster in observed.clusters:
         held = cluster.status.assigned_session is not None
-        if cluster.removing and not held and not live(cluster, config, now) and not _pausing(cluster, now):
+        if cluster.removing and not held and not observed.live(cluster) and not _pausing(cluster, now):
             key = wish(OperationKind.TEARDOWN, cluster)
             yield StartTeardown(cluster.name, reason="was deleted", wish=key)
 
@@ -39,11 +39,11 @@ def _pausing(cluster: PooledCluster, now: datetime) -> bool:
     return now - last_failed(failure) < min(pause, LONGEST_PAUSE)
 
 
-def surplus(observed: Observed, config: PlanConfig, now: datetime) -> Iterator[RemoveSurplus]:
+def surplus(observed: Observed) -> Iterator[RemoveSurplus]:
     """The idle clusters above the size, from the top. One that is assigned in this moment is not idle any more."""
     above = [cluster for cluster in observed.clusters if observed.surplus(cluster)]
     for cluster in sorted(above, key=lambda cluster: observed.number(cluster) or 0, reverse=True):
-        idle = cluster.status.assigned_session is None and not live(cluster, config, now)
+        idle = cluster.status.assigned_session is None and not observed.live(cluster)
         if idle and not cluster.removing and not cluster.spec.cordoned:
             size = f"the pool's size is {observed.pool.spec.size}"
             metadata = cluster.metadata

@@ -99,7 +99,7 @@ async def _remove_abandoned(keeper: Keeper, names: Collection[str]) -> list[Exce
     gone = Pool(metadata=Metadata(name="gone"))
     try:
         abandoned = [cluster for cluster in await host.state.clusters() if cluster.spec.pool not in names]
-        actions = list(torn_down(Observed(gone, [], abandoned), PlanConfig.of(host.settings), host.now()))
+        actions = list(torn_down(Observed(gone, [], abandoned, host.state.silent(abandoned)), host.now()))
         return await carry_out(keeper, gone, actions)
     except PoolError as unseen:
         return [unseen]
@@ -109,7 +109,8 @@ async def make_plan(host: Host, pool: Pool, under_way: Collection[str] = frozens
     """Read sessions, then clusters, and plan. For a pool whose prefix is another's things only end."""
     sessions = await host.state.sessions(pool.name)
     clusters = await host.state.clusters(pool.name)
-    actions = plan(Observed.of(pool, sessions, clusters), PlanConfig.of(host.settings), host.now(), under_way)
+    observed = Observed.of(pool, sessions, clusters, host.state.silent(clusters))
+    actions = plan(observed, PlanConfig.of(host.settings), host.now(), under_way)
     if pool.removing or not await prefix_taken(host, pool):
         return actions
     return [action for action in actions if isinstance(action, Expire | ForgetSessions | StartTeardown)]

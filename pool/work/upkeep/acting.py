@@ -6,21 +6,13 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import partial
 from typing import TypeVar
 
 from pool.core.clusters import OperationKind
-from pool.core.errors import (
-    Conflict,
-    IllegalTransition,
-    OperationInProgress,
-    StaleOperation,
-    UnknownCluster,
-    UnknownSession,
-)
+from pool.core.errors import Conflict, UnknownCluster, UnknownSession
 from pool.core.lifecycle import ClusterPhase
-from pool.core.planner import PlanConfig, returned
+from pool.core.planner import returned
 from pool.core.planner.actions import (
     Action,
     BindPending,
@@ -30,7 +22,6 @@ from pool.core.planner.actions import (
     Expire,
     FinishPoolRemoval,
     ForgetSessions,
-    MarkError,
     RemoveSurplus,
     ReportBroken,
     Started,
@@ -130,8 +121,6 @@ async def act(keeper: Keeper, pool: Pool, action: Action) -> None:
             await host.state.turn_away(action.session, f"pool {pool.name} is being removed")
         case BindPending():
             await host.state.serve_queue()
-        case MarkError():
-            await mark_error(keeper, action)
         case CreateMissing():
             await create(keeper, pool, action.cluster_id)
         case RemoveSurplus():
@@ -152,7 +141,7 @@ async def give_back(keeper: Keeper, pool: Pool, cluster_id: str) -> str | None:
     """
     for _ in range(2):
         cluster = await keeper.host.state.cluster(cluster_id)
-        action = returned(pool, cluster, PlanConfig.of(keeper.host.settings), keeper.host.now())
+        action = returned(pool, cluster, keeper.host.now(), keeper.host.state.silent([cluster]))
         if isinstance(action, RemoveSurplus):
             await delete(keeper.host, action)
         elif isinstance(action, Started):
@@ -183,19 +172,4 @@ async def delete(host: Host, action: RemoveSurplus) -> None:
     try:
         await host.state.delete_cluster(cluster, as_read=bool(action.version))
     except Conflict as moved:
-        logger.info("%s moved on meanwhile: %s", action.cluster_id, moved)
-
-
-async def mark_error(keeper: Keeper, action: MarkError) -> None:
-    """Take over an operation whose attempts are used up, and fail it for good."""
-    host = keeper.host
-    silent = (await host.state.cluster(action.cluster_id)).status.operation
-    grace = timedelta(seconds=host.settings.operation_grace)
-    if silent is None or silent.kind is not action.kind or host.now() - silent.heartbeat_at < grace:
-        logger.info("%s moved on meanwhile", action.cluster_id)
-        return
-    try:
-        async with host.state.operation(action.cluster_id, action.kind, keeper.run_id) as operation:
-            await operation.fail("Stuck", action.reason, final=True)
-    except (OperationInProgress, IllegalTransition, StaleOperation) as moved:
         logger.info("%s moved on meanwhile: %s", action.cluster_id, moved)

@@ -117,7 +117,8 @@ class StandBy:
         clusters, sessions = self._view.clusters.values(), self._view.sessions.values()
         # What is not seen in these objects is left as whoever read more has written it.
         prefix_taken, not_imported = _degraded(pool, PREFIX_TAKEN), _degraded(pool, IMPORT_FAILED)
-        actions = plan(Observed.of(pool, sessions, clusters), PlanConfig.of(self._host.settings), now)
+        observed = Observed.of(pool, sessions, clusters, self._host.state.silent(clusters))
+        actions = plan(observed, PlanConfig.of(self._host.settings), now)
         reason = "" if prefix_taken and not pool.removing else prompt(pool, actions)
         if self._persists(pool, reason):
             await self._ask(pool, f"{reason}:{now.timestamp() // AGAIN.total_seconds():.0f}")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pool.core.clusters import ConditionType, OperationKind, PooledCluster
+from pool.core.clusters import ConditionType, OperationKind, Outage, PooledCluster
 from pool.core.errors import (
     AttestationFailed,
     IllegalTransition,
@@ -25,6 +24,7 @@ from pool.core.operation_rules import (
     begun,
     failed,
     finished,
+    interrupted,
     owned,
     unlocked,
     with_condition,
@@ -33,15 +33,20 @@ from pool.core.operation_rules import (
 from pool.core.queue import is_free
 from tests.pool.builders import T0, at, cluster, golden, operation, unhealthy
 
-GRACE = timedelta(seconds=60)
 ALL = {kind: f"{kind} seen" for kind in ConditionType}
 KINDS_AND_PHASES = [(kind, phase) for kind in OperationKind for phase in ClusterPhase]
 
 
 def begin(
-    there: PooledCluster, kind: str = "reset", run: str = "run2", *, now: float = 0, **request: Any
+    there: PooledCluster,
+    kind: str = "reset",
+    run: str = "run2",
+    *,
+    now: float = 0,
+    silent: bool = False,
+    **request: Any,
 ) -> PooledCluster:
-    return begun(there, Request(OperationKind(kind), run, **request), at(now), GRACE)
+    return begun(there, Request(OperationKind(kind), run, **request), at(now), silent=silent)
 
 
 def deleted(there: PooledCluster) -> PooledCluster:
@@ -80,7 +85,7 @@ def test_a_locked_cluster_is_taken_by_force_only(kind: OperationKind) -> None:
     for there in (held, held.with_status(phase="resetting", operation=operation(beat=-60))):
         if kind is not OperationKind.RESET or there is held:
             with pytest.raises(IllegalTransition, match="locked by session s"):
-                begin(there, kind)
+                begin(there, kind, silent=True)
 
 
 def test_force_takes_the_cluster_from_its_session() -> None:
@@ -103,24 +108,36 @@ def test_only_the_holder_resets_in_place(session_id: str, epoch: int | None) -> 
         begin(cluster("c1", "locked", assigned_session="s", epoch=4), session_id=session_id, epoch=epoch)
 
 
-@pytest.mark.parametrize(("now", "taken"), [(59, False), (60, True)])
-def test_a_live_operation_is_not_stolen_a_silent_one_is_taken_over(now: float, taken: bool) -> None:
-    busy = cluster("c1", "resetting", operation=operation(run="run1"))
-    if not taken:
-        with pytest.raises(OperationInProgress, match="run1"):
-            begin(busy, now=now)
-        return
-    after = begin(busy, now=now)
+@pytest.mark.parametrize("beat", [-86400, -60, 0, 86400])
+def test_a_run_is_taken_over_if_it_is_silent_and_not_else_whatever_its_heartbeat_says(beat: float) -> None:
+    busy = cluster("c1", "resetting", operation=operation(run="run1", beat=beat))
+    with pytest.raises(OperationInProgress, match="run1"):
+        begin(busy)
+    after = begin(busy, silent=True)
     assert after.status.operation is not None
-    assert (after.status.operation.run_id, after.status.operation.attempt) == ("run2", 2)
+    assert (after.status.operation.run_id, after.status.operation.heartbeat_at) == ("run2", T0)
     with pytest.raises(StaleOperation, match="run1 does not own c1"):
         owned(after, owner(busy))
 
 
+def test_takeovers_are_counted_and_are_no_failures_however_many() -> None:
+    there = begin(cluster("c1", "creating"), "bootstrap", run="deploy0")
+    for deploy in range(1, 11):
+        there = begin(there, "bootstrap", run=f"deploy{deploy}", silent=True)
+        assert there.status.operation is not None
+        assert (there.status.takeovers, there.status.operation.attempt, there.status.failure) == (deploy, 1, None)
+    once = failed(there, owner(there), "VMFailed", "no room", at(1), last=2)
+    assert once.status.failure is not None
+    assert (once.phase, once.status.failure.attempts, once.status.takeovers) == ("creating", 1, 10)
+    again = begin(once, "bootstrap", run="another", now=2)
+    assert finished(again, owner(again), None, at(3)).status.takeovers == 0
+
+
 def test_the_same_run_begins_again_without_a_new_attempt() -> None:
-    busy = cluster("c1", "resetting", operation=operation(run="run2", attempt=2))
+    busy = cluster("c1", "resetting", operation=operation(run="run2"))
     after = begin(busy, now=5)
-    assert after.status.operation == operation(run="run2", attempt=2, beat=5)
+    assert after.status.operation == operation(run="run2", beat=5)
+    assert after.status.takeovers == 0
 
 
 def test_an_epoch_that_moved_on_makes_the_run_stale() -> None:
@@ -169,48 +186,21 @@ def test_failed_attempts_add_up_to_an_error_and_success_forgets_them() -> None:
     assert broken.phase is ClusterPhase.RESETTING
 
 
-def test_an_outage_uses_up_no_attempt_until_it_lasts_too_long() -> None:
+def test_an_outage_is_no_failure_however_long_it_lasts_and_forgets_none_and_is_counted_apart() -> None:
     there = begin(cluster("c1", "resetting", golden=golden()))
-    for minute in (1, 10, 29):
-        again = failed(there, owner(there), "ApiUnavailable", "no answer", at(60 * minute), last=2, outage=True)
-        assert again.phase is ClusterPhase.RESETTING
-        assert again.status.failure is not None
-        assert (again.status.failure.attempts, again.status.failure.since) == (0, at(60))
-        there = begin(again, run=f"run{minute}", now=60 * minute)
-        assert there.status.operation is not None
-        assert there.status.operation.attempt == 1
-    once = failed(there, owner(there), "ApiUnavailable", "no answer", at(60 * 31), last=2, outage=True)
-    assert once.status.failure is not None
-    assert once.status.failure.attempts == 1
-
-
-def test_an_outage_forgets_no_attempt_that_failed_before() -> None:
-    there = begin(cluster("c1", "resetting", golden=golden()))
-    once = failed(there, owner(there), "RestoreFailed", "no space", at(1), last=2)
-    again = begin(once, run="run2", now=2)
-    after = failed(again, owner(again), "ApiUnavailable", "no answer", at(3), last=2, outage=True)
-    assert after.phase is ClusterPhase.RESETTING
-    last = begin(after, run="run3", now=4)
-    assert failed(last, owner(last), "RestoreFailed", "no space", at(5), last=2).phase is ClusterPhase.ERROR
-
-
-def test_an_outage_long_after_a_failure_is_no_attempt() -> None:
-    there = begin(cluster("c1", "resetting", golden=golden()))
-    once = failed(there, owner(there), "RestoreFailed", "no space", at(1), last=2)
-    again = begin(once, run="later", now=3600)
-    after = failed(again, owner(again), "ApiUnavailable", "no answer", at(3601), last=2, outage=True)
-    assert after.phase is ClusterPhase.RESETTING
-    assert after.status.failure is not None
-    assert (after.status.failure.attempts, after.status.failure.last_time) == (1, at(3601))
-
-
-def test_outages_hours_apart_are_two_short_ones_not_a_long_one() -> None:
-    there = begin(cluster("c1", "resetting", golden=golden()))
-    there = failed(there, owner(there), "ApiUnavailable", "no answer", at(1), last=2, outage=True)
-    for second in (36_000, 36_010, 36_020):
-        there = begin(there, run=f"run{second}", now=second)
-        there = failed(there, owner(there), "ApiUnavailable", "no answer", at(second + 1), last=2, outage=True)
-    assert there.phase is ClusterPhase.RESETTING
+    there = failed(there, owner(there), "RestoreFailed", "no space", at(1), last=2)
+    for hour in range(1, 11):
+        there = begin(there, run=f"run{hour}", now=3600 * hour)
+        there = interrupted(there, owner(there), "host:6443 does not\nanswer", at(3600 * hour + 1))
+        assert (there.phase, there.status.operation) == ("resetting", None)
+    assert there.status.outage == Outage(
+        message="host:6443 does not answer", since=at(3601), last_time=at(36001), count=10
+    )
+    assert there.status.failure is not None
+    assert there.status.failure.attempts == 1
+    last = begin(there, run="last", now=40000)
+    assert failed(last, owner(last), "RestoreFailed", "no space", at(40001), last=2).phase is ClusterPhase.ERROR
+    assert finished(last, owner(last), ALL, at(40001)).status.outage is None
 
 
 def test_a_rebuild_forgets_the_golden_generation() -> None:
@@ -221,9 +211,9 @@ def test_what_was_used_never_becomes_golden() -> None:
     with pytest.raises(IllegalTransition):
         begin(cluster("c1", "resetting"), "golden")
     with pytest.raises(IllegalTransition):
-        begin(cluster("c1", "resetting", operation=operation("reset")), "golden", now=60)
+        begin(cluster("c1", "resetting", operation=operation("reset")), "golden", silent=True)
     refresh = begin(cluster("c1"), "golden", run="run1")
-    assert begin(refresh, "golden", now=60).phase is ClusterPhase.RESETTING
+    assert begin(refresh, "golden", silent=True).phase is ClusterPhase.RESETTING
 
 
 def test_after_a_rebuild_began_only_a_rebuild_goes_on_for_old_disks_may_be_there() -> None:
@@ -272,7 +262,7 @@ def test_a_cluster_is_clean_only_if_nobody_could_use_it_since_the_operation_that
             elif step in ("begin", "in place", "force"):
                 kind = OperationKind.RESET if step == "in place" else kinds[number % len(kinds)]
                 whose = {"session_id": "s"} if step == "in place" else {}
-                there = begin(there, kind, f"run{number}", now=now, force=step == "force", **whose)
+                there = begin(there, kind, f"run{number}", now=now, silent=True, force=step == "force", **whose)
                 used = used and held and there.status.assigned_session is not None
             elif works is not None and step in ("finish", "attest"):
                 there = finished(there, owner(there), ALL if step == "attest" else None, at(now))

@@ -133,9 +133,10 @@ async def test_two_runs_that_begin_at_once_one_gets_it(lab: Lab) -> None:
 async def test_a_silent_run_is_taken_over_and_its_next_write_is_stale_and_changes_nothing(lab: Lab) -> None:
     await lab.add("c1", "resetting")
     old = await lab.begin("c1", RESET, "old")
-    lab.clock.forward(lab.settings.operation_grace)
+    await lab.silence()
     new = await lab.begin("c1", RESET, "new")
-    assert new.attempt == 2
+    assert new.attempt == 1
+    assert (await lab.state.cluster("c1")).status.takeovers == 1
     before = await lab.state.cluster("c1")
     for write in (
         old.heartbeat(),
@@ -162,7 +163,7 @@ async def test_heartbeats_keep_a_run_alive(lab: Lab) -> None:
 
 
 async def test_a_running_operation_beats_by_itself(lab: Lab) -> None:
-    state = PoolState(lab.kube, Settings(operation_heartbeat=0.02), now=lab.clock)
+    state = lab.another(settings=Settings(operation_heartbeat=0.02), watching=None)
     await lab.add("c1", "resetting")
     async with state.operation("c1", RESET, "run"):
         lab.clock.forward(30)
@@ -175,8 +176,7 @@ def _beaten(obj: Object | None) -> bool | None:
 
 
 async def test_an_overtaken_run_is_stopped_loudly_while_it_works(lab: Lab) -> None:
-    settings = Settings(operation_heartbeat=0.02)
-    state = PoolState(lab.kube, settings, now=lab.clock)
+    state = lab.another(settings=Settings(operation_heartbeat=0.02), watching=None)
     await lab.add("c1", "resetting")
 
     async def work() -> None:
@@ -187,7 +187,7 @@ async def test_an_overtaken_run_is_stopped_loudly_while_it_works(lab: Lab) -> No
     await lab.watching.until(POOLED_CLUSTERS, "c1", "cks-pool", _operation, timeout=10, what="the claim")
     # Beats go by the same clock: the takeover needs a moment in which it has just moved on.
     for _ in range(100):
-        lab.clock.forward(settings.operation_grace)
+        await lab.silence()
         try:
             await lab.begin("c1", RESET, "new")
             break
@@ -224,8 +224,9 @@ async def test_a_body_that_is_cancelled_leaves_the_operation_to_be_taken_over(la
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    lab.clock.forward(lab.settings.operation_grace)
-    assert (await lab.begin("c1", RESET, "new")).attempt == 2
+    await lab.silence()
+    await lab.begin("c1", RESET, "new")
+    assert (await lab.state.cluster("c1")).status.takeovers == 1
 
 
 async def test_attempts_used_up_end_in_error_with_the_cause_and_a_repair_brings_it_back(lab: Lab) -> None:
@@ -393,7 +394,7 @@ async def test_a_cluster_that_changed_while_it_was_let_go_is_not_let_go(lab: Lab
     await lab.add("c1")
     await lab.delete("c1")
     work = await lab.begin("c1", OperationKind.TEARDOWN, "old")
-    lab.clock.forward(lab.settings.operation_grace)
+    await lab.silence()
     await lab.begin("c1", OperationKind.TEARDOWN, "new")
     with pytest.raises(StaleOperation):
         await work.remove()

@@ -95,7 +95,7 @@ async def reset_in_place(state: PoolState) -> None:
 
 async def _goes_to_a_namesake(lab: Lab) -> Session:
     """What the session has ends, its ID becomes free, the cluster is made clean, and the ID is used again."""
-    lab.clock.forward(lab.settings.operation_grace)
+    await lab.silence()
     for session in await lab.state.sessions():
         if not session.phase.ended:
             await lab.state.release(session.name)

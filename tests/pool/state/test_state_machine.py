@@ -46,7 +46,7 @@ from pool.core.sessions import Session
 from pool.core.settings import Settings
 from pool.kube.client import Object
 from pool.kube.resources import NAMESPACES, POOLED_CLUSTERS, SESSIONS
-from pool.state import OperationHandle, PoolState
+from pool.state import OperationHandle
 from simulator.app import Simulator
 from tests.pool.builders import pool
 from tests.pool.lab import ATTESTED, CountingKube, Lab, begin, check_holdings
@@ -122,7 +122,7 @@ class World:
         kube = await stack.enter_async_context(CrashingKube.connect(self.kubeconfig))
         assert isinstance(kube, CrashingKube)
         lab.kube = kube
-        lab.state = PoolState(kube, own, now=lab.clock)
+        lab.state = lab.another(watching=None)
         return lab
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
+from datetime import datetime, timedelta
 from typing import Any
 
 from pool.core.clusters import Failure, PooledCluster
@@ -28,8 +29,14 @@ def planned(
 ) -> list[Action]:
     """The plan for a pool of these clusters, named c1 and on; `config`: fields of the Pool's spec or of PlanConfig."""
     spec = {"cluster_prefix": "c", "size": len(clusters) or 1} | {k: v for k, v in config.items() if k not in CONFIG}
-    observed = Observed.of(of or pool(**spec), sessions, clusters)
+    observed = Observed.of(of or pool(**spec), sessions, clusters, silent(clusters, at(now)))
     return plan(observed, PlanConfig(**{k: v for k, v in config.items() if k in CONFIG}), at(now), under_way)
+
+
+def silent(clusters: Iterable[PooledCluster], now: datetime) -> frozenset[str]:
+    """The clusters whose run gave no sign of life for a minute: nobody's clock is off in these tests."""
+    works = [(one.name, one.status.operation) for one in clusters]
+    return frozenset(name for name, work in works if work and now - work.heartbeat_at >= timedelta(minutes=1))
 
 
 def of_kind(kind: type[Any], actions: Sequence[Action]) -> list[str]:

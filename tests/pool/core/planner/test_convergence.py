@@ -12,7 +12,6 @@ from pool.core.clusters import ClonedImage, Failure, OperationKind, PooledCluste
 from pool.core.planner.actions import (
     Action,
     CheckHealth,
-    MarkError,
     OnCluster,
     RemoveSurplus,
     ReportBroken,
@@ -78,7 +77,7 @@ def worlds(draw: st.DrawFn) -> World:
 
 def check(world: World, action: Action) -> None:
     """That the action is one that may be taken just now."""
-    if not isinstance(action, OnCluster | MarkError) or (found := world.clusters.get(action.cluster_id)) is None:
+    if not isinstance(action, OnCluster) or (found := world.clusters.get(action.cluster_id)) is None:
         return
     pool_goes = world.pool is not None and world.pool.metadata.deletion_timestamp is not None
     deletes = isinstance(action, RemoveSurplus) and pool_goes

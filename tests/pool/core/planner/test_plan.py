@@ -6,11 +6,10 @@ from datetime import timedelta
 
 import pytest
 
-from pool.core.clusters import ClusterCondition, PooledCluster
+from pool.core.clusters import ClusterCondition, Outage, PooledCluster
 from pool.core.planner import PlanConfig, to_rebuild
 from pool.core.planner.actions import (
     CheckHealth,
-    MarkError,
     ReportBroken,
     StartBootstrap,
     StartGolden,
@@ -30,16 +29,16 @@ def test_a_healthy_pool_needs_nothing() -> None:
 
 
 @pytest.mark.parametrize(("beat", "expected"), [(0, True), (1, False)])
-def test_an_operation_is_taken_over_past_its_grace_and_left_alone_within(beat: float, expected: bool) -> None:
+def test_an_operation_is_taken_over_once_it_is_silent_and_left_alone_before(beat: float, expected: bool) -> None:
     stuck = cluster("c1", "resetting", operation=operation(beat=beat), epoch=4)
-    over = TakeOver("c1", operation().kind, "run1", reason="reset of run run1 fell silent in attempt 1")
+    over = TakeOver("c1", operation().kind, "run1", reason="reset of run run1 fell silent")
     assert planned([stuck], now=60) == ([over] if expected else [])
 
 
-def test_a_silent_operation_out_of_attempts_is_an_error() -> None:
-    (action,) = planned([cluster("c1", "resetting", operation=operation(attempt=2))], now=60)
-    assert isinstance(action, MarkError)
-    assert "run1 fell silent in attempt 2" in action.reason
+def test_however_often_runs_were_taken_over_the_next_one_takes_over_as_well_and_says_so() -> None:
+    (action,) = planned([cluster("c1", "resetting", operation=operation(attempt=2), takeovers=10)], now=60)
+    assert isinstance(action, TakeOver)
+    assert action.reason == "reset of run run1 fell silent, 10 taken over before it"
 
 
 def test_a_released_cluster_nobody_resets_is_reset() -> None:
@@ -127,7 +126,7 @@ def test_health_is_looked_at_when_it_was_not_for_a_while(phase: str, cordoned: b
 def test_the_configuration_comes_from_the_settings() -> None:
     settings = Settings()
     config = PlanConfig.of(settings)
-    assert config.operation_grace == timedelta(seconds=settings.operation_grace)
+    assert config.health_interval == timedelta(seconds=settings.health_interval)
     assert config.ended_session_age == timedelta(days=1)
 
 
@@ -145,10 +144,11 @@ def test_the_same_wish_is_the_same_whoever_plans_it_and_another_once_something_c
         waits.with_status(epoch=4),
         waits.with_status(last_reset=at(5)),
         waits.with_status(failure=failure),
+        waits.with_status(outage=Outage(message="", since=T0, last_time=T0)),
         waits.with_status(golden=golden(2)),
         waits.changed(metadata=waits.metadata.model_copy(update={"uid": "another"})),
     ]
-    assert len({wish_of(found) for found in [waits, *others]}) == 6
+    assert len({wish_of(found) for found in [waits, *others]}) == 7
 
 
 class TestCordoned:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import pytest
 
 from pool.core.clusters import Failure, Operation, PooledCluster
-from pool.core.planner import PlanConfig, returned
+from pool.core.planner import returned
 from pool.core.planner.actions import (
     CreateMissing,
     FinishPoolRemoval,
@@ -29,7 +29,7 @@ from pool.core.planner.actions import (
 )
 from pool.core.pools import Pool
 from tests.pool.builders import active, at, cluster, golden, operation, pool, unhealthy
-from tests.pool.core.planner.planning import DAY, of_kind, planned
+from tests.pool.core.planner.planning import DAY, of_kind, planned, silent
 
 
 def test_missing_clusters_are_made_up_to_the_size() -> None:
@@ -143,7 +143,7 @@ def test_surplus_clusters_are_deleted_whatever_else_waits_for_its_turn() -> None
 
 def test_a_cluster_whose_session_ended_is_removed_instead_of_being_reset_if_it_is_to_go() -> None:
     def needs(found: PooledCluster, of: Pool) -> OnCluster | None:
-        return returned(of, found, PlanConfig(), at(60))
+        return returned(of, found, at(60), silent([found], at(60)))
 
     wanted, gone = pool(cluster_prefix="c", size=2), pool(cluster_prefix="c", size=2, removing=True)
     for name, removing, of, kind in (

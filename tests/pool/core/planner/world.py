@@ -16,7 +16,6 @@ from pool.core.planner.actions import (
     CreateMissing,
     Expire,
     FinishPoolRemoval,
-    MarkError,
     OnCluster,
     RemoveSurplus,
     StartBootstrap,
@@ -29,6 +28,7 @@ from pool.core.planner.actions import (
 from pool.core.pools import Pool
 from pool.core.sessions import Session
 from tests.pool.builders import T0, cluster, golden, operation
+from tests.pool.core.planner.planning import silent
 
 KINDS = {
     StartReset: OperationKind.RESET,
@@ -37,6 +37,9 @@ KINDS = {
     StartRebuild: OperationKind.REBUILD,
     StartTeardown: OperationKind.TEARDOWN,
 }
+
+
+ATTEMPTS = 2
 
 
 class World:
@@ -52,7 +55,7 @@ class World:
     def planned(self) -> list[Action]:
         if self.pool is None:
             return []
-        observed = Observed.of(self.pool, self.sessions.values(), self.clusters.values())
+        observed = Observed.of(self.pool, self.sessions.values(), self.clusters.values(), self.silent())
         return plan(observed, PlanConfig(), self.now)
 
     def passes(self, seconds: float) -> None:
@@ -61,9 +64,11 @@ class World:
     def change(self, name: str, **status: Any) -> None:
         self.clusters[name] = self.clusters[name].with_status(**status)
 
+    def silent(self) -> frozenset[str]:
+        return silent(self.clusters.values(), self.now)
+
     def live(self) -> list[PooledCluster]:
-        recent = self.now - PlanConfig().operation_grace
-        return [c for c in self.clusters.values() if (at_work := c.status.operation) and at_work.heartbeat_at > recent]
+        return [c for c in self.clusters.values() if c.status.operation and c.name not in self.silent()]
 
     @singledispatchmethod
     def act(self, action: Any) -> None:
@@ -75,12 +80,6 @@ class World:
             phase="Expired", ended_at=self.now
         )
         self.clusters[action.cluster_id] = unlocked(self.clusters[action.cluster_id], ClusterPhase.RESETTING)
-
-    @act.register
-    def _(self, action: MarkError) -> None:
-        failure = Failure(reason="Stuck", message=action.reason, since=self.now, attempts=2)
-        self.clusters[action.cluster_id] = unlocked(self.clusters[action.cluster_id], ClusterPhase.ERROR)
-        self.change(action.cluster_id, operation=None, failure=failure)
 
     @act.register
     def _(self, action: OnCluster) -> None:
@@ -106,10 +105,10 @@ class World:
 
     def begin(self, name: str, kind: OperationKind) -> None:
         found = self.clusters[name]
-        before = found.status.operation
+        takeovers = found.status.takeovers + (found.status.operation is not None)
         self.runs += 1
-        work = operation(kind, f"run{self.runs}", attempt=before.attempt + 1 if before else 1)
-        self.change(name, operation=work.changed(heartbeat_at=self.now))
+        work = operation(kind, f"run{self.runs}").changed(heartbeat_at=self.now)
+        self.change(name, operation=work, takeovers=takeovers)
         if kind is OperationKind.RESET:
             self.change(name, phase=ClusterPhase.RESETTING)
         if kind is OperationKind.REBUILD:
@@ -136,8 +135,8 @@ class World:
     def _fails(self, found: PooledCluster) -> None:
         work, before = found.status.operation, found.status.failure
         assert work is not None
-        attempts = max(work.attempt, (before.attempts if before else 0) + 1)
+        attempts = (before.attempts if before else 0) + 1
         failure = Failure(reason="Failed", message="", since=T0, last_time=self.now, attempts=attempts)
-        if attempts >= PlanConfig().reset_attempts:
+        if attempts >= ATTEMPTS:
             self.clusters[found.name] = unlocked(found, ClusterPhase.ERROR)
         self.change(found.name, operation=None, failure=failure)
