@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 from prefect import task
@@ -16,8 +15,9 @@ from pool.work.steps import Host
 from pool.work.upkeep.acting import Keeper, Work, give_back
 
 AT_ONCE_AGAIN = 5
-"""Runs that one wish may have one after the other; of those that follow there is one an hour. A run that ends with
-nothing changed was cancelled or crashed before it began; if that goes on somebody has to look, and it stays slow."""
+"""Runs that one wish may have one after the other; of those that follow there is one every ten minutes. A run that
+ends with nothing changed was cancelled, or lost with its worker before it began: as many deploys in a row delay the
+work by that, and what goes on so for long is no flood."""
 
 OF_KIND = {
     OperationKind.BOOTSTRAP: "bootstrap-pool",
@@ -43,17 +43,23 @@ async def start_run(deployment: str, parameters: dict[str, Any], reason: str) ->
 async def run_once(deployment: str, parameters: dict[str, Any], reason: str) -> str:
     """As `start_run`, outside of a flow run."""
     numbers = [f":{number}" if number else "" for number in range(AT_ONCE_AGAIN)]
-    for number in (*numbers, f":{datetime.now(UTC):%Y-%m-%dT%H}"):
+    for number in (*numbers, None):
         run = await arun_deployment(
             f"{deployment}/{deployment}",
             parameters=parameters,
             timeout=0,
             as_subflow=False,
-            idempotency_key=f"{deployment}:{reason}{number}",
+            idempotency_key=f"{deployment}:{reason}{await _slot() if number is None else number}",
         )
         if run.state is None or not run.state.is_final():
             break
     return run.name
+
+
+async def _slot() -> str:
+    """The ten minutes that it is, for everybody the same."""
+    async with connected() as host:
+        return f":{host.now():%Y-%m-%dT%H:%M}"[:-1]
 
 
 async def start_work(work: Work) -> str:
