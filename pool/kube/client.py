@@ -363,7 +363,8 @@ class Kube:
     async def _sent(
         self, call: Call, timeout: aiohttp.ClientTimeout, shown: Shown
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        headers = CIMultiDict((*shown.headers, ("Accept", call.accept), ("Content-Type", call.content)))
+        said = {"Accept": call.accept, "Content-Type": call.content, "User-Agent": FIELD_MANAGER}
+        headers = CIMultiDict((*shown.headers, *said.items()))
         query = urlencode({key: value for key, value in call.query.items() if value})
         url = f"{shown.server.url}{call.path}" + (f"?{query}" if query else "")
         async with self._connections.using(shown) as client:

@@ -68,7 +68,7 @@ class Killer:
 
 def _of_the_pool(request: Request) -> bool:
     """Guests talk to each other over HTTP as well; those use another client."""
-    return "openapi-generator" in request.headers.get("user-agent", "").lower()
+    return request.headers.get("user-agent", "").startswith("cks-pool")
 
 
 async def run_child(killer: Killer, main: Callable[[Any], None], job: Any, *, at: int | None = None) -> int | None:
