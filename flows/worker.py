@@ -12,6 +12,8 @@ from prefect.logging import get_logger
 from flows.maintenance import maintain
 from flows.runtime import standing_by
 from flows.warm import WarmWorker
+from pool.core.errors import InvalidInput
+from pool.core.settings import settings_from_environment
 
 logger = get_logger("warm_worker")
 
@@ -64,6 +66,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--name", help="what its name in the UI begins with; the host's by default")
     parser.add_argument("--limit", type=int, help="flow runs at once; no limit by default")
     arguments = parser.parse_args(argv)
+    try:
+        settings_from_environment()
+    except InvalidInput as error:
+        parser.error(str(error))
     return _serve_until_signal(arguments.pool, arguments.name, arguments.limit)
 
 

@@ -46,7 +46,11 @@ class Settings(BaseSettings):
     """Times are seconds unless the name says otherwise. A variable that is set to nothing counts as not set."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_ignore_empty=True, use_attribute_docstrings=True, extra="forbid"
+        env_prefix=PREFIX,
+        env_ignore_empty=True,
+        use_attribute_docstrings=True,
+        extra="forbid",
+        allow_inf_nan=False,
     )
 
     namespace: DnsLabel = "cks-pool"
@@ -105,13 +109,13 @@ def settings_from_environment() -> Settings:
     """The settings that the process's environment gives.
 
     Raises InvalidInput that names the variable to mend: one whose value cannot be, one that a Pool's spec holds by now,
-    or one that means nothing.
+    one that means nothing, or two that contradict each other.
     """
     for variable, text in sorted(os.environ.items()):
         if text and variable.upper().startswith(PREFIX):
             _check_name(variable.upper().removeprefix(PREFIX))
     try:
-        return Settings()
+        settings = Settings()
     except ValidationError as error:
         first = error.errors()[0]
         name = "_".join(str(part) for part in first["loc"]).upper()
@@ -121,6 +125,48 @@ def settings_from_environment() -> Settings:
             expected=first["msg"],
             cure="see docs/settings.md",
         ) from None
+    _check_pairs(settings)
+    return settings
+
+
+def _check_pairs(settings: Settings) -> None:
+    """Raises InvalidInput for two settings that cannot both be meant."""
+    beat, grace, request = settings.operation_heartbeat, settings.operation_grace, settings.request_timeout
+    # The second of a pair is the one to raise, or to change.
+    pairs = (
+        (
+            "operation_heartbeat",
+            "operation_grace",
+            2 * beat <= grace,
+            "two heartbeats in a grace: a run that misses one is not dead",
+        ),
+        (
+            "request_timeout",
+            "operation_grace",
+            beat + request < grace,
+            "a heartbeat and a request's timeout in a grace: a run with one request that hangs is not dead",
+        ),
+        (
+            "golden_stop_grace",
+            "stop_timeout",
+            settings.golden_stop_grace < settings.stop_timeout,
+            "a stop that may last as long as the VM is given for it",
+        ),
+        (
+            "namespace",
+            "templates_namespace",
+            settings.namespace != settings.templates_namespace,
+            "two namespaces: who may clone the images reads no Sessions",
+        ),
+    )
+    for first, second, agree, expected in pairs:
+        if not agree:
+            raise InvalidInput(
+                f"settings {PREFIX}{first.upper()} and {PREFIX}{second.upper()}",
+                expected=expected,
+                actual=f"{getattr(settings, first)} and {getattr(settings, second)}",
+                cure=f"change either; {PREFIX}{second.upper()} is {Settings.model_fields[second].default} by default",
+            )
 
 
 def _check_name(name: str) -> None:

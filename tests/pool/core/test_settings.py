@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from pool.core.errors import InvalidInput
 from pool.core.pools import PoolSpec
-from pool.core.settings import MOVED, settings_from_environment
+from pool.core.settings import MOVED, Settings, settings_from_environment
 from tests.pool import builders
 
 
@@ -28,9 +28,7 @@ def test_the_places_that_are_named_are_a_pools(place: str) -> None:
         pool = pool[part]
 
 
-@pytest.mark.parametrize(
-    "name", ["CKS_POOL_SIZE", "CKS_POOL_KUBECONFIG", "CKS_POOL_NAMESPACE", "CKS_POOL_BOOT_TIMEOUT", "CKS_POOL_NO_SUCH"]
-)
+@pytest.mark.parametrize("name", [f"CKS_POOL_{name.upper()}" for name in (*Settings.model_fields, "size", "no_such")])
 def test_a_variable_that_is_set_to_nothing_is_not_set(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     before = settings_from_environment()
     monkeypatch.setenv(name, "")
@@ -41,6 +39,52 @@ def test_a_value_that_cannot_be_names_its_variable(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("CKS_POOL_BOOT_TIMEOUT", "soon")
     with pytest.raises(InvalidInput, match=r"setting CKS_POOL_BOOT_TIMEOUT: .*'soon'"):
         settings_from_environment()
+
+
+@pytest.mark.parametrize("value", ["inf", "nan", "0", "-1"])
+def test_a_time_that_never_comes_is_refused(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("CKS_POOL_OPERATION_GRACE", value)
+    with pytest.raises(InvalidInput, match="CKS_POOL_OPERATION_GRACE"):
+        settings_from_environment()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pytest.param({"OPERATION_HEARTBEAT": "60", "OPERATION_GRACE": "10"}, id="always dead"),
+        pytest.param({"OPERATION_HEARTBEAT": "10", "OPERATION_GRACE": "15"}, id="dead after one that is lost"),
+        pytest.param({"REQUEST_TIMEOUT": "50", "OPERATION_GRACE": "60"}, id="dead after one that hangs"),
+        pytest.param({"GOLDEN_STOP_GRACE": "180", "STOP_TIMEOUT": "180"}, id="no time to shut down"),
+        pytest.param({"NAMESPACE": "labs", "TEMPLATES_NAMESPACE": "labs"}, id="one namespace for two things"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused_by_both_names(
+    monkeypatch: pytest.MonkeyPatch, values: dict[str, str]
+) -> None:
+    for name, value in values.items():
+        monkeypatch.setenv(f"CKS_POOL_{name}", value)
+    with pytest.raises(InvalidInput) as raised:
+        settings_from_environment()
+    for name in values:
+        assert f"CKS_POOL_{name}" in raised.value.what
+    assert all(value in raised.value.actual for value in values.values())
+    assert "by default" in raised.value.cure
+
+
+def test_one_that_contradicts_a_default_is_refused_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CKS_POOL_OPERATION_GRACE", "12")
+    with pytest.raises(InvalidInput, match=r"CKS_POOL_OPERATION_HEARTBEAT.*CKS_POOL_OPERATION_GRACE"):
+        settings_from_environment()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"OPERATION_HEARTBEAT": "5", "OPERATION_GRACE": "20"}, {"GOLDEN_STOP_GRACE": "179"}, {"STOP_TIMEOUT": "121"}],
+)
+def test_others_are_not(monkeypatch: pytest.MonkeyPatch, values: dict[str, str]) -> None:
+    for name, value in values.items():
+        monkeypatch.setenv(f"CKS_POOL_{name}", value)
+    settings_from_environment()
 
 
 def test_a_variable_that_is_read_nowhere_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

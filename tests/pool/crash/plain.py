@@ -22,6 +22,7 @@ from prefect.states import Completed
 import flows
 from flows import golden
 from flows.runtime import connected
+from pool.core.settings import Settings
 from pool.work.bootstrap import bootstrap
 from pool.work.steps import plainly
 
@@ -87,6 +88,8 @@ REPLACED: dict[str, Callable[..., Any]] = {
     "announce": _nothing,
     "as_task": plainly,
     "keep_diagnostics": _nothing,
+    # Without the check that they do not contradict each other: no child lives to a heartbeat, all are dead at once.
+    "settings_from_environment": Settings,
     "acreate_table_artifact": _nothing,
     "acreate_markdown_artifact": _nothing,
 }
