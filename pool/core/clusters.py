@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field
 
@@ -226,6 +227,20 @@ class PooledCluster(Resource):
     def phase(self) -> ClusterPhase:
         """Shorthand for `status.phase`."""
         return self.status.phase
+
+    @classmethod
+    def spare_spec(cls, metadata: dict[str, Any]) -> dict[str, Any]:
+        return {"namespace": metadata["name"]}
+
+    def set_aside(self) -> Self:
+        """Broken and cordoned: counted, shown, handed to nobody, and nothing is started on it. Its holder keeps it."""
+        failure = Failure(reason="Unreadable", message=self.unreadable[:4096], since=self._made_at, attempts=0)
+        spec = self.spec.changed(cordoned=True)
+        return self.changed(spec=spec).with_status(phase=ClusterPhase.ERROR, clean=False, failure=failure)
+
+    @property
+    def _made_at(self) -> datetime:
+        return self.metadata.creation_timestamp or datetime.fromtimestamp(0, UTC)
 
     @property
     def removing(self) -> bool:

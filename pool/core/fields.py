@@ -58,10 +58,13 @@ Count = Annotated[int, Field(ge=0)]
 
 
 class Model(BaseModel):
-    """camelCase in JSON, snake_case in Python; immutable, changed by `changed()`."""
+    """camelCase in JSON, snake_case in Python; immutable, changed by `changed()`.
+
+    Fields of a newer version are kept and given back as they came.
+    """
 
     model_config = ConfigDict(
-        alias_generator=to_camel, populate_by_name=True, use_attribute_docstrings=True, frozen=True, extra="ignore"
+        alias_generator=to_camel, populate_by_name=True, use_attribute_docstrings=True, frozen=True, extra="allow"
     )
 
     def changed(self, **fields: Any) -> Self:
@@ -70,4 +73,4 @@ class Model(BaseModel):
         unknown = fields.keys() - values.keys()
         if unknown:
             raise TypeError(f"{type(self).__name__} has no {', '.join(sorted(unknown))}")
-        return self.__class__.model_validate(values | fields)
+        return self.__class__.model_validate((self.model_extra or {}) | values | fields)

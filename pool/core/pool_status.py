@@ -73,7 +73,7 @@ def status_of(
         PoolConditionType.READY: _ready(found),
     }
     phases = Counter(cluster.phase for cluster in observed.clusters)
-    return PoolStatus(
+    return pool.status.changed(
         observed_generation=pool.metadata.generation,
         replicas=len(observed.clusters),
         selector=f"{POOL_LABEL}={pool.name}",

@@ -64,7 +64,8 @@ def repairs(sessions: Iterable[Session], clusters: Iterable[PooledCluster]) -> l
     activated: set[str] = set()
     found: list[Repair] = []
     for cluster in sorted(clusters, key=lambda cluster: cluster.name):
-        repair = _lock_repair(cluster, by_name)
+        # What cannot be read is not understood: it keeps what it holds.
+        repair = None if cluster.unreadable else _lock_repair(cluster, by_name)
         if isinstance(repair, Activate):
             # Two locks for one session: the second is surplus only once the first is Active.
             if repair.session.name in activated:
@@ -81,6 +82,8 @@ def _lock_repair(cluster: PooledCluster, sessions: dict[str, Session]) -> Repair
     session = sessions.get(name)
     if session is None or not holds(cluster, session):
         return TakeBack(cluster, f"session {name} is gone")
+    if session.unreadable:
+        return None
     used = session.status.assigned_cluster == cluster.name
     if session.phase is SessionPhase.PENDING:
         return Activate(session, cluster) if cluster.phase is ClusterPhase.LOCKED else None
@@ -97,8 +100,10 @@ def _in_sync(session: Session, cluster: PooledCluster) -> bool:
 
 def _lost(sessions: Iterable[Session], clusters: dict[str, PooledCluster]) -> Iterator[Settle]:
     for session in sessions:
-        if session.phase is SessionPhase.ACTIVE:
+        if session.phase is SessionPhase.ACTIVE and not session.unreadable:
             cluster = clusters.get(session.status.assigned_cluster or "")
+            if cluster is not None and cluster.unreadable:
+                continue
             if cluster is None or not holds(cluster, session):
                 clear = cluster is None or cluster.status.assigned_session is not None
                 yield Settle(session, f"{session.status.assigned_cluster} is not its cluster any more", clear)

@@ -65,6 +65,8 @@ class Resource(Model):
 
     KIND: ClassVar[str]
     metadata: Metadata
+    unreadable: Annotated[str, Field(exclude=True)] = ""
+    """Why this is only the part of the object that could be read, to be listed and never written; empty: it is all."""
 
     @property
     def name(self) -> str:
@@ -85,6 +87,31 @@ class Resource(Model):
                 cure="its CRD is of another version; run create-namespaces",
             ) from error
 
+    @classmethod
+    def seen(cls, obj: dict[str, Any]) -> Self:
+        """As `from_object`, for lists and views: one unreadable object is one bad object, not the end of the list.
+
+        What is wrong in its spec and status is left out, and what is left says by itself that it is of no use.
+        Raises InvalidInput if nothing of it makes sense.
+        """
+        try:
+            return cls.from_object(obj)
+        except InvalidInput as error:
+            content = {part: dict(obj.get(part) or {}) for part in ("metadata", "spec", "status")}
+            for part, field in _wrong(cls, content):
+                content[part].pop(field, None)
+            found = cls.from_object(content | {"spec": cls.spare_spec(content["metadata"]) | content["spec"]})
+            return found.changed(unreadable=str(error)).set_aside()
+
+    @classmethod
+    def spare_spec(cls, _metadata: dict[str, Any]) -> dict[str, Any]:
+        """What a spec must have, for one whose own cannot be read."""
+        return {}
+
+    def set_aside(self) -> Self:
+        """What was read of an object, so that nobody takes it for one to work with."""
+        return self
+
     def to_object(self) -> dict[str, Any]:
         """The API's JSON, absent values left out."""
         content = self.model_dump(mode="json", by_alias=True, exclude_none=True)
@@ -94,3 +121,12 @@ class Resource(Model):
     def with_status(self, **fields: Any) -> Self:
         """A copy with these fields of `status` replaced."""
         return self.changed(status=self.__getattribute__("status").changed(**fields))
+
+
+def _wrong(model: type[Resource], content: dict[str, Any]) -> set[tuple[str, str]]:
+    """Part and name of the fields that do not fit the model."""
+    try:
+        model.model_validate(content)
+    except ValidationError as error:
+        return {(str(loc[0]), str(loc[1])) for one in error.errors() if len(loc := one["loc"]) > 1}
+    return set()

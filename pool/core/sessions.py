@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Self
 
 from pydantic import Field
 
@@ -57,6 +57,10 @@ class Session(Resource):
 
     spec: SessionSpec = Field(default_factory=SessionSpec)
     status: SessionStatus = Field(default_factory=SessionStatus)
+
+    def set_aside(self) -> Self:
+        """Neither waiting nor over, so it is neither served nor forgotten."""
+        return self.with_status(phase=SessionPhase.ACTIVE)
 
     @property
     def phase(self) -> SessionPhase:

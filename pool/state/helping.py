@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 
-from pool.core.errors import Conflict, NotHolder, UnknownCluster, UnknownSession
+from pool.core.errors import Conflict, InvalidInput, NotHolder, UnknownCluster, UnknownSession
 from pool.core.lifecycle import SessionPhase
 from pool.core.queue import Binding, bindings
 from pool.core.repairs import Activate, Repair, Settle, Sync, TakeBack, repairs
@@ -40,12 +40,17 @@ class Helping:
 
     async def _lock(self, pair: Binding) -> Binding | None:
         """The pair once its cluster is locked. None if the session, looked at again, needs none, or it was lost."""
-        session = await self._store.find_session(pair.session.name)
+        try:
+            session = await self._store.find_session(pair.session.name)
+            times = await self._store.times(pair.session)
+        except InvalidInput as unreadable:
+            logger.warning("session %s waits on: %s", pair.session.name, unreadable)
+            return None
         if session is None or session.metadata.uid != pair.session.metadata.uid:
             return None
         if session.phase is not SessionPhase.PENDING:
             return None
-        locked = await self._handover.lock(pair.cluster, session)
+        locked = await self._handover.lock(pair.cluster, session, times)
         return Binding(session, locked) if locked is not None else None
 
     async def _activate(self, pair: Binding) -> bool:
@@ -63,7 +68,7 @@ class Helping:
                 for still in await self._look_again(repair):
                     await self._carry_out(still)
                     done += 1
-            except (Conflict, UnknownSession, UnknownCluster, NotHolder) as error:
+            except (Conflict, UnknownSession, UnknownCluster, NotHolder, InvalidInput) as error:
                 logger.info("repair overtaken: %s", error)
         return done
 

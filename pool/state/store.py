@@ -7,11 +7,21 @@ exactly what was to be written.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from pool.core.clusters import PooledCluster
-from pool.core.errors import Conflict, IllegalTransition, NotFound, UnknownCluster, UnknownPool, UnknownSession
+from pool.core.errors import (
+    Conflict,
+    IllegalTransition,
+    InvalidInput,
+    NotFound,
+    UnknownCluster,
+    UnknownPool,
+    UnknownSession,
+)
 from pool.core.lifecycle import ClusterPhase, check_transition
 from pool.core.pools import Pool, SessionTimes
 from pool.core.sessions import Session
@@ -21,6 +31,10 @@ from pool.kube.resources import POOLED_CLUSTERS, POOLS, SESSIONS
 from pool.state.events import Events, Transition, Why
 from pool.state.silence import Silence
 from pool.state.view import LIVE, PoolView
+
+logger = logging.getLogger(__name__)
+
+R = TypeVar("R", PooledCluster, Session)
 
 
 class Store:
@@ -72,12 +86,25 @@ class Store:
         return UnknownPool(f"no pool {name} in namespace {self.namespace}", expected="a Pool", actual=actual, cure=cure)
 
     async def clusters(self, pool: str | None = None) -> list[PooledCluster]:
-        """All clusters, or those of one Pool. Raises UnknownPool if the kind is not installed; an outage raises too."""
+        """All clusters, or those of one Pool, an unreadable one as far as it can be read.
+
+        Raises UnknownPool if the kind is not installed; an outage raises too.
+        """
         try:
             found = await self.kube.list(POOLED_CLUSTERS, self.namespace, fields=f"spec.pool={pool}" if pool else "")
         except NotFound as error:
             raise self._unknown_pool(pool or "", "the kind is not installed") from error
-        return [self._seen(obj) for obj in found]
+        clusters = [self._listed(PooledCluster, obj) for obj in found]
+        for cluster in clusters:
+            self.silence.see(cluster)
+        return clusters
+
+    def _listed(self, model: type[R], obj: Object) -> R:
+        """One of a list, as far as it can be read."""
+        found = model.seen(obj)
+        if found.unreadable:
+            logger.warning("left as it is: %s", found.unreadable)
+        return found
 
     def _seen(self, obj: Object) -> PooledCluster:
         cluster = PooledCluster.from_object(obj)
@@ -98,8 +125,9 @@ class Store:
         return found
 
     async def sessions(self, fields: str = LIVE) -> list[Session]:
-        """Sessions by field selector: those that are not over if left out."""
-        return [Session.from_object(obj) for obj in await self.kube.list(SESSIONS, self.namespace, fields=fields)]
+        """Sessions by field selector, unreadable ones too: those that are not over if left out."""
+        found = await self.kube.list(SESSIONS, self.namespace, fields=fields)
+        return [self._listed(Session, obj) for obj in found]
 
     async def find_session(self, name: str) -> Session | None:
         """One session, or None."""
@@ -116,8 +144,10 @@ class Store:
     async def write_cluster(self, before: PooledCluster, after: PooledCluster, why: Why) -> PooledCluster:
         """Replace the status as read in `before` by that of `after`.
 
-        Raises IllegalTransition before writing, Conflict if the cluster changed since, UnknownCluster if it is gone.
+        Raises InvalidInput for one that was not read whole, IllegalTransition before writing, Conflict if the cluster
+        changed since, UnknownCluster if it is gone.
         """
+        _check_whole(before)
         if after.phase is not before.phase:
             check_transition(before.phase, after.phase, cluster=before.name)
         if after.phase is ClusterPhase.AVAILABLE and not after.status.clean:
@@ -152,7 +182,11 @@ class Store:
                 continue
 
     async def write_session(self, after: Session) -> Session:
-        """Replace the session's status, as read. Raises Conflict if it changed since, UnknownSession if it is gone."""
+        """Replace the session's status, as read. Raises Conflict if it changed since, UnknownSession if it is gone.
+
+        Raises InvalidInput for one that was not read whole.
+        """
+        _check_whole(after)
         try:
             obj = await self.kube.replace(SESSIONS, after.to_object(), subresource="status")
             self.view.note(obj)
@@ -187,3 +221,8 @@ class Store:
         return await self.kube.delete(
             SESSIONS, session.name, self.namespace, uid=metadata.uid, resource_version=metadata.resource_version
         )
+
+
+def _check_whole(found: PooledCluster | Session) -> None:
+    if found.unreadable:
+        raise InvalidInput(found.unreadable)

@@ -148,7 +148,9 @@ class PoolView:
             del rest[bisect_left(rest, rested(before))]
         try:
             if there:
-                kept[name] = found = model.from_object(obj)
+                kept[name] = found = model.from_object(obj) if model is Pool else model.seen(obj)
+                if found.unreadable:
+                    logger.warning("left as it is: %s", found.unreadable)
                 if isinstance(found, PooledCluster):
                     self._silence.see(found)
                     if is_free(found):

@@ -5,7 +5,7 @@ An image is known by what it is (pool.kubevirt.manifests.wanted_image): another 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
 from pool.core.clusters import POOL_UID_LABEL, ClonedImage, PooledCluster
@@ -82,12 +82,14 @@ async def cloned_image(kube: Kube, cluster: Cluster) -> ClonedImage | None:
     return next((image for image in own if image is not None), None)
 
 
-def unused_images(disks: Iterable[Object], clusters: Iterable[PooledCluster], pool: Pool) -> list[Object]:
+def unused_images(disks: Iterable[Object], clusters: Sequence[PooledCluster], pool: Pool) -> list[Object]:
     """Those of the disks (DataVolumes or PVCs of the templates' namespace) that can go. Pure.
 
     One of the pool's stays while it is the wanted one of a Pool that stays, or while a cluster stems from it, whatever
-    pool that is of. Read the disks first, then the Pool and the clusters.
+    pool that is of; none goes while a cluster cannot be read. Read the disks first, then the Pool and the clusters.
     """
+    if any(cluster.unreadable for cluster in clusters):
+        return []
     kept = {cluster.status.image.disk for cluster in clusters if cluster.status.image is not None}
     if pool.metadata.deletion_timestamp is None:
         kept.add(wanted_image(pool).disk)

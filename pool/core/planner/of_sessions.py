@@ -20,7 +20,10 @@ FORGOTTEN_AT_MOST = 1000
 def expired(sessions: Sequence[Session], clusters: Sequence[PooledCluster], now: datetime) -> Iterator[Expire]:
     """The sessions to end now."""
     silent = {one.name for one in sessions if (end := silence_ends(one)) is not None and end <= now}
+    silent -= {one.name for one in sessions if one.unreadable}
     for cluster in clusters:
+        if cluster.unreadable:
+            continue
         name, end = cluster.status.assigned_session, cluster.status.expires_at
         if name is not None and ((end is not None and end <= now) or name in silent):
             yield Expire(name, cluster.name)

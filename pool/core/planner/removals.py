@@ -24,7 +24,13 @@ def torn_down(observed: Observed, now: datetime) -> Iterator[StartTeardown]:
     """The deleted clusters to tear down (further) now; one that a session holds when that has ended."""
     for cluster in observed.clusters:
         held = cluster.status.assigned_session is not None
-        if cluster.removing and not held and not observed.live(cluster) and not _pausing(cluster, now):
+        if (
+            cluster.removing
+            and not cluster.unreadable
+            and not held
+            and not observed.live(cluster)
+            and not _pausing(cluster, now)
+        ):
             key = wish(OperationKind.TEARDOWN, cluster)
             yield StartTeardown(cluster.name, reason="was deleted", wish=key)
 
@@ -53,7 +59,7 @@ def surplus(observed: Observed) -> Iterator[RemoveSurplus]:
 def with_their_pool(observed: Observed) -> Iterator[RemoveSurplus]:
     """The clusters to delete because their Pool was: all of them. Those in use go when their sessions have ended."""
     for cluster in observed.clusters:
-        if not cluster.removing:
+        if not cluster.removing and not cluster.unreadable:
             yield RemoveSurplus(cluster.name, reason="its Pool was deleted", uid=cluster.metadata.uid)
 
 
