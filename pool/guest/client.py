@@ -15,10 +15,11 @@ import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, NoReturn
 
-import httpx
+import httpcore
 from cryptography import x509
 
 from pool.core.errors import GuestUnhealthy
@@ -34,18 +35,49 @@ PATIENCE = 5.0
 """Seconds for one request in all, from the connection to the last byte."""
 SHOWN = 200
 """Characters that are kept of a guest's words."""
+HEADERS = [("Accept", "application/json, */*;q=0.1"), ("Accept-Encoding", "identity")]
 UNPLAIN = re.compile(r"[^A-Za-z0-9 .,:;=+%'/-]|//+|\bwww\.")
 """What is taken out of a guest's words: control characters, markup of terminals, Markdown and rich, links."""
+
+
+class Sockets(httpcore.AnyIOBackend):
+    """The connections of one guest. A TLS handshake that is cancelled would leave its own open for as long as the
+    other side likes: so all are closed here, whatever becomes of what is built on them."""
+
+    def __init__(self) -> None:
+        self._open: list[httpcore.AsyncNetworkStream] = []
+
+    async def connect_tcp(self, *args: Any, **kwargs: Any) -> httpcore.AsyncNetworkStream:
+        """A connection, remembered."""
+        stream = await super().connect_tcp(*args, **kwargs)
+        self._open.append(stream)
+        return stream
+
+    async def close(self) -> None:
+        """Close all, without a word to the other side."""
+        while self._open:
+            await self._open.pop().aclose()
 
 
 class Guest:
     """A connection to one guest's API; every call raises GuestUnhealthy. For one task at a time."""
 
-    def __init__(self, cluster: Cluster, address: str, transport: httpx.AsyncHTTPTransport) -> None:
+    def __init__(self, cluster: Cluster, address: str, context: ssl.SSLContext) -> None:
         self._cluster = cluster
-        self._url = httpx.URL(scheme="https", host=address, port=API_PORT)
-        self._transport = transport
+        self._address = address
+        self._context = context
+        self._sockets = Sockets()
+        self._pool = self._new_pool()
         self._certificate = b""
+
+    def _new_pool(self) -> httpcore.AsyncConnectionPool:
+        # Not httpx, and no library above it: those log, keep cookies, unpack, know redirects and proxies.
+        return httpcore.AsyncConnectionPool(self._context, max_connections=1, network_backend=self._sockets)
+
+    async def close(self) -> None:
+        """Drop the connection; the next call opens another."""
+        self._pool = self._new_pool()
+        await self._sockets.close()
 
     async def get(self, resource: Resource, name: str, namespace: str | None = None) -> Object:
         """One object, as the guest has it: its fields may hold anything."""
@@ -60,13 +92,13 @@ class Guest:
         try:
             async with asyncio.timeout(PATIENCE):
                 status, body = await self._answer(path)
-        except GuestUnhealthy:
-            raise
-        except TimeoutError:
-            self._refuse(path, f"no whole answer within {PATIENCE:g} s")
-        except Exception as error:  # noqa: BLE001 - one who is root may have any layer below fail in its own way
+        except BaseException as error:
+            await self.close()
+            if isinstance(error, GuestUnhealthy) or not isinstance(error, Exception):
+                raise
+            # One who is root may have any layer below fail in its own way.
             self._refuse(path, _failure(error), error)
-        if status != httpx.codes.OK:
+        if status != HTTPStatus.OK:
             self._refuse(path, f'status {status}, "{_words(body)}"')
         return body
 
@@ -78,29 +110,21 @@ class Guest:
             self._refuse("its certificate", type(error).__name__, error)
 
     async def _answer(self, path: str) -> tuple[int, bytes]:
-        request = httpx.Request(
-            "GET",
-            self._url.copy_with(path=path),
-            headers={"Accept": "application/json, */*;q=0.1", "Accept-Encoding": "identity"},
-            # The address is a Service's; the name is the one that the certificate must be for.
-            extensions={"sni_hostname": self._cluster.server_name},
-        )
-        # The transport and no httpx.Client: that would log, keep cookies and know redirects.
-        response = await self._transport.handle_async_request(request)
-        try:
-            packed = response.headers.get("Content-Encoding", "identity")
-            if packed != "identity":
-                self._refuse(path, f'an answer packed as "{cleaned(packed)}"')
+        url = httpcore.URL(scheme="https", host=self._address, port=API_PORT, target=path)
+        # The address is a Service's; the name is the one that the certificate must be for.
+        named = {"sni_hostname": self._cluster.server_name}
+        async with self._pool.stream("GET", url, headers=HEADERS, extensions=named) as response:
+            packed = [value for name, value in response.headers if name.lower() == b"content-encoding"]
+            if packed not in ([], [b"identity"]):
+                self._refuse(path, f'an answer packed as "{cleaned(packed[0].decode(errors="replace"))}"')
             tls = response.extensions["network_stream"].get_extra_info("ssl_object")
             self._certificate = tls.getpeercert(binary_form=True)
             body = bytearray()
-            async for chunk in response.aiter_raw():
+            async for chunk in response.aiter_stream():
                 body += chunk
                 if len(body) > MOST_BYTES:
                     self._refuse(path, f"more than {MOST_BYTES} bytes")
-            return response.status_code, bytes(body)
-        finally:
-            await response.aclose()
+            return response.status, bytes(body)
 
     def _parsed(self, path: str, body: bytes) -> Object:
         try:
@@ -146,9 +170,11 @@ async def connect_guest(kube: Kube, cluster: Cluster) -> AsyncIterator[Guest]:
             actual=type(error).__name__,
             cure="delete it and run bootstrap-pool, which makes it again",
         ) from error
-    limits = httpx.Limits(max_connections=1, max_keepalive_connections=1)
-    async with httpx.AsyncHTTPTransport(verify=context, trust_env=False, limits=limits) as transport:
-        yield Guest(cluster, service["spec"]["clusterIP"], transport)
+    guest = Guest(cluster, service["spec"]["clusterIP"], context)
+    try:
+        yield guest
+    finally:
+        await guest.close()
 
 
 def cleaned(text: str) -> str:
@@ -166,6 +192,8 @@ def _words(body: bytes) -> str:
 
 
 def _failure(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return f"no whole answer within {PATIENCE:g} s"
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):

@@ -93,9 +93,7 @@ async def wait_healthy(
             ) from None
 
 
-async def check_healthy(
-    kube: Kube, cluster: Cluster, now: datetime, *, timeout: float = 15.0
-) -> tuple[NodeHealth, ...]:
+async def check_healthy(kube: Kube, cluster: Cluster, now: datetime, *, timeout: float) -> tuple[NodeHealth, ...]:
     """A health check of a running cluster: as `wait_healthy`, leases renewed within the last 40 s.
 
     Kubernetes: a kubelet renews every 10 s, and a node without a renewal for 40 s counts as lost.

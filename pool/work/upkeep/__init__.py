@@ -15,6 +15,7 @@ from pool.core.planner.actions import Action, Expire, ForgetSessions, OnCluster,
 from pool.core.planner.removals import torn_down
 from pool.core.pools import Pool
 from pool.core.resource import Metadata
+from pool.kube.gather import gather
 from pool.kubevirt.cluster import Cluster
 from pool.work.images import remove_unused_images
 from pool.work.namespaces.isolation import keep_isolated
@@ -75,22 +76,27 @@ async def _keep_isolated(host: Host, pool: Pool) -> None:
 
 
 async def keep_all_up(keeper: Keeper, planned: Planned = _unheard) -> list[Action]:
-    """Do what every Pool of the namespace needs. The first failure is raised in the end."""
-    done: list[Action] = []
-    failures: list[Exception] = []
+    """Do what every Pool of the namespace needs, side by side: none waits for another's guests.
+
+    The first failure is raised in the end.
+    """
     names = await keeper.host.state.pool_names()
-    for name in names:
+
+    async def kept(name: str) -> tuple[list[Action], list[Exception]]:
         try:
-            done += await keep_up(keeper, name, planned)
+            return await keep_up(keeper, name, planned), []
         except UnknownPool as gone:
             keeper.host.warn(str(gone))
-        except Exception as error:  # noqa: BLE001 - raised below: the other pools have their turn first
+            return [], []
+        except Exception as error:  # noqa: BLE001 - raised below: the other pools are kept up all the same
             keeper.host.warn(f"pool {name}: {error}")
-            failures.append(error)
-    failures += await _remove_abandoned(keeper, names)
+            return [], [error]
+
+    ends = await gather(kept(name) for name in names)
+    failures = [error for _, failed in ends for error in failed] + await _remove_abandoned(keeper, names)
     if failures:
         raise failures[0]
-    return done
+    return [action for done, _ in ends for action in done]
 
 
 async def _remove_abandoned(keeper: Keeper, names: Collection[str]) -> list[Exception]:

@@ -17,6 +17,9 @@ from pool.work.steps import Host
 
 logger = logging.getLogger(__name__)
 
+LOOK_SECONDS = 15.0
+"""For one guest: its lease moves every 10 s, and each request may take 5."""
+
 
 async def look(host: Host, cluster_id: str) -> None:
     """Look at the guest and note on its cluster what was seen; an unhealthy one is a result, no failure.
@@ -27,7 +30,7 @@ async def look(host: Host, cluster_id: str) -> None:
     try:
         cluster = Cluster.of(found)
         await renew_kubeconfig(host, cluster)
-        nodes = await check_healthy(host.kube, cluster, host.now())
+        nodes = await check_healthy(host.kube, cluster, host.now(), timeout=LOOK_SECONDS)
     except (GuestUnhealthy, NotFound, NotOurs) as error:
         ill = _condition(host, ConditionStatus.FALSE, type(error).__name__, str(error))
         await host.state.set_condition(cluster_id, ill, seen=found)
