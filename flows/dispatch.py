@@ -64,9 +64,17 @@ async def _slot() -> str:
 
 async def start_work(work: Work) -> str:
     """Start work on a cluster as a flow run of its own, which looks first whether it is still due. Returns its name."""
+    return await start_run(OF_KIND[work.kind], await _parameters(work), work.wish)
+
+
+async def ask_for(work: Work) -> str:
+    """As `start_work`, outside of a flow run."""
+    return await run_once(OF_KIND[work.kind], await _parameters(work), work.wish)
+
+
+async def _parameters(work: Work) -> dict[str, Any]:
     async with connected() as host:
-        pool = (await host.state.cluster(work.cluster_id)).spec.pool
-    return await start_run(OF_KIND[work.kind], parameters_of(work, pool), work.wish)
+        return parameters_of(work, (await host.state.cluster(work.cluster_id)).spec.pool)
 
 
 def parameters_of(work: Work, pool: str) -> dict[str, Any]:

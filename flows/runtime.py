@@ -22,6 +22,7 @@ from pool.kube.client import Kube
 from pool.kube.watching import Watching
 from pool.state import PoolState
 from pool.work.steps import Host
+from pool.work.upkeep.acting import Start
 from pool.work.upkeep.standby import Maintain, StandBy
 
 logger = get_logger("runtime")
@@ -60,14 +61,15 @@ async def connected() -> AsyncIterator[Host]:
 
 
 @asynccontextmanager
-async def standing_by(maintain: Maintain) -> AsyncIterator[None]:
+async def standing_by(maintain: Maintain, start: Start) -> AsyncIterator[None]:
     """While entered, the connection stays open between flow runs, and watches follow the pools.
 
-    An assignment then reads nothing to find a free cluster, at any size of the pool; the Pools' statuses are fresh, and
-    `maintain` is called when something is wanted of one. When the host cluster cannot be reached or refuses the
-    credentials, this says so in the log and tries again; flow runs meet the error themselves.
+    An assignment then reads nothing to find a free cluster, at any size of the pool. The Pools' statuses are fresh.
+    `maintain` is called when something is wanted of one, `start` for each reset that is waited for. Sessions end on
+    time and what they used is reset, if need be without either of the two answering. When the host cluster cannot be
+    reached or refuses the credentials, this says so in the log and tries again; flow runs meet the error themselves.
     """
-    task = asyncio.create_task(_stand_by(maintain), name="standing by")
+    task = asyncio.create_task(_stand_by(maintain, start), name="standing by")
     try:
         yield
     finally:
@@ -75,12 +77,12 @@ async def standing_by(maintain: Maintain) -> AsyncIterator[None]:
         await asyncio.wait([task])
 
 
-async def _stand_by(maintain: Maintain) -> None:
+async def _stand_by(maintain: Maintain, start: Start) -> None:
     while True:
         try:
             async with connected() as host, host.state.following():
                 logger.info("following the pools of %s", host.settings.namespace)
-                await StandBy(host, maintain).run()
+                await StandBy(host, maintain, start).run()
         except PoolError as error:
             logger.warning("not following the pools, assignments list their clusters instead: %s", error)
         await asyncio.sleep(STAND_BY_AGAIN)

@@ -9,6 +9,7 @@ import threading
 
 from prefect.logging import get_logger
 
+from flows.dispatch import ask_for
 from flows.maintenance import maintain
 from flows.runtime import standing_by
 from flows.warm import WarmWorker
@@ -20,7 +21,7 @@ logger = get_logger("warm_worker")
 
 async def serve(work_pool: str, *, name: str | None = None, limit: int | None = None) -> None:
     """Serve `work_pool` until cancelled. `limit`: flow runs at once, None for no limit."""
-    async with standing_by(maintain):
+    async with standing_by(maintain, ask_for):
         await WarmWorker(work_pool, name=name, limit=limit).serve()
 
 

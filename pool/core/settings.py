@@ -76,6 +76,8 @@ class Settings(BaseSettings):
     """Seconds between the heartbeats of a run that works on a cluster."""
     operation_grace: PositiveFloat = 60.0
     """Seconds for which a heartbeat is watched and does not move until its run is taken over: six heartbeats."""
+    reset_by_itself_after: PositiveFloat = 60.0
+    """Seconds that a cluster waits for its reset while Prefect does not answer; then the worker does it without."""
     reset_attempts: PositiveInt = 2
     """Failed attempts in a row after which a cluster goes to `error`."""
     health_interval: PositiveFloat = 300.0

@@ -13,6 +13,7 @@ import pytest
 from flows import runtime
 from flows.runtime import connected, standing_by
 from pool.kube.resources import POOLS
+from pool.work.upkeep.acting import Work
 from simulator.app import Simulator
 from tests.pool.lab import Lab
 
@@ -28,7 +29,7 @@ def kubeconfig(api_server: Simulator, monkeypatch: pytest.MonkeyPatch) -> Path:
 async def test_runs_one_after_the_other_share_a_connection_that_is_kept(kubeconfig: Path) -> None:
     async with Lab.open(kubeconfig) as lab:
         await lab.pool(2)
-        async with standing_by(unasked):
+        async with standing_by(unasked, unstarted):
             async with connected() as first, first.state.following():
                 """Whoever stands by has read the pool now."""
             async with connected() as second:
@@ -42,7 +43,7 @@ async def test_a_pool_that_is_not_made_yet_is_followed_as_soon_as_it_is(
 ) -> None:
     monkeypatch.setattr(runtime, "STAND_BY_AGAIN", 0.01)
     with said("not following the pools") as tried, said("following the pools of cks-pool") as follows:
-        async with standing_by(unasked):
+        async with standing_by(unasked, unstarted):
             await asyncio.wait_for(tried.wait(), 10)
             async with Lab.open(kubeconfig):
                 await asyncio.wait_for(follows.wait(), 10)
@@ -52,7 +53,7 @@ async def test_a_host_that_cannot_be_reached_does_not_end_the_worker(monkeypatch
     monkeypatch.setenv("CKS_POOL_KUBECONFIG", "/nowhere/kubeconfig")
     monkeypatch.setattr(runtime, "STAND_BY_AGAIN", 0.01)
     with said("/nowhere/kubeconfig") as tried:
-        async with standing_by(unasked):
+        async with standing_by(unasked, unstarted):
             await asyncio.wait_for(tried.wait(), 10)
 
 
@@ -64,7 +65,7 @@ async def test_maintenance_of_a_pool_that_somebody_made_is_started_once_by_whoev
         asked.append(pool)
         once.set()
 
-    async with Lab.open(kubeconfig) as lab, standing_by(maintain):
+    async with Lab.open(kubeconfig) as lab, standing_by(maintain, unstarted):
         await asyncio.wait_for(once.wait(), 10)
         await lab.watching.until(
             POOLS, "default", "cks-pool", lambda pool: (pool or {}).get("status"), timeout=10, what="a status"
@@ -74,6 +75,11 @@ async def test_maintenance_of_a_pool_that_somebody_made_is_started_once_by_whoev
 
 async def unasked(_pool: str, _reason: str) -> None:
     """Maintenance is not what these tests are about."""
+
+
+async def unstarted(_work: Work) -> str:
+    """Neither is other work."""
+    return ""
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from prefect import get_client
 
+from flows.dispatch import ask_for
 from flows.maintenance import maintain
 from flows.runtime import standing_by
 from pool.kube.resources import NAMESPACES
@@ -49,7 +50,7 @@ async def served(host: Host, work_pool: str, monkeypatch: pytest.MonkeyPatch) ->
                 pull_steps=[],
                 enforce_parameter_schema=False,
             )
-    async with standing_by(maintain), worker(work_pool):
+    async with standing_by(maintain, ask_for), worker(work_pool):
         yield
 
 

@@ -23,9 +23,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
 
-from pool.core.clusters import PooledCluster
+from pool.core.clusters import OperationKind, PooledCluster
 from pool.core.lifecycle import ClusterPhase
-from pool.core.planner.actions import Action, CheckHealth, OnCluster, ReportBroken
+from pool.core.planner.actions import Action, CheckHealth, OnCluster, ReportBroken, Started
 from pool.core.planner.needed import ailing, broken, half_made, missing, taken_over, to_rebuild, waiting
 from pool.core.planner.observed import Observed, PlanConfig, ill
 from pool.core.planner.of_sessions import expired, forgotten, served
@@ -83,6 +83,14 @@ def returned(pool: Pool, cluster: PooledCluster, now: datetime, silent: Collecti
     return needs[0] if needs else None
 
 
+def resets(observed: Observed, now: datetime) -> list[Started]:
+    """The resets that clusters out of service wait for and that nobody is at, however many others are worked on."""
+    if observed.pool.removing:
+        return []
+    due: list[Started] = [*taken_over(observed), *waiting(observed, now)]
+    return [action for action in due if action.operation is OperationKind.RESET]
+
+
 def _within_bound(starts: Iterable[OnCluster], observed: Observed, under_way: Collection[str]) -> list[OnCluster]:
     """As many of the starts as clusters may be worked on at once."""
     busy = {cluster.name for cluster in observed.clusters if observed.live(cluster)}.union(under_way)
@@ -103,4 +111,4 @@ def _looks(observed: Observed, config: PlanConfig, now: datetime) -> Iterator[Ch
             yield ReportBroken(cluster.name, cluster.status.assigned_session or "", message)
 
 
-__all__ = ["Observed", "PlanConfig", "plan", "returned", "to_rebuild"]
+__all__ = ["Observed", "PlanConfig", "plan", "resets", "returned", "to_rebuild"]

@@ -1,4 +1,5 @@
-"""Standing by: a process that follows the pools says how they are, and has maintenance run when something is wanted.
+"""Standing by: a process that follows the pools says how they are, does what is urgent (pool.work.upkeep.urgent), and
+has maintenance run when something is wanted.
 
 Between two rounds of maintenance `kubectl get pools` would otherwise be minutes old, and a scaled or deleted Pool would
 wait for the next one. Nothing is read here, all of it is what watches show. They may lag: then a status is put right
@@ -18,6 +19,9 @@ from pool.core.planner.prompting import prompt
 from pool.core.pool_status import IMPORT_FAILED, PREFIX_TAKEN, status_of
 from pool.core.pools import Pool, PoolConditionType
 from pool.work.steps import Host
+from pool.work.upkeep.acting import Start
+from pool.work.upkeep.errands import Errands
+from pool.work.upkeep.urgent import ANSWER, Urgent
 
 logger = logging.getLogger(__name__)
 
@@ -38,8 +42,12 @@ Maintain = Callable[[str, str], Awaitable[object]]
 class StandBy:
     """The pools of a namespace as its state's view shows them."""
 
-    def __init__(self, host: Host, maintain: Maintain, *, pause: float = PAUSE, patience: float = PATIENCE) -> None:
+    def __init__(
+        self, host: Host, maintain: Maintain, start: Start, *, pause: float = PAUSE, patience: float = PATIENCE
+    ) -> None:
         self._host, self._maintain, self._pause, self._patience = host, maintain, pause, patience
+        self._errands = Errands()
+        self._urgent = Urgent(host, start, self._errands, patience)
         self._view = host.state.view
         self._changed = asyncio.Event()
         self._again: asyncio.TimerHandle | None = None
@@ -64,6 +72,7 @@ class StandBy:
                     if self._again is not None:
                         self._again.cancel()
                     await asyncio.wait([rounds])
+                    await self._errands.stop()
 
     async def _rounds(self) -> None:
         while True:
@@ -89,18 +98,25 @@ class StandBy:
             self._look_again(left)
         return left <= 0
 
-    async def _ask(self, pool: Pool, reason: str) -> None:
+    def _ask(self, pool: Pool, reason: str) -> None:
         if self._asked.get(pool.name) == reason:
             # It goes on, or made no difference: looked at again, whether or not anything changes until then.
             self._look_again(AGAIN.total_seconds())
             return
-        self._asked[pool.name] = reason
-        try:
-            await self._maintain(pool.name, reason)
-        except Exception as error:  # noqa: BLE001 - whatever starts maintenance may fail in its own ways
-            logger.warning("maintenance of pool %s is not started, it waits for its schedule: %s", pool.name, error)
-            del self._asked[pool.name]
-            self._look_again(AFTER_FAILURE)
+
+        async def ask() -> None:
+            try:
+                async with asyncio.timeout(ANSWER):
+                    await self._maintain(pool.name, reason)
+            except Exception:
+                self._asked.pop(pool.name, None)
+                self._look_again(AFTER_FAILURE)
+                raise
+
+        if self._errands.send(f"maintenance of pool {pool.name}, which waits for its schedule", ask):
+            self._asked[pool.name] = reason
+        else:
+            self._look_again(self._patience)
 
     def _look_again(self, seconds: float) -> None:
         """Look at all pools again after so long, if not sooner."""
@@ -112,16 +128,18 @@ class StandBy:
         self._again = loop.call_later(seconds, self._changed.set)
 
     async def look(self, pool: Pool) -> None:
-        """Ask for maintenance if something is wanted of the pool, and then say how it is."""
+        """Have done what is urgent, ask for maintenance if something is wanted of the pool, and say how it is."""
         now = self._host.now()
         clusters, sessions = self._view.clusters.values(), self._view.sessions.values()
         # What is not seen in these objects is left as whoever read more has written it.
         prefix_taken, not_imported = _degraded(pool, PREFIX_TAKEN), _degraded(pool, IMPORT_FAILED)
         observed = Observed.of(pool, sessions, clusters, self._host.state.silent(clusters))
+        if (seconds := self._urgent.look(observed, resets_too=not prefix_taken)) is not None:
+            self._look_again(seconds)
         actions = plan(observed, PlanConfig.of(self._host.settings), now)
         reason = "" if prefix_taken and not pool.removing else prompt(pool, actions)
         if self._persists(pool, reason):
-            await self._ask(pool, f"{reason}:{now.timestamp() // AGAIN.total_seconds():.0f}")
+            self._ask(pool, f"{reason}:{now.timestamp() // AGAIN.total_seconds():.0f}")
         troubles = {"prefix_taken": prefix_taken, "not_imported": not_imported}
         status = status_of(pool, clusters, sessions, now, **troubles)
         try:

@@ -35,7 +35,8 @@ class Maintenance:
 async def standing_by(hands: Hands, maintenance: Maintenance, number: int = 1) -> AsyncIterator[None]:
     """So many processes follow the pools while it is entered."""
     tasks = [
-        asyncio.create_task(StandBy(hands.host, maintenance, pause=0.05, patience=0.1).run()) for _ in range(number)
+        asyncio.create_task(StandBy(hands.host, maintenance, hands.start, pause=0.05, patience=0.1).run())
+        for _ in range(number)
     ]
     try:
         yield
@@ -102,7 +103,7 @@ async def test_who_writes_a_wish_and_does_it_in_the_next_moment_is_left_to_it(ha
     await hands.settle()
     lab, namespace = hands.lab, hands.lab.settings.namespace
     maintenance = Maintenance(hands)
-    standby = asyncio.create_task(StandBy(hands.host, maintenance, pause=0.01, patience=30).run())
+    standby = asyncio.create_task(StandBy(hands.host, maintenance, hands.start, pause=0.01, patience=30).run())
     await lab.kube.patch(POOLS, "default", {"spec": {"size": 4}}, namespace)
     await status(lab, lambda now: now["observedGeneration"] == 2)
     await lab.state.ensure_cluster(await lab.state.pool(), "cluster4")
