@@ -8,6 +8,7 @@ What holds at every moment, whoever does which step and wherever a process dies:
 
 * A session turns Active only for a cluster that is locked for it, by name and UID; and once only, since that write
   needs it to be Pending. So it has one cluster, however many were locked for it by helpers who raced.
+* Who marks a session Active with a lock that is not of these moments looks at the cluster once more afterwards.
 * A surplus lock ends in a reset: whoever wrote it could have used the cluster.
 * Who takes a cluster from its session writes to the session, too, afterwards. So whoever marks it Active, and read the
   session before the lock was written or last looked at, finds out: the write conflicts, and he looks again.
@@ -34,6 +35,10 @@ from pool.state.events import Why
 from pool.state.store import Store
 
 logger = logging.getLogger(__name__)
+
+
+OF_THESE_MOMENTS = timedelta(seconds=5)
+"""A lock so young cannot have been taken by force, reset and handed on: a VM does not restart in that time."""
 
 
 def end_of(lock_time: datetime, ttl: timedelta) -> datetime:
@@ -99,7 +104,9 @@ class Handover:
                 return None
         while True:
             try:
-                return await self.store.write_session(_active(session, cluster, self.store.now()))
+                return await self._still_its(
+                    await self.store.write_session(_active(session, cluster, self.store.now())), cluster
+                )
             except (Conflict, UnknownSession):
                 found = await self.store.find_session(session.name)
             if found is None or found.metadata.uid != session.metadata.uid:
@@ -115,6 +122,22 @@ class Handover:
             if now is None or not holds(now, found):
                 return None
             session, cluster = found, now
+
+    async def _still_its(self, session: Session, cluster: PooledCluster) -> Session:
+        """The active session, if its lock is of these moments, or still there when looked at again.
+
+        Whoever took the cluster by force may have died before he told the session; with an old lock it may even have
+        been reset and handed on since. Raises NotHolder then, the session having ended.
+        """
+        locked = cluster.status.lock_time
+        if locked is not None and self.store.now() - locked < OF_THESE_MOMENTS:
+            return session
+        now = await self.store.find_cluster(cluster.name)
+        if now is not None and holds(now, session):
+            return session
+        lost = f"{cluster.name} was taken from it before it got it"
+        over = ended(session, SessionPhase.RELEASED, self.store.now(), lost).with_status(assigned_cluster=None)
+        raise ended_waiting(await self.store.write_session(over))
 
     async def take_back(self, cluster: PooledCluster, reason: str) -> None:
         """Send a cluster that may have been used to its reset, unless anything happened to it since it was read."""

@@ -13,15 +13,18 @@ from pathlib import Path
 import pytest
 
 from pool.core.clusters import OperationKind
-from pool.core.errors import NoClusterAvailable, NotHolder
+from pool.core.errors import IllegalTransition, NoClusterAvailable, NotHolder, PoolError
+from pool.core.operation_rules import Request, begun
 from pool.core.settings import Settings
 from pool.kube.gather import gather
 from pool.kube.resources import NAMESPACES
 from pool.state import PoolState
+from pool.state.events import Why
 from simulator.app import Simulator
-from tests.pool.lab import Lab, begin, check_holdings
+from tests.pool.lab import ATTESTED, Lab, begin, check_holdings
 from tests.pool.state.interleaving import Order, ordered, orders
 from tests.pool.state.test_leasing import claimed
+from tests.pool.state.test_standing_still import StallingKube
 
 NUMBERS = itertools.count()
 
@@ -75,3 +78,61 @@ async def _one_order(kubeconfig: Path, turns: list[str], handover: Callable[[Poo
             check_holdings(sessions, clusters)
         except AssertionError as error:
             raise AssertionError(f"{error}, after {turns}") from error
+
+
+async def dies_having_taken_it(lab: Lab) -> None:
+    """An operator's forced reset whose process is gone before it tells the session; another run carries it on."""
+    request = Request(OperationKind.RESET, "dies", force=True)
+    lab.clock.forward(1)
+    with suppress(IllegalTransition):
+        await lab.state._store.change_cluster(
+            "cluster1", lambda found: begun(found, request, lab.clock(), silent=False), Why("taken")
+        )
+
+
+async def goes_to_bob(lab: Lab) -> None:
+    """The cluster is made clean and handed on; nobody waits for alice's place any more."""
+    await dies_having_taken_it(lab)
+    await lab.silence()
+    found = await lab.state.cluster("cluster1")
+    if found.status.operation is not None:
+        await (await lab.begin("cluster1", OperationKind.RESET, "goes-on")).finish(attested=ATTESTED)
+    with suppress(NoClusterAvailable):
+        await lab.state.assign("bob", priority=1)
+
+
+@pytest.mark.parametrize("handover", [assign, help_out], ids=["the session itself", "a helper"])
+async def test_who_stood_still_between_lock_and_activation_hands_out_no_cluster_that_was_taken_and_handed_on(
+    api_server: Simulator, handover: Callable[[PoolState], Awaitable[None]]
+) -> None:
+    assert api_server.kubeconfig_path is not None
+    async with Lab.open(api_server.kubeconfig_path):
+        at = 0
+        while await _stood_still(api_server.kubeconfig_path, at := at + 1, handover):
+            pass
+        assert at > 3
+
+
+async def _stood_still(kubeconfig: Path, at: int, handover: Callable[[PoolState], Awaitable[None]]) -> bool:
+    """Whether it has so many calls."""
+    settings = Settings(namespace=f"handed-on-{next(NUMBERS)}")
+    async with AsyncExitStack() as stack:
+        lab = await stack.enter_async_context(Lab.open(kubeconfig, settings, install=False))
+        await lab.kube.create(NAMESPACES, NAMESPACES.manifest(settings.namespace))
+        await lab.pool(1)
+        if handover is help_out:
+            await claimed(lab, "alice")
+        kube = await stack.enter_async_context(StallingKube.connect(kubeconfig))
+        assert isinstance(kube, StallingKube)
+        came: list[bool] = []
+
+        async def meanwhile() -> None:
+            came.append(True)
+            await goes_to_bob(lab)
+
+        kube.calls, kube.at, kube.meanwhile = 0, at, meanwhile
+        with suppress(PoolError):
+            await handover(PoolState(kube, settings, now=lab.clock))
+        on = [one.status.assigned_cluster for one in await lab.state.sessions() if one.phase == "Active"]
+        assert len(on) == len(set(on)), f"stood still before call {at}: {on}"
+        return bool(came)
