@@ -27,7 +27,10 @@ def _pools() -> dict[str, Any]:
     spec["properties"]["clusterPrefix"]["x-kubernetes-validations"] = [
         _rule("self == oldSelf", "a pool's prefix never changes; make another Pool")
     ]
-    spec["properties"]["sessions"]["x-kubernetes-validations"] = [
+    sessions = spec["properties"]["sessions"]
+    # Whole, since a rule sees a default as it stands.
+    sessions["default"] = {name: field["default"] for name, field in sessions["properties"].items()}
+    sessions["x-kubernetes-validations"] = [
         _rule("self.ttlSeconds <= self.maxTtlSeconds", "ttlSeconds is at most maxTtlSeconds")
     ]
     spec["default"] = {}
