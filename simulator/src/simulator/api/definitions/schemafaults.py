@@ -48,9 +48,12 @@ def _type(source: Obj, path: str, level: str) -> Iterator[Cause]:
 
 
 def _default(source: Obj, path: str) -> Iterator[Cause]:
-    if source.get("default") is not None:
-        for cause in validation.validate(source["default"], None, read({**source, "x-kubernetes-validations": []})):
-            yield Cause(f"{path}.default{cause.field}", cause.message, cause.reason)
+    value = source.get("default")
+    if value is not None:
+        # As it stands there: what is in it has no defaults of its own yet, which rules may miss.
+        for cause in validation.validate(value, None, read(source)):
+            if cause is not validation.UNCHECKED:
+                yield Cause(f"{path}.default{cause.field.removeprefix('<nil>')}", cause.message, cause.reason)
 
 
 def _list(source: Obj, path: str) -> Iterator[Cause]:

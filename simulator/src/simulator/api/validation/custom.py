@@ -21,7 +21,7 @@ _BLOCKING = {
     "FieldValueTooMany",
     "FieldValueTypeInvalid",
 }
-_UNCHECKED = Cause(
+UNCHECKED = Cause(
     "<nil>",
     'Invalid value: "null": some validation rules were not checked because the object was invalid; correct the existing'
     " errors to complete validation",
@@ -34,7 +34,7 @@ def validate(obj: Obj, old: Obj | None, schema: Schema) -> list[Cause]:
     if not schema.deep_rules:
         return causes
     if any(cause.reason in _BLOCKING for cause in causes):
-        return [*causes, _UNCHECKED]
+        return [*causes, UNCHECKED]
     return [*causes, *rules.broken(obj, MISSING if old is None else old, schema, "")]
 
 
