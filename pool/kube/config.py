@@ -69,9 +69,8 @@ def _server(cluster: ClusterEntry, files: Files) -> Server:
     if ca and cluster.insecure_skip_tls_verify:
         raise _Wrong("a certificate-authority and insecure-skip-tls-verify, which contradict each other")
     url = _url(cluster.server)
-    scheme = urlsplit(cluster.proxy_url).scheme
-    if cluster.proxy_url and scheme not in ("http", "https"):
-        raise _Wrong(f"a proxy-url of scheme {scheme or 'none'}, only http and https can be used")
+    if cluster.proxy_url and not cluster.proxy_url.startswith(("http://", "https://")):
+        raise _Wrong("a proxy-url of another scheme; only http and https can be used")
     proxy = cluster.proxy_url or proxy_of_environment(url)
     return Server(url, ca, not cluster.insecure_skip_tls_verify, cluster.tls_server_name, proxy)
 
@@ -115,6 +114,8 @@ def _check(user: UserEntry) -> None:
     """Raises _Wrong for what kubectl refuses, whether it would be needed or not."""
     if user.token and (user.username or user.password):
         raise _Wrong("a token and a password for one user, only one can be used")
+    if not all(value.isprintable() for _, value in _impersonation(user)):
+        raise _Wrong("as, as-groups, as-uid or as-user-extra with a line break or control character")
     if not user.impersonate and (user.as_groups or user.as_uid or user.as_user_extra):
         raise _Wrong("as-groups, as-uid or as-user-extra without as")
     if user.exec is not None:

@@ -6,11 +6,14 @@ import asyncio
 import json
 import os
 import shutil
+import signal
 import sys
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+
+from cryptography.x509 import load_pem_x509_certificate
 
 from pool.kube.access import Issued, Pair, unusable
 
@@ -60,6 +63,7 @@ class ExecPlugin:
                 env={**os.environ, **dict(self.environment), "KUBERNETES_EXEC_INFO": self._information(interactive)},
                 stdin=None if interactive else asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
+                start_new_session=not interactive,  # so that it ends with all that it started
             )
         except OSError as error:
             raise self._unusable(f"cannot be run: {error.strerror}") from error
@@ -71,7 +75,7 @@ class ExecPlugin:
         finally:
             if process.returncode is None:
                 with suppress(ProcessLookupError):
-                    process.kill()
+                    process.kill() if interactive else os.killpg(process.pid, signal.SIGKILL)
                 await process.wait()
         if process.returncode:
             raise self._unusable(f"fails with exit code {process.returncode}")
@@ -93,8 +97,12 @@ class ExecPlugin:
             raise self._unusable("gives neither token nor certificate")
         if bool(certificate) != bool(key):
             raise self._unusable("gives a certificate or a key, not both")
+        if not token.isprintable():
+            raise ValueError("no header can hold such a token")
         pair = Pair(certificate.encode(), key.encode()) if certificate else None
-        return Issued(token, pair, _time(ends) if ends else None)
+        if ends:
+            return Issued(token, pair, _time(ends))
+        return Issued(token, pair, load_pem_x509_certificate(pair.certificate).not_valid_after_utc if pair else None)
 
     def _unusable(self, why: str) -> Exception:
         return unusable(self.source, f"the exec plugin {self.command} {why}")

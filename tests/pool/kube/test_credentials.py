@@ -19,6 +19,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
+import psutil
 import pytest
 from aiohttp import web
 
@@ -32,6 +33,7 @@ from simulator.api.requests import ADMIN, User
 from simulator.app import Simulator
 from simulator.identity import certificates
 from tests.pool.kube.kubeconfigs import V1, World, id_token, whoami
+from tests.pool.wire import Wire
 
 SCRIPT = """\
 #!/bin/sh
@@ -84,6 +86,14 @@ def world(api_server: Simulator, tmp_path: Path, caplog: pytest.LogCaptureFixtur
 @pytest.fixture
 def plugin(world: World) -> Plugin:
     return Plugin(world)
+
+
+def alive_in(group: int, process: psutil.Process) -> bool:
+    """Whether it belongs to a process group; what has ended and was not reaped yet does not count."""
+    try:
+        return os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE
+    except (ProcessLookupError, psutil.NoSuchProcess):
+        return False
 
 
 def revoke(world: World) -> None:
@@ -184,21 +194,61 @@ class TestPlugins:
                 assert await whoami(kube) == "alice system:masters"
         assert plugin.runs <= 2
 
-    async def test_a_certificate_that_ends_is_replaced(self, world: World, plugin: Plugin) -> None:
-        for user in ("joe", "jane"):
+    @pytest.mark.parametrize(("hours", "days"), [(1, 1), (None, 400)])
+    async def test_a_certificate_that_ends_is_replaced(
+        self, world: World, plugin: Plugin, hours: float | None, days: int
+    ) -> None:
+        """By what the plugin says of its end, else by what the certificate says."""
+
+        def give(user: str) -> None:
             pair = certificates.client(world.authority, user, ("system:masters",))
-            plugin.give_status(
-                {"clientCertificateData": pair.certificate_pem.decode(), "clientKeyData": pair.key_pem.decode()},
-                hours=1,
-            )
-            if user == "joe":
-                stack = Kube.connect(world.kubeconfig)
-                kube = await stack.__aenter__()
-                assert await whoami(kube) == "joe system:masters"
-        world.simulator.clock.advance(hours=2)
-        await whoami(kube)
-        assert await whoami(kube) == "jane system:masters"
-        await stack.__aexit__(None, None, None)
+            certificate, key = pair.certificate_pem.decode(), pair.key_pem.decode()
+            plugin.give_status({"clientCertificateData": certificate, "clientKeyData": key}, hours=hours)
+
+        give("joe")
+        async with Kube.connect(world.kubeconfig) as kube:
+            assert await whoami(kube) == "joe system:masters"
+            give("jane")
+            assert await whoami(kube) == "joe system:masters"
+            world.simulator.clock.advance(days=days)
+            await whoami(kube)  # tells the time
+            assert await whoami(kube) == "jane system:masters"
+
+    async def test_one_that_hangs_is_no_wait_for_ever(
+        self, world: World, plugin: Plugin, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("pool.kube.plugin.PATIENCE", 0.1)
+        world.write("counting", b"#!/bin/sh\nsleep 60 | cat\n")
+        with pytest.raises(KubeconfigError, match=r"says nothing for 0\.1 s"):
+            async with Kube.connect(world.kubeconfig):
+                pass
+
+    async def test_one_that_nobody_waits_for_any_more_ends_with_all_that_it_started(
+        self, world: World, plugin: Plugin
+    ) -> None:
+        os.mkfifo(world.folder / "begun")
+        world.write("counting", b"#!/bin/sh\necho $$ > ${0%counting}begun\nsleep 60 | cat\n")
+        task = asyncio.create_task(Kube.connect(world.kubeconfig).__aenter__())
+        group = int(await asyncio.to_thread((world.folder / "begun").read_text))
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+        assert not [one for one in psutil.process_iter() if alive_in(group, one)]
+
+    async def test_watches_go_on_with_what_is_shown_next(self, world: World, plugin: Plugin) -> None:
+        wire = Wire(world.simulator)
+        plugin.give("alice")
+        async with (
+            Kube.connect(world.kubeconfig) as kube,
+            Watching(kube) as watching,
+            watching.follow(Scope(CONFIG_MAPS, "default"), lambda _obj, _there: None) as view,
+        ):
+            revoke(world)
+            plugin.give("bob")
+            wire.cut_watches()
+            made = await kube.create(CONFIG_MAPS, CONFIG_MAPS.manifest("one", "default"))
+            await view.reached(made["metadata"]["resourceVersion"])
+        assert plugin.runs == 2
 
 
 class TestFiles:
