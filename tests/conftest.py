@@ -21,6 +21,11 @@ os.environ["DO_NOT_TRACK"] = "1"
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """For what can be tried on a real server: `tests/pool/test_rights.py`."""
+    parser.addoption("--kubeconfig", type=Path, help="try the shipped rights on this server, not on the simulator")
+
+
 @pytest.fixture
 async def simulator(tmp_path: Path) -> AsyncIterator[Simulator]:
     """A fresh simulator with controllers and guests, a hundred times faster than real clusters."""

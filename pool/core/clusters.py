@@ -18,6 +18,8 @@ POOL_LABEL = "cks.io/pool"
 """Name of the Pool, on every PooledCluster and on all that is made for it."""
 POOL_UID_LABEL = "cks.io/pool-uid"
 """UID of the Pool: another Pool of that name, or the same one restored from a backup, is not it."""
+POOL_NAMESPACE_LABEL = "cks.io/pool-namespace"
+"""Where the Pool is, on a cluster's namespace and on RoleBindings: a worker may change only those of its own Pools."""
 
 
 class OperationKind(StrEnum):

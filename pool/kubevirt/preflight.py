@@ -8,7 +8,6 @@ once per class: make a volume, snapshot it, delete it, and make another one of t
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,8 +18,8 @@ from pool.core.pools import Pool
 from pool.core.settings import Settings
 from pool.kube.client import Kube, Object
 from pool.kube.resources import (
+    CONFIG_MAPS,
     DATA_VOLUMES,
-    NAMESPACES,
     PVCS,
     VOLUME_SNAPSHOTS,
     Resource,
@@ -33,8 +32,8 @@ from pool.kubevirt.storage import snapshot_class, storage_class
 
 T = TypeVar("T")
 
-PROVED = "cks.io/proved-storage"
-"""On the templates namespace: JSON, the UIDs of the storage classes that were proved, by name."""
+PROVED = "cks-pool-proved-storage"
+"""A ConfigMap beside the golden images: the UIDs of the storage classes that were proved, by name."""
 SIZE = "1Gi"
 
 
@@ -46,8 +45,8 @@ async def ensure_storage_proved(kube: Kube, watching: Watching, pool: Pool, sett
     """
     storage = await storage_class(kube, pool)
     name, uid = storage["metadata"]["name"], storage["metadata"]["uid"]
-    namespace = await kube.get(NAMESPACES, settings.templates_namespace)
-    proved: dict[str, str] = json.loads(_annotations(namespace).get(PROVED, "{}"))
+    found = await kube.find(CONFIG_MAPS, PROVED, settings.templates_namespace)
+    proved: dict[str, str] = (found or {}).get("data") or {}
     if proved.get(name) == uid:
         return str(name)
     proof = _Proof(kube, watching, pool, settings, str(name))
@@ -55,9 +54,8 @@ async def ensure_storage_proved(kube: Kube, watching: Watching, pool: Pool, sett
         await proof.make(await snapshot_class(kube, storage))
     finally:
         await proof.clean()
-    noted = json.dumps({**proved, name: uid}, sort_keys=True)
-    change = {"metadata": {"annotations": {PROVED: noted}}}
-    await kube.patch(NAMESPACES, settings.templates_namespace, change)
+    noted = CONFIG_MAPS.manifest(PROVED, settings.templates_namespace, data={**proved, name: uid})
+    await kube.apply(CONFIG_MAPS, noted, force=True)
     return str(name)
 
 
@@ -159,10 +157,6 @@ class _Proof:
 def _ready(snapshot: Object | None) -> bool | None:
     status = (snapshot or {}).get("status") or {}
     return True if status.get("readyToUse") and not status.get("error") else None
-
-
-def _annotations(obj: Object) -> dict[str, str]:
-    return obj["metadata"].get("annotations") or {}
 
 
 def _dies(storage: str, actual: str) -> SnapshotFailed:

@@ -14,10 +14,10 @@ needed = pytest.mark.skipif(shutil.which("kubectl") is None, reason="needs kubec
 
 
 class Kubectl:
-    """kubectl with one kubeconfig, in one namespace."""
+    """kubectl with one kubeconfig, in one namespace, or in those that are named where it is empty."""
 
     def __init__(self, kubeconfig: Path, namespace: str, home: Path) -> None:
-        self._options = ["--kubeconfig", str(kubeconfig), "--namespace", namespace]
+        self._options = ["--kubeconfig", str(kubeconfig), *(["--namespace", namespace] if namespace else [])]
         self._env = {**os.environ, "HOME": str(home), "NO_PROXY": "*"}
 
     async def __call__(self, *arguments: str, given: str = "", fails: bool = False, seconds: float = 30) -> str:

@@ -1,4 +1,4 @@
-"""The rights under deployments/rbac suffice for all the pool does, on an API server that enforces them."""
+"""What is under deployments/rbac suffices for all the pool does, on an API server that enforces rights and policies."""
 
 from __future__ import annotations
 
@@ -8,22 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from pool.core.clusters import ConditionType, OperationKind
+from pool.core.clusters import POOL_NAMESPACE_LABEL, ConditionType, OperationKind
+from pool.core.crds import definitions
 from pool.core.errors import Forbidden, NamespaceNotOurs, UnknownPool
-from pool.kube.client import Kube
-from pool.kube.resources import (
-    CLUSTER_ROLE_BINDINGS,
-    CLUSTER_ROLES,
-    DATA_VOLUMES,
-    NAMESPACES,
-    POOLS,
-    ROLE_BINDINGS,
-    ROLES,
-    SECRETS,
-    SERVICE_ACCOUNTS,
-)
+from pool.kube.resources import CRDS, DATA_VOLUMES, NAMESPACES, POOLS, ROLE_BINDINGS
 from pool.kube.watching import Watching
 from pool.kubevirt.manifests import wanted_image
 from pool.kubevirt.preflight import ensure_storage_proved
@@ -31,6 +20,7 @@ from pool.work import images
 from pool.work.bootstrap import bootstrap
 from pool.work.diagnostics import bundle
 from pool.work.golden import take
+from pool.work.namespaces import ensure_crds, ensure_pool_namespace, ensure_templates_namespace
 from pool.work.namespaces.checks import check_cluster_namespaces
 from pool.work.namespaces.prefixes import check_prefix
 from pool.work.pools import ensure_pool
@@ -40,43 +30,37 @@ from pool.work.teardown import teardown
 from pool.work.upkeep import keep_up
 from pool.work.upkeep.acting import Keeper, Work
 from pool.work.upkeep.health import look
-from tests.pool.bench import CLUSTER, SETTINGS, Bench, bench_at
-
-RBAC = Path(__file__).resolve().parents[2] / "deployments" / "rbac"
-KINDS = {
-    one.kind: one for one in (NAMESPACES, SERVICE_ACCOUNTS, CLUSTER_ROLES, CLUSTER_ROLE_BINDINGS, ROLES, ROLE_BINDINGS)
-}
-
-
-def manifests() -> list[dict[str, Any]]:
-    found = [obj for path in sorted(RBAC.glob("*.yaml")) for obj in yaml.safe_load_all(path.read_text()) if obj]
-    return sorted(found, key=lambda obj: obj["kind"] != "Namespace")
+from simulator.api.errors import ApiError
+from simulator.app import Simulator
+from tests.pool.bench import SETTINGS, Bench, bench_at
+from tests.pool.kubectl import Kubectl, needed
+from tests.pool.rights import DEPLOYMENTS, INSTALLER, WORKER, as_account, install
 
 
 @pytest.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    """A bench whose `kube` is the pool's ServiceAccount."""
+async def admin(tmp_path: Path) -> AsyncIterator[Bench]:
+    """A bench of the host's administrator, who has installed what there is to install."""
     async with bench_at(tmp_path / "admin", 1000.0) as admin:
-        for manifest in manifests():
-            await admin.kube.apply(KINDS[manifest["kind"]], manifest)
-        async with as_service_account(admin, tmp_path / "kubeconfig") as bench:
-            yield bench
+        await install(admin.kube)
+        yield admin
+
+
+@pytest.fixture
+async def bench(admin: Bench, tmp_path: Path) -> AsyncIterator[Bench]:
+    """A bench whose `kube` is the worker's."""
+    async with bench_as(WORKER, admin, tmp_path) as bench:
+        yield bench
 
 
 @asynccontextmanager
-async def as_service_account(admin: Bench, path: Path) -> AsyncIterator[Bench]:
-    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}}
-    token_of = SERVICE_ACCOUNTS.path("cks-pool", "cks-pool", "token")
-    token = (await admin.kube.request("POST", token_of, None, request))["status"]["token"]
-    assert admin.simulator.kubeconfig_path is not None
-    config = yaml.safe_load(admin.simulator.kubeconfig_path.read_text())
-    config["users"][0]["user"] = {"token": token}
-    path.write_text(yaml.safe_dump(config))
-    async with Kube.connect(path) as kube, Watching(kube) as watching:
+async def bench_as(account: str, admin: Bench, folder: Path) -> AsyncIterator[Bench]:
+    given = admin.simulator.kubeconfig_path
+    assert given is not None
+    async with as_account(account, admin.kube, given, folder) as kube, Watching(kube) as watching:
         yield Bench(admin.simulator, kube, watching, admin.wire)
 
 
-async def test_the_service_account_can_do_all_the_pool_does(bench: Bench) -> None:
+async def test_the_worker_can_do_all_the_pool_does_once_it_is_installed(bench: Bench) -> None:
     await bench.prepare()
     await check_prefix(bench.kube, bench.pool)
     await check_cluster_namespaces(bench.kube, bench.pool, ["cluster1"], SETTINGS)
@@ -99,7 +83,7 @@ async def test_the_service_account_can_do_all_the_pool_does(bench: Bench) -> Non
     assert await images.remove_unused_images(bench.kube, bench.state, bench.pool) == [was.disk]
 
 
-async def test_a_pool_lives_and_goes_by_maintenance_as_the_service_account(bench: Bench) -> None:
+async def test_a_pool_lives_and_goes_by_maintenance_as_the_worker(bench: Bench) -> None:
     """It grows, serves a session, and is deleted, with what maintenance starts carried out at once."""
     await bench.prepare()
     await ensure_pool(bench.kube, bench.state, size=1)
@@ -136,12 +120,12 @@ async def test_a_pool_lives_and_goes_by_maintenance_as_the_service_account(bench
     assert await bench.kube.list(DATA_VOLUMES, "vm-templates") == []
 
 
-async def test_a_cluster_whose_namespace_is_gone_is_made_anew_as_the_service_account(bench: Bench) -> None:
+async def test_a_cluster_whose_namespace_is_gone_is_made_anew_as_the_worker(bench: Bench) -> None:
     """Its right to the Secrets there is gone as well."""
     await bench.bootstrap()
     await bench.take_golden()
     await bench.kube.delete(NAMESPACES, "cluster1")
-    await bench.watching.until(NAMESPACES, "cluster1", None, lambda seen: seen is None or None, timeout=10, what="it")
+    await bench.watching.until(NAMESPACES, "cluster1", None, gone, timeout=10, what="it")
     await look(bench.host(), "cluster1")
     seen = (await bench.pooled()).status.condition(ConditionType.GUEST_HEALTHY)
     assert seen is not None
@@ -150,18 +134,78 @@ async def test_a_cluster_whose_namespace_is_gone_is_made_anew_as_the_service_acc
     assert (await bench.pooled()).phase == "available"
 
 
-async def test_it_reads_no_secrets_but_its_clusters(bench: Bench) -> None:
-    await bench.prepare()
-    assert await bench.kube.find(SECRETS, "cluster-ca", CLUSTER.namespace) is None
-    for namespace in ("default", "kube-system", "cks-pool", "vm-templates"):
-        with pytest.raises(Forbidden):
-            await bench.kube.find(SECRETS, "anything", namespace)
-    with pytest.raises(Forbidden):
-        await bench.kube.list(SECRETS)
-
-
-async def test_what_it_may_not_look_at_is_not_taken_for_an_empty_namespace(bench: Bench) -> None:
+async def test_what_it_may_not_look_at_is_not_taken_for_an_empty_namespace(admin: Bench, bench: Bench) -> None:
     """It lists no Secrets anywhere: only what it made itself is sure to be nobody's."""
-    await bench.kube.create(NAMESPACES, NAMESPACES.manifest("cluster1"))
+    await admin.kube.create(NAMESPACES, NAMESPACES.manifest("cluster1"))
     with pytest.raises(NamespaceNotOurs, match=r"Secret.*, perhaps: listing them is forbidden"):
         await check_cluster_namespaces(bench.kube, bench.pool, ["cluster1"], SETTINGS)
+
+
+async def test_the_installer_prepares_and_removes_and_the_worker_does_the_rest(admin: Bench, tmp_path: Path) -> None:
+    """As create-namespaces and teardown-pool do when a person runs them; here on a host without the kinds."""
+    for crd in definitions():
+        await admin.kube.delete(CRDS, crd["metadata"]["name"])
+        await admin.watching.until(CRDS, crd["metadata"]["name"], None, gone, timeout=10, what="it")
+    async with bench_as(INSTALLER, admin, tmp_path) as installer, bench_as(WORKER, admin, tmp_path) as worker:
+        await check_cluster_namespaces(installer.kube, installer.pool, ["cluster1"], SETTINGS)
+        await installer.prepare()
+        await worker.bootstrap()
+        await worker.take_golden()
+        await worker.reset()
+        await installer.state.delete_cluster(await installer.pooled())
+        await teardown(installer.host(), "cluster1", run_id="torn-down")
+        assert await installer.kube.find(NAMESPACES, "cluster1") is None
+
+
+async def test_who_may_not_install_is_told_who_may(admin: Bench, bench: Bench) -> None:
+    """And what is installed as this version needs it is left alone."""
+    await admin.kube.patch(CRDS, "pools.cks.io", {"spec": {"names": {"shortNames": ["other"]}}})
+    with pytest.raises(Forbidden, match=r"pools.cks.io is not as this version needs it.*kubectl apply"):
+        await ensure_crds(bench.kube, bench.watching)
+    await admin.kube.delete(NAMESPACES, "vm-templates")
+    await admin.watching.until(NAMESPACES, "vm-templates", None, gone, timeout=10, what="it")
+    with pytest.raises(Forbidden, match=r"Namespace vm-templates is not there.*create-namespaces as installer"):
+        await ensure_templates_namespace(bench.kube, SETTINGS)
+
+
+async def test_what_is_installed_is_not_written_again(admin: Bench) -> None:
+    await admin.prepare()
+    admin.wire.calls.clear()
+    await ensure_pool_namespace(admin.kube, SETTINGS)
+    await ensure_crds(admin.kube, admin.watching)
+    await ensure_templates_namespace(admin.kube, SETTINGS)
+    assert {verb for verb, _ in admin.wire.calls} <= {"get", "list", "watch"}
+
+
+async def test_a_right_that_counts_only_after_a_while_is_waited_for(bench: Bench) -> None:
+    """API servers read bindings from a cache."""
+    not_yet = ApiError(403, "Forbidden", "networkpolicies is forbidden")
+    bench.wire.refuse(not_yet, verb="patch", plural="networkpolicies", times=2)
+    await bench.prepare()
+    assert bench.wire.calls["patch", "networkpolicies"] == 3
+
+
+async def test_namespaces_of_before_are_marked_by_who_installs(admin: Bench, bench: Bench) -> None:
+    """A worker must not touch what does not say that it is its own; create-namespaces by the installer mends that."""
+    await admin.prepare()
+    unmarked = {"metadata": {"labels": {POOL_NAMESPACE_LABEL: None}}}
+    await admin.kube.patch(NAMESPACES, "cluster1", unmarked)
+    await admin.kube.patch(ROLE_BINDINGS, "clone-cluster1", unmarked, "vm-templates")
+    with pytest.raises(Forbidden, match="touches only namespaces with the label"):
+        await bench.prepare()
+    await admin.prepare()
+    await bench.prepare()
+
+
+@needed
+async def test_kubectl_applies_it_all_in_one_go_and_again(tmp_path: Path) -> None:
+    async with Simulator(controllers=False, kubeconfig=tmp_path / "kubeconfig"):
+        kubectl = Kubectl(tmp_path / "kubeconfig", "", tmp_path)
+        folders = [argument for folder in ("crds", "rbac") for argument in ("-f", str(DEPLOYMENTS / folder))]
+        await kubectl("apply", *folders)
+        again = await kubectl("apply", *folders)
+        assert [line for line in again.splitlines() if not line.endswith(" unchanged")] == []
+
+
+def gone(seen: dict[str, Any] | None) -> bool | None:
+    return seen is None or None

@@ -14,11 +14,13 @@ from pool.kubevirt.cluster import Cluster
 from pool.kubevirt.former import made_for
 from pool.kubevirt.ownership import Owner, labels_of, owner, removable, remove_exactly, whose
 from pool.work.namespaces.checks import Wanted, checked, is_of
+from pool.work.namespaces.installed import apply_when_granted, ensure_installed
 from pool.work.namespaces.isolation import host_addresses, isolation
 from pool.work.namespaces.manifests import (
     CLONE_ROLE,
     clone_binding,
     clone_binding_name,
+    guarded_labels,
     pool_binding,
     quota,
 )
@@ -27,16 +29,15 @@ PART_OF = {"app.kubernetes.io/part-of": "cks-pool"}
 
 
 async def ensure_pool_namespace(kube: Kube, settings: Settings) -> None:
-    """The namespace of the pool's own resources; an existing one is adopted."""
-    await _ensure_own(kube, settings.namespace)
+    """The namespace of the pool's own resources; an existing one is adopted. Raises Forbidden."""
+    await ensure_installed(kube, NAMESPACES, NAMESPACES.manifest(settings.namespace, labels=PART_OF))
 
 
 async def ensure_crds(kube: Kube, watching: Watching, *, timeout: float = 30.0) -> None:
-    """Our kinds, at the version of this code, and served. Raises WaitTimeout."""
+    """Our kinds, at the version of this code, and served. Raises Forbidden, WaitTimeout."""
 
     async def ensure(crd: Object) -> None:
-        # Forced: whoever applied an older version, with kubectl perhaps, meant these fields.
-        await kube.apply(CRDS, crd, force=True)
+        await ensure_installed(kube, CRDS, crd)
         name = crd["metadata"]["name"]
         await watching.until(CRDS, name, None, _established, timeout=timeout, what=f"CRD {name} to be served")
 
@@ -44,11 +45,14 @@ async def ensure_crds(kube: Kube, watching: Watching, *, timeout: float = 30.0) 
 
 
 async def ensure_templates_namespace(kube: Kube, settings: Settings) -> None:
-    """The golden images' namespace, and the Role that lets their disks be cloned; what exists is adopted."""
+    """The golden images' namespace, and the Role that lets their disks be cloned; what exists is adopted.
+
+    Raises Forbidden.
+    """
     namespace = settings.templates_namespace
-    await _ensure_own(kube, namespace)
+    await ensure_installed(kube, NAMESPACES, NAMESPACES.manifest(namespace, labels=PART_OF))
     rules = [{"apiGroups": ["cdi.kubevirt.io"], "resources": ["datavolumes/source"], "verbs": ["create"]}]
-    await kube.apply(ROLES, ROLES.manifest(CLONE_ROLE, namespace, labels=PART_OF, rules=rules), force=True)
+    await ensure_installed(kube, ROLES, ROLES.manifest(CLONE_ROLE, namespace, labels=PART_OF, rules=rules))
 
 
 async def ensure_cluster_namespace(
@@ -67,13 +71,13 @@ async def ensure_cluster_namespace(
         await _gone(watching, found, settings.delete_timeout)
         found = None
     await _ensure_labelled(kube, found, cluster, settings)
+    bindings = (clone_binding(cluster, settings), pool_binding(cluster, settings))
+    await gather(kube.apply(ROLE_BINDINGS, one, force=True) for one in bindings)
     wanted = (
-        (ROLE_BINDINGS, clone_binding(cluster, settings)),
-        (ROLE_BINDINGS, pool_binding(cluster, settings)),
         (NETWORK_POLICIES, isolation(cluster, settings, await host_addresses(kube))),
         (RESOURCE_QUOTAS, quota(cluster, pool)),
     )
-    await gather(kube.apply(resource, obj, force=True) for resource, obj in wanted)
+    await gather(apply_when_granted(kube, resource, obj) for resource, obj in wanted)
 
 
 async def delete_cluster_namespace(kube: Kube, watching: Watching, cluster: Cluster, *, timeout: float) -> bool:
@@ -107,24 +111,18 @@ async def remove_clone_binding(kube: Kube, cluster: Cluster, settings: Settings)
     return await remove_exactly(kube, ROLE_BINDINGS, found)
 
 
-async def _ensure_own(kube: Kube, name: str) -> None:
-    try:
-        await kube.create(NAMESPACES, NAMESPACES.manifest(name, labels=PART_OF))
-    except AlreadyExists:
-        await kube.patch(NAMESPACES, name, {"metadata": {"labels": PART_OF}})
-
-
 async def _ensure_labelled(kube: Kube, found: Object | None, cluster: Cluster, settings: Settings) -> None:
+    labels = guarded_labels(cluster, settings)
     if found is None:
         try:
-            await kube.create(NAMESPACES, NAMESPACES.manifest(cluster.namespace, labels=cluster.labels))
+            await kube.create(NAMESPACES, NAMESPACES.manifest(cluster.namespace, labels=labels))
             return
         except AlreadyExists:
             # Our own first try, its answer lost; or somebody else's since we looked.
             found = await checked(kube, Wanted.by(cluster), settings)
-    if found is not None and not cluster.labels.items() <= labels_of(found).items():
+    if found is not None and not labels.items() <= labels_of(found).items():
         # Only the very namespace that was looked at: the API server refuses to change a UID.
-        meta = {"uid": found["metadata"]["uid"], "labels": cluster.labels}
+        meta = {"uid": found["metadata"]["uid"], "labels": labels}
         await kube.patch(NAMESPACES, cluster.namespace, {"metadata": meta})
 
 

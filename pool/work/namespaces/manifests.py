@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from pool.core.clusters import POOL_NAMESPACE_LABEL
 from pool.core.pools import Pool
 from pool.core.settings import Settings
 from pool.kube.client import Object
@@ -14,6 +15,13 @@ CLONE_ROLE = "cks-pool-clone-golden-image"
 SERVICE_ACCOUNT = "cks-pool"
 CLUSTER_ROLE = "cks-pool-cluster"
 """What the pool may do inside a cluster's namespace: `deployments/rbac`."""
+
+
+def guarded_labels(cluster: Cluster, settings: Settings) -> dict[str, str]:
+    """On what the admission policies (`deployments/rbac`) let the worker change: the cluster's labels, and where its
+    Pool is.
+    """
+    return cluster.labels | {POOL_NAMESPACE_LABEL: settings.namespace}
 
 
 def clone_binding_name(cluster: Cluster) -> str:
@@ -31,13 +39,15 @@ def clone_binding(cluster: Cluster, settings: Settings) -> Object:
         "kind": "Group",
         "name": f"system:serviceaccounts:{cluster.namespace}",
     }
-    return _binding(clone_binding_name(cluster), settings.templates_namespace, "Role", CLONE_ROLE, subject, cluster)
+    labels = guarded_labels(cluster, settings)
+    return _binding(clone_binding_name(cluster), settings.templates_namespace, "Role", CLONE_ROLE, subject, labels)
 
 
 def pool_binding(cluster: Cluster, settings: Settings) -> Object:
     """RoleBinding that lets the pool's ServiceAccount work in a cluster's namespace, and only there."""
     subject = {"kind": "ServiceAccount", "name": SERVICE_ACCOUNT, "namespace": settings.namespace}
-    return _binding("cks-pool", cluster.namespace, "ClusterRole", CLUSTER_ROLE, subject, cluster)
+    labels = guarded_labels(cluster, settings)
+    return _binding("cks-pool", cluster.namespace, "ClusterRole", CLUSTER_ROLE, subject, labels)
 
 
 def quota(cluster: Cluster, pool: Pool) -> Object:
@@ -57,6 +67,6 @@ def times(quantity: str, factor: int) -> str:
     return f"{float(found[1]) * factor:g}{found[2]}"
 
 
-def _binding(name: str, namespace: str, kind: str, role: str, subject: Object, cluster: Cluster) -> Object:
+def _binding(name: str, namespace: str, kind: str, role: str, subject: Object, labels: dict[str, str]) -> Object:
     reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": role}
-    return ROLE_BINDINGS.manifest(name, namespace, labels=cluster.labels, roleRef=reference, subjects=[subject])
+    return ROLE_BINDINGS.manifest(name, namespace, labels=labels, roleRef=reference, subjects=[subject])

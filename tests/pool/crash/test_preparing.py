@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pool.kube.resources import NAMESPACES
+from pool.kube.resources import CONFIG_MAPS
 from pool.kubevirt.preflight import PROVED
 from tests.pool.crash.census import TEMPLATES, objects
 from tests.pool.crash.killing import Killer
@@ -32,7 +32,7 @@ async def test_the_proof_of_the_storage(tmp_path: Path, killer: Killer, tally: T
     async with world_at(tmp_path, killer) as world:
 
         async def attempt(at: int | None) -> tuple[int | None, Any]:
-            await world.kube.patch(NAMESPACES, TEMPLATES, {"metadata": {"annotations": {PROVED: None}}})
+            await world.kube.delete(CONFIG_MAPS, PROVED, TEMPLATES)
             return await _twice(world, "prove-storage", at, pool="default"), await world.outcome({})
 
         await sweep(tally, killer, attempt, least=5)
