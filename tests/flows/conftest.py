@@ -103,5 +103,6 @@ async def host(simulator: Simulator, prefect_server: None, monkeypatch: pytest.M
     monkeypatch.setenv("CKS_POOL_KUBECONFIG", str(simulator.kubeconfig_path))
     for name in ("STOP", "SNAPSHOT", "RESTORE", "PROVISION", "BOOT", "HEALTH", "IMPORT", "DELETE"):
         monkeypatch.setenv(f"CKS_POOL_{name}_TIMEOUT", "20")
+    monkeypatch.setenv("CKS_POOL_GOLDEN_STOP_GRACE", "10")
     async with connected() as connection:
         yield connection

@@ -38,6 +38,7 @@ async def host(simulator: Simulator, prefect_server: None, monkeypatch: pytest.M
     monkeypatch.setenv("CKS_POOL_KUBECONFIG", str(simulator.kubeconfig_path))
     for name in ("STOP", "SNAPSHOT", "RESTORE", "PROVISION", "BOOT", "HEALTH", "IMPORT", "DELETE"):
         monkeypatch.setenv(f"CKS_POOL_{name}_TIMEOUT", "120")
+    monkeypatch.setenv("CKS_POOL_GOLDEN_STOP_GRACE", "60")
     async with connected() as connection:
         yield connection
 
