@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,53 @@ def test_first_boot_is_a_valid_script(
     script.write_text(files["/usr/local/sbin/cks-first-boot"])
     subprocess.run(["bash", "-n", str(script)], check=True)
     assert ["/usr/local/sbin/cks-first-boot"] in data["runcmd"]
+
+
+@pytest.fixture
+def boots(worker: dict[str, str], tmp_path: Path) -> Path:
+    """The script that counts boots, with the disk and the kernel's boot ID in a folder; a kubectl that only tells."""
+    script = worker["/usr/local/sbin/cks-boots"]
+    for path in ("/var/lib/cks", "/proc/sys/kernel/random"):
+        script = script.replace(path, f"{tmp_path}{path}")
+    (tmp_path / "proc/sys/kernel/random").mkdir(parents=True)
+    (tmp_path / "kubectl").write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    (tmp_path / "cks-boots").write_text(script)
+    for name in ("kubectl", "cks-boots"):
+        (tmp_path / name).chmod(0o755)
+    return tmp_path
+
+
+def boots_of(folder: Path, boot_id: str, verb: str) -> subprocess.CompletedProcess[str]:
+    (folder / "proc/sys/kernel/random/boot_id").write_text(f"{boot_id}\n")
+    found = {"PATH": f"{folder}:{os.environ['PATH']}"}
+    return subprocess.run([str(folder / "cks-boots"), verb], env=found, text=True, capture_output=True)
+
+
+def test_a_node_counts_each_boot_of_its_disk_once_and_says_it_on_its_node(boots: Path) -> None:
+    for boot_id, count in (("a", 1), ("a", 1), ("b", 2), ("c", 3)):
+        assert boots_of(boots, boot_id, "count").returncode == 0
+        said = boots_of(boots, boot_id, "say").stdout.splitlines()
+        assert said[-3:] == ["node", "wk-cluster1", f"cks.io/boots={count} {boot_id}"]
+        assert said[:2] == ["--kubeconfig", "/etc/kubernetes/kubelet.conf"]
+    assert os.listdir(boots / "var/lib/cks") == ["boots"]
+
+
+def test_a_count_that_cannot_be_read_starts_no_kubelet(boots: Path) -> None:
+    boots_of(boots, "a", "count")
+    for nonsense in ("", "x y\n", "1\n"):
+        (boots / "var/lib/cks/boots").write_text(nonsense)
+        assert boots_of(boots, "b", "count").returncode == (0 if nonsense == "1\n" else 1)
+    assert boots_of(boots, "b", "").returncode == 2
+
+
+@pytest.mark.parametrize("role", ["control_plane", "worker"])
+def test_boots_are_counted_before_any_kubelet_runs(role: str, cluster: Cluster, identity: Identity, pool: Pool) -> None:
+    data, files = parsed(cluster, getattr(cluster, role), identity, pool)
+    count = files["/etc/systemd/system/cks-boots-count.service"].splitlines()
+    assert {"Before=kubelet.service", "RequiredBy=kubelet.service", "Type=oneshot"} <= set(count)
+    enabled = data["runcmd"].index(["systemctl", "enable", "--now", "cks-boots-count.service"])
+    assert enabled < data["runcmd"].index(["/usr/local/sbin/cks-first-boot"])
+    assert ["systemctl", "enable", "--now", "cks-boots-say.service"] in data["runcmd"]
 
 
 def test_same_input_same_bytes(cluster: Cluster, identity: Identity, pool: Pool) -> None:

@@ -107,6 +107,7 @@ async def test_a_fault_that_does_not_end_puts_the_cluster_into_error_with_its_ca
     assert named in failure.message
     assert "\n" not in failure.message
     assert after.status.operation is None
+    assert after.status.outage is None, "what a guest does is no outage of the host"
     if case == "a lost snapshot":
         return  # what is lost stays lost: it takes a rebuild
 
