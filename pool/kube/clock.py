@@ -11,7 +11,7 @@ machine slept, or that the two drifted apart: what was known before is over then
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
 RESOLUTION = 1.0
@@ -24,6 +24,7 @@ class ServerClock:
     def __init__(self) -> None:
         self.bounds: tuple[float, float] | None = None
         """At least and at most; None until an answer told the time."""
+        self._last = datetime.min.replace(tzinfo=UTC)
 
     def heard(self, date: str, sent: float, received: float) -> None:
         """Take an answer's `Date`; the moments it was asked for and came are the monotonic clock's. Nonsense is not."""
@@ -39,5 +40,14 @@ class ServerClock:
         self.bounds = least, most
 
     def at(self, moment: float) -> datetime | None:
-        """The server's time at a moment of the monotonic clock; None while it is not known."""
-        return None if self.bounds is None else datetime.fromtimestamp(sum(self.bounds) / 2 + moment, UTC)
+        """The server's time at a moment of the monotonic clock; None while it is not known.
+
+        It stands still for a correction: what is asked for later is later, unless the server's clock was set back.
+        """
+        if self.bounds is None:
+            return None
+        told = datetime.fromtimestamp(sum(self.bounds) / 2 + moment, UTC)
+        if timedelta() <= self._last - told <= timedelta(seconds=RESOLUTION):
+            told = self._last + timedelta(microseconds=1)
+        self._last = told
+        return told

@@ -9,6 +9,8 @@ import json
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +66,11 @@ class Api:
 
     async def get(self, path: str) -> Obj:
         return await self._json("GET", path)
+
+    async def dated(self, path: str) -> datetime:
+        """When the answer was given, as it says."""
+        async with self._session.get(self._url + path) as response:
+            return parsedate_to_datetime(response.headers["Date"])
 
     async def find(self, path: str) -> Obj | None:
         try:

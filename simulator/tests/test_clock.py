@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import aiohttp
@@ -155,3 +155,17 @@ async def test_the_clock_is_read_and_moved_over_http_when_that_is_asked_for(tmp_
 
 async def test_nobody_moves_the_clock_over_http_unasked(bare: Api) -> None:
     assert (await bare.call("POST", "/simulator/clock", {"advance": "2d"}))[0] == 404
+
+
+async def test_objects_are_stamped_and_answers_dated_by_the_calendar(tmp_path: Path) -> None:
+    kubeconfig = tmp_path / "kubeconfig"
+    async with (
+        Simulator(controllers=False, kubeconfig=kubeconfig, clock=Clock(timedelta(days=3))) as simulator,
+        Api.connect(kubeconfig) as api,
+    ):
+        simulator.clock.advance(days=4)
+        made = await api.create("/api/v1/namespaces", {"metadata": {"name": "made"}})
+        stamp = datetime.fromisoformat(made["metadata"]["creationTimestamp"])
+        for told in (await api.dated("/version"), stamp):
+            assert abs(told - simulator.clock.now()) < timedelta(seconds=5)
+            assert told - datetime.now(UTC) > timedelta(days=6)

@@ -27,7 +27,7 @@ from simulator.faults.switches import Switches
 from simulator.faults.troubles import Trouble, Troubles
 from simulator.identity import Identity, kubeconfig
 from simulator.manifests import definitions, objects
-from simulator.timing.clock import Clock
+from simulator.timing.clock import Clock, calendar
 from simulator.timing.delays import Delays
 
 HOST = "127.0.0.1"
@@ -132,7 +132,8 @@ class Simulator:
         await asyncio.sleep(0)
         for obj in objects():
             await self._ensure(obj)
-        port = await self._listener.open(HOST, self._port)
+        with calendar(self.clock):
+            port = await self._listener.open(HOST, self._port)
         self._stack.push_async_callback(self._listener.close)
         self.url = f"https://{HOST}:{port}"
         if self._controllers:
@@ -178,7 +179,8 @@ async def _controllers(simulator: Simulator) -> AsyncIterator[None]:
         kept = database.load() if database is not None else None
         world = Controllers(client, simulator.delays, troubles=simulator.troubles, clock=simulator.clock, disks=kept)
         install(simulator.api, client, world.context.cache(VM_RESTORES))
-        await world.start()
+        with calendar(simulator.clock):
+            await world.start()
         try:
             yield
         finally:

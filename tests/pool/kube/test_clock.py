@@ -72,6 +72,17 @@ def test_a_server_whose_clock_is_set_is_believed_at_once(set_by: int) -> None:
     assert abs(off(clock, NOON + timedelta(seconds=set_by), 60.0)) < 0.6
 
 
+def test_it_does_not_go_back_for_a_correction() -> None:
+    clock = ServerClock()
+    heard(clock, NOON + timedelta(seconds=0.01), 0.0, 0.005)
+    first = clock.at(0.01)
+    heard(clock, NOON, 0.98, 0.985)
+    second = clock.at(0.015)
+    assert first is not None
+    assert second is not None
+    assert first < second < first + timedelta(seconds=0.01)
+
+
 def test_nothing_is_known_before_an_answer_and_nonsense_tells_nothing() -> None:
     clock = ServerClock()
     clock.heard("yesterday, or so", 0, 1)

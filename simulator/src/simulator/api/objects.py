@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 from simulator.api.errors import ApiError, Cause, bad_request, conflict, invalid
@@ -12,6 +11,7 @@ from simulator.api.kinds import Kind, Version
 from simulator.api.names import generated, metadata_causes
 from simulator.api.requests import Target
 from simulator.api.values import shown
+from simulator.timing.clock import today
 
 Obj = dict[str, Any]
 _SYSTEM = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "namespace")
@@ -19,7 +19,7 @@ _SYSTEM = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriod
 
 def now() -> str:
     """RFC 3339 in whole seconds, as metav1.Time."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return today().strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def check_identity(obj: Any, kind: Kind, target: Target) -> Obj:

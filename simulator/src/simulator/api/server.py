@@ -36,7 +36,7 @@ from simulator.api.upkeep.housekeeping import Housekeeping
 from simulator.api.upkeep.quotas import Quotas
 from simulator.api.upkeep.seeds import seed
 from simulator.api.writing.writer import Writer
-from simulator.timing.clock import Clock
+from simulator.timing.clock import Clock, calendar
 
 Obj = dict[str, Any]
 Next = Callable[[], Awaitable[Response]]
@@ -95,7 +95,8 @@ class ApiServer:
         """Its calendar: the `Date` of its answers, and what ends by date."""
         self._event_ttl = event_ttl
         self._housekeeping: tuple[Housekeeping, asyncio.Task[None]] | None = None
-        seed(self.store, NAMESPACES)
+        with calendar(self.clock):
+            seed(self.store, NAMESPACES)
         self._definitions.begin()
 
     async def __aenter__(self) -> Self:
@@ -103,7 +104,8 @@ class ApiServer:
         housekeeping = Housekeeping(
             self.store, self.registry, self.quotas, Expiry(self.store, self.clock, self._event_ttl), self._root_ca
         )
-        self._housekeeping = housekeeping, asyncio.create_task(housekeeping.run(), name="housekeeping")
+        with calendar(self.clock):
+            self._housekeeping = housekeeping, asyncio.create_task(housekeeping.run(), name="housekeeping")
         return self
 
     async def __aexit__(
@@ -131,6 +133,10 @@ class ApiServer:
 
     async def handle(self, request: Request) -> Response:
         """Answer a request; errors are answers too."""
+        with calendar(self.clock):
+            return await self._handle(request)
+
+    async def _handle(self, request: Request) -> Response:
         try:
             user = impersonated(request, request.user or self.authenticator.user(request), self.authorizer)
             where = target(request)

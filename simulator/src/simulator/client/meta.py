@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from simulator.client import Obj
+from simulator.timing.clock import today
 
 
 def now(later: float = 0.0) -> str:
     """RFC 3339 in whole seconds, as metav1.Time; `later`: seconds from now."""
-    return (datetime.now(UTC) + timedelta(seconds=later)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return (today() + timedelta(seconds=later)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def micro_now() -> str:
     """RFC 3339 with microseconds, as metav1.MicroTime."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return today().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def age(stamp: str) -> float:
     """Seconds since an RFC 3339 time."""
-    return (datetime.now(UTC) - datetime.fromisoformat(stamp)).total_seconds()
+    return (today() - datetime.fromisoformat(stamp)).total_seconds()
 
 
 def deleting(obj: Obj) -> bool:

@@ -1,16 +1,17 @@
 """The simulated calendar: the machine's clock, moved ahead on demand, so that a year can pass within a test.
 
 What ends by date goes by it: certificates and bootstrap tokens inside guests, Events, back-offs of VMs that failed to
-start. Durations in the infrastructure do not (they are the table of `simulator.timing.delays`), nor do the stamps of
-objects, which clients compare with their own clocks.
+start. So do the stamps of objects, and the `Date` of answers by which clients tell that time. Durations in the
+infrastructure do not (they are the table of `simulator.timing.delays`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -60,6 +61,25 @@ class Clock:
                         await moved.wait()
         finally:
             stop()
+
+
+_CALENDAR: ContextVar[Clock | None] = ContextVar("calendar", default=None)
+
+
+@contextmanager
+def calendar(clock: Clock) -> Iterator[None]:
+    """What runs within, and the tasks begun there, stamp by this clock."""
+    before = _CALENDAR.set(clock)
+    try:
+        yield
+    finally:
+        _CALENDAR.reset(before)
+
+
+def today() -> datetime:
+    """What the calendar says where this runs; the machine's clock outside of any."""
+    clock = _CALENDAR.get()
+    return datetime.now(UTC) if clock is None else clock.now()
 
 
 def duration(text: str) -> timedelta:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -16,6 +16,7 @@ from simulator.api.reading import lists as reading
 from simulator.api.reading import watching
 from simulator.api.reading.metadata_only import VERSION, partial
 from simulator.api.store import Stored
+from simulator.timing.clock import today
 
 Obj = dict[str, Any]
 NAME = Column("Name", "string", ".metadata.name", "Name must be unique within a namespace.", "name")
@@ -120,7 +121,7 @@ def age(stamp: Any, now: datetime | None = None) -> str:
         then = datetime.fromisoformat(str(stamp))
     except ValueError:
         return "<invalid>"
-    seconds = int(((now or datetime.now(UTC)) - then).total_seconds())
+    seconds = int(((now or today()) - then).total_seconds())
     return human(seconds)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import orjson
@@ -13,6 +13,7 @@ from simulator.api.errors import ApiError, bad_request, conflict
 from simulator.api.kinds import Kind
 from simulator.api.requests import Request
 from simulator.api.store import Store, Stored
+from simulator.timing.clock import today
 
 Obj = dict[str, Any]
 ORPHAN = "orphan"
@@ -132,7 +133,7 @@ def _marked(obj: Obj, finalizers: list[str], grace: int, kind: Kind) -> Obj:
     if not finalizers:
         del meta["finalizers"]
     if not meta.get("deletionTimestamp") or grace < meta.get("deletionGracePeriodSeconds", 0):
-        ends = datetime.now(UTC) + timedelta(seconds=grace)
+        ends = today() + timedelta(seconds=grace)
         meta["deletionTimestamp"] = ends.strftime("%Y-%m-%dT%H:%M:%SZ")
         meta["deletionGracePeriodSeconds"] = grace
         if "generation" in meta:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 from simulator.api.errors import ApiError, Cause, bad_request, conflict, invalid
+from simulator.timing.clock import today
 
 Obj = dict[str, Any]
 
@@ -31,7 +31,7 @@ def bound(pod: Obj, binding: Obj) -> Obj:
         raise conflict("", "pods/binding", name, f'pod {name} is already assigned to node "{node}"')
     status = pod.get("status") or {}
     others = [one for one in status.get("conditions") or [] if one["type"] != "PodScheduled"]
-    stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    stamp = today().strftime("%Y-%m-%dT%H:%M:%SZ")
     scheduled = {"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": stamp}
     return {
         **pod,
