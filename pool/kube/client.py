@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode, urlsplit
 
 import aiohttp
 import stamina
-from multidict import CIMultiDict
 
-from pool.core.errors import ApiError, ApiUnavailable, Forbidden, KubeconfigError, NotFound
+from pool.core.errors import ApiError, ApiUnavailable, Forbidden, NotFound
 from pool.kube import faults
 from pool.kube.access import Access, unusable
-from pool.kube.clock import ServerClock
 from pool.kube.config import find_access
-from pool.kube.connections import Connections
-from pool.kube.credentials import Credentials, Shown
 from pool.kube.resources import Resource
+from pool.kube.sending import ANY, Call, Sender
 
 Object = dict[str, Any]
 Objects = list[Object]
@@ -46,22 +40,9 @@ MERGE, JSON_PATCH, APPLY = (
     "application/json-patch+json",
     "application/apply-patch+yaml",
 )
-ANY = "*/*"
 
 WORTH_SAYING = timedelta(seconds=5)
 """This machine's own clock may be so far off before the log says it; it decides nothing either way."""
-
-
-@dataclass(frozen=True)
-class Call:
-    """One request: method, path, query (empty values are left out), body as JSON, content types."""
-
-    method: str
-    path: str
-    query: dict[str, str]
-    body: Patch | None = field(default=None, repr=False)  # may hold secrets
-    content: str = "application/json"
-    accept: str = "application/json"
 
 
 class Kube:
@@ -72,15 +53,10 @@ class Kube:
     and a guarded replace Conflict for the caller's own first try, which callers treat as they treat anybody's.
     """
 
-    def __init__(
-        self, credentials: Credentials, connections: Connections, *, request_timeout: float, patience: float
-    ) -> None:
-        self._credentials = credentials
-        self._connections = connections
+    def __init__(self, sender: Sender, *, request_timeout: float, patience: float) -> None:
+        self._sender = sender
         self._timeout = request_timeout
         self._patience = patience
-        self._clock = ServerClock()
-        self._let_in = False
 
     @classmethod
     @asynccontextmanager
@@ -111,32 +87,24 @@ class Kube:
 
         `patience`: seconds for which a call that can pass is tried again; 0 for callers who try again themselves.
         """
-        credentials = Credentials(access)
-        # A plugin that fails at the start is no outage, which would be waited out.
-        connections = Connections(await credentials.current(None))
-        try:
-            yield cls(credentials, connections, request_timeout=request_timeout, patience=patience)
-        finally:
-            await connections.close()
+        async with Sender.to(access) as sender:
+            yield cls(sender, request_timeout=request_timeout, patience=patience)
 
     @property
     def server(self) -> str:
         """Host and port of the API, for messages."""
-        return str(urlsplit(self._credentials.url).netloc)
+        return self._sender.server
 
     def now(self) -> datetime:
         """The server's time, UTC, by its last answers; within about half a second, soon within a round trip.
 
         Raises ApiUnavailable before the first answer.
         """
-        told = self._told()
+        told = self._sender.told()
         if told is None:
             cure = "whatever stands between must leave the Date header of its answers alone"
             raise ApiUnavailable(0, "NoTime", f"{self.server} has not told its time yet", cure=cure)
         return told
-
-    def _told(self) -> datetime | None:
-        return self._clock.at(time.monotonic())
 
     @property
     def ahead(self) -> timedelta:
@@ -284,7 +252,7 @@ class Kube:
         }
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._timeout, sock_read=silence)
         try:
-            async with self._open(Call("GET", resource.path(namespace), query), timeout) as response:
+            async with self._sender.send(Call("GET", resource.path(namespace), query), timeout) as response:
                 async for line in response.content:
                     event = json.loads(line)
                     if event["type"] == "ERROR":
@@ -324,57 +292,10 @@ class Kube:
         raise AssertionError("retries end with an answer or an error")
 
     async def _answer(self, call: Call) -> Object:
-        async with self._open(call, aiohttp.ClientTimeout(total=self._timeout)) as response:
+        async with self._sender.send(call, aiohttp.ClientTimeout(total=self._timeout)) as response:
             try:
                 data = await response.read()
                 found = json.loads(data) if data.strip() and call.accept != ANY else {}
             except (*faults.NETWORK_FAULTS, ValueError) as error:
                 raise faults.Faulty(faults.unanswered(error, self.server)) from error
         return found if isinstance(found, dict) else {}
-
-    @asynccontextmanager
-    async def _open(self, call: Call, timeout: aiohttp.ClientTimeout) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Send a call and give its answer's stream, status below 400. Raises Faulty.
-
-        Credentials that are refused are asked for again, once: the server has done nothing yet.
-        """
-        async with AsyncExitStack() as stack:
-            try:
-                shown = await self._credentials.current(self._told())
-                response = await stack.enter_async_context(self._sent(call, timeout, shown))
-                if response.status == 401 and await self._credentials.renewed(shown, self._told()):
-                    shown = await self._credentials.current(self._told())
-                    response = await stack.enter_async_context(self._sent(call, timeout, shown))
-                fault = None
-                if response.status >= 400:
-                    fault = faults.answered(response.status, await response.read(), response.headers)
-                if response.status == 401 and self._let_in:
-                    fault = faults.without_credentials("refused by now, and no others are there yet", self.server)
-                self._let_in = self._let_in or response.status != 401
-            except faults.NETWORK_FAULTS as error:
-                raise faults.Faulty(faults.unanswered(error, self.server)) from error
-            except KubeconfigError as error:
-                raise faults.Faulty(faults.without_credentials(error.actual, self.server)) from error
-            if fault is not None:
-                raise faults.Faulty(fault)
-            yield response
-
-    @asynccontextmanager
-    async def _sent(
-        self, call: Call, timeout: aiohttp.ClientTimeout, shown: Shown
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        said = {"Accept": call.accept, "Content-Type": call.content, "User-Agent": FIELD_MANAGER}
-        headers = CIMultiDict((*shown.headers, *said.items()))
-        query = urlencode({key: value for key, value in call.query.items() if value})
-        url = f"{shown.server.url}{call.path}" + (f"?{query}" if query else "")
-        async with self._connections.using(shown) as client:
-            asked = time.monotonic()
-            sent = await client.rest_client.request(
-                call.method, url, headers=headers, body=call.body, _request_timeout=timeout
-            )
-            response: aiohttp.ClientResponse = sent.response
-            self._clock.heard(response.headers.get("Date", ""), asked, time.monotonic())
-            try:
-                yield response
-            finally:
-                response.close()
