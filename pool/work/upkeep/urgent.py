@@ -48,13 +48,13 @@ class Urgent:
 
     def __init__(self, host: Host, start: Start, errands: Errands, patience: float) -> None:
         self._host, self._start, self._errands, self._patience = host, start, errands, patience
-        self._alone_after = host.settings.reset_by_itself_after
         self._waits: dict[str, dict[str, _Wait]] = {}
         """What is waited for, of each pool."""
 
     def look(self, observed: Observed, *, resets_too: bool = True) -> float | None:
         """Have done what is due. Returns in how many seconds the next is; None: nothing is to be expected."""
         now, config = self._host.now(), PlanConfig.of(self._host.settings)
+        alone_after = self._host.settings.reset_by_itself_after
         next_looks = [seconds for seconds in _until_ends(observed, now) if seconds > 0]
         for due in expired(observed.sessions, observed.clusters, now):
             end = partial(self._end, observed, due.session_id)
@@ -70,12 +70,12 @@ class Urgent:
             next_looks.append(max(wait.since + self._patience - clock, 0) or AGAIN)
         for action in resets(observed, now) if resets_too else ():
             waits[action.wish] = wait = before.get(action.wish, _Wait(clock))
-            due_at = wait.since + self._patience if wait.asked is None else wait.asked + self._alone_after
+            due_at = wait.since + self._patience if wait.asked is None else wait.asked + alone_after
             if due_at <= clock:
                 alone, wait.asked = wait.asked is not None, clock
                 have_reset = partial(self._have_reset, work_of(action), alone=alone)
                 self._errands.send(f"the reset of {action.cluster_id}", have_reset)
-                due_at = clock + self._alone_after
+                due_at = clock + alone_after
             next_looks.append(due_at - clock)
         if any(cluster.status.operation is not None for cluster in observed.clusters):
             # A run that dies makes no news.
