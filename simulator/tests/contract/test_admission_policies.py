@@ -228,7 +228,7 @@ REFUSED: list[tuple[Obj, str]] = [
         {"expression": "true", "reason": "Odd"},
         f'{AT}.reason: Unsupported value: "Odd": supported values: "Forbidden"',
     ),
-    ({"expression": "true", "message": "a\nb"}, f'{AT}.message: Invalid value: "a\\nb": message must not contain line'),
+    ({"expression": "true", "message": "a\nb"}, f'{AT}.message: Invalid value: "a\\nb": must not contain line'),
 ]
 
 

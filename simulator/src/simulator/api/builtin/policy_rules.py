@@ -91,15 +91,15 @@ def _names(spec: Obj) -> Iterator[Cause]:
         if not name.strip():
             yield required(path, "name is not specified")
         elif not _IDENTIFIER.fullmatch(name):
-            yield Cause(path, f"Invalid value: {shown(name)}: name is not a valid CEL identifier")
+            yield Cause(path, f"Invalid value: {shown(name)}: must be a valid CEL identifier")
 
 
 def _validation(source: Obj, path: str) -> Iterator[Cause]:
     message, reason = source.get("message") or "", source.get("reason")
     if message and not message.strip():
-        yield Cause(f"{path}.message", f"Invalid value: {shown(message)}: message must be non-empty if specified")
+        yield Cause(f"{path}.message", f"Invalid value: {shown(message)}: must be non-empty if specified")
     elif "\n" in message.strip():
-        yield Cause(f"{path}.message", f"Invalid value: {shown(message)}: message must not contain line breaks")
+        yield Cause(f"{path}.message", f"Invalid value: {shown(message)}: must not contain line breaks")
     if reason is not None and reason not in CODES:
         yield unsupported(f"{path}.reason", reason, sorted(CODES))
 
