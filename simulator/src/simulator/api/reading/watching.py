@@ -129,7 +129,7 @@ class Watch:
     def _initial(self, start: int) -> bytes:
         stored = self._store.list(self._kind.collection, self._namespace)
         lines = [self._encode("ADDED", one) for one in stored if self._matches is None or self._matches(one.obj)]
-        if self._options.initial_events and self._options.bookmarks:
+        if self._options.bookmarks:
             lines.append(bookmark(self._kind, self._version, start, initial=True))
         return b"".join(lines)
 
