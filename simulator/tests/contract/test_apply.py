@@ -272,12 +272,8 @@ CONTAINER = {"name": "c", "image": "i"}
             '.spec.containers[name="c"].env[name="E"].value: expected string, got &value.valueUnstructured{Value:8080}',
         ),
         ({"containers": [{**CONTAINER, "extra": 1}]}, '.spec.containers[name="c"].extra: field not declared in schema'),
-        (
-            {"containers": [{"image": "i"}]},
-            ".spec.containers: element 0: associative list with keys has an element that omits key field"
-            ' "name" (and doesn\'t have default value)',
-        ),
         ({"containers": [CONTAINER, CONTAINER]}, '.spec.containers: duplicate entries for key [name="c"]'),
+        ({"containers": [{"image": "i"}] * 2}, '.spec.containers: duplicate entries for key [name=""]'),
     ],
 )
 async def test_an_apply_with_the_wrong_types_says_where(api: Api, namespace: str, spec: Obj, told: str) -> None:
@@ -287,6 +283,17 @@ async def test_an_apply_with_the_wrong_types_says_where(api: Api, namespace: str
     code, answer = await api.call("PATCH", path, body, content_type=APPLY)
     assert (code, answer.get("reason")) == (500, None)
     assert answer["message"] == f"failed to create typed patch object ({namespace}/x; /v1, Kind=Pod): {told}"
+
+
+async def test_a_key_that_is_left_out_of_a_kind_of_kubernetes_own_is_empty_and_judged_as_any_value(
+    api: Api, namespace: str
+) -> None:
+    meta = {"name": "x", "namespace": namespace}
+    body = {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": {"containers": [{"image": "i"}]}}
+    path = f"{core(namespace, 'pods')}/x?fieldManager=a"
+    code, answer = await api.call("PATCH", path, body, content_type=APPLY)
+    assert (code, answer.get("reason")) == (422, "Invalid")
+    assert answer["message"] == 'Pod "x" is invalid: spec.containers[0].name: Required value'
 
 
 async def test_all_wrong_types_of_an_apply_are_told(api: Api, served: str) -> None:

@@ -89,14 +89,22 @@ def step_of(item: Any, schema: Schema | None) -> str:
     """`k:{...}` for an item of a list of type map, else `v:...`."""
     if schema is None or schema.list_type != "map" or not isinstance(item, dict):
         return f"v:{orjson.dumps(item).decode()}"
-    known = schema.items.properties if schema.items else {}
     keys = {}
     for name in sorted(schema.list_keys):
-        default = known[name].default if name in known else MISSING
-        # Kubernetes' own default for the one key that is mostly left out.
-        fallback = "TCP" if name == "protocol" else None
-        keys[name] = item.get(name, fallback if default is MISSING else default)
+        default = key_default(name, schema)
+        keys[name] = item.get(name, None if default is MISSING else default)
     return f"k:{orjson.dumps(keys).decode()}"
+
+
+def key_default(name: str, schema: Schema) -> Any:
+    """What an item of a list of type map has for a key that it leaves out; MISSING if it must not.
+
+    In definitions a key has a default or is required. Kinds of Kubernetes' own have Go's zero values, and TCP.
+    """
+    known = schema.items.properties.get(name) if schema.items else None
+    if schema.items is None or known is None or name in schema.items.required or known.default is not MISSING:
+        return known.default if known is not None else MISSING
+    return "TCP" if name == "protocol" else 0 if known.type == "integer" else ""
 
 
 def changes(new: Any, old: Any, schema: Schema | None, path: Path = ()) -> Iterator[tuple[str, Path]]:

@@ -74,10 +74,8 @@ def _unkeyed(item: Any, schema: Schema) -> str:
         return "associative list with keys may not have a null element"
     if not isinstance(item, dict):
         return "associative list with keys may not have non-map elements"
-    known = schema.items.properties if schema.items is not None else {}
     for name in schema.list_keys:
-        defaulted = name == "protocol" or (name in known and known[name].default is not MISSING)
-        if name not in item and not defaulted:
+        if name not in item and fieldsets.key_default(name, schema) is MISSING:
             omitted = f"an element that omits key field {json.dumps(name)} (and doesn't have default value)"
             return f"associative list with keys has {omitted}"
     return ""
