@@ -43,12 +43,14 @@ class Counted:
     """What is known of the disk of a node that is to say how often it has booted.
 
     `golden`: the count on the golden snapshot that it was restored from or snapshotted into, None on a disk without
-    one. `seen`: the boot ID of the last attested boot of another instance of the VM, whose words may still stand in
-    a disk that was not taken back; empty if there is none.
+    one. `seen`: the boot ID of the last attested boot of another instance of the VM, whose words may still stand in a
+    disk that was not taken back; empty if there is none. `restored`: it is to be restored from that snapshot; else it
+    is the very disk that the snapshot was taken of, and may have booted more often since.
     """
 
     golden: int | None = None
     seen: str = ""
+    restored: bool = True
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,7 @@ def proved(name: str, node: Node, disk: Counted) -> int:
     """
     if node.boots is None or node.boots == disk.golden or node.boot_id == disk.seen:
         raise _unhealthy(name, "nothing was said of its disk's boots in this one")
-    if disk.golden is not None and node.boots != disk.golden + 1:
+    if disk.restored and disk.golden is not None and node.boots != disk.golden + 1:
         raise AttestationFailed(
             f"the disk of {name} was not taken back",
             expected=f"boot {disk.golden + 1} of it, the first since its golden snapshot",

@@ -100,14 +100,15 @@ async def _attest_disk(kube: Kube, machine: Machine, half: GoldenSnapshot) -> st
     return disk
 
 
-async def attest_nodes(job: Job, snapshots: Mapping[str, Object]) -> tuple[NodeHealth, ...]:
-    """Wait until both nodes are healthy and say that it is the first boot of their disks since golden time.
+async def attest_nodes(job: Job, snapshots: Mapping[str, Object], *, restored: bool = True) -> tuple[NodeHealth, ...]:
+    """Wait until both nodes are healthy and say that it is the first boot of their disks since golden time; any later
+    one if they were not `restored`, but are the disks that the snapshots were taken of.
 
     What they said is recorded, so that it is never taken for the words of a later boot. Raises GuestUnhealthy,
     AttestationFailed, SnapshotMissing.
     """
     known = (await job.operation.heartbeat()).status.attested_boots
-    boots = await boots_of(job.kube, job.cluster, snapshots, known)
+    boots = await boots_of(job.kube, job.cluster, snapshots, known, restored=restored)
     nodes = await wait_healthy(job.kube, job.cluster, boots, timeout=job.settings.health_timeout)
     await job.operation.update(attested_boots=await attested_boots(job.kube, job.cluster, nodes))
     return nodes

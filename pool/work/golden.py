@@ -138,7 +138,8 @@ async def start_again(job: Job) -> None:
 @step
 async def describe(job: Job, pair: Pair, generation: int) -> Golden:
     """Wait until the started guest is healthy, and describe the generation as the pool records it."""
-    await attest_nodes(job, pair)
+    # A run that was interrupted may have stopped and started them since.
+    await attest_nodes(job, pair, restored=False)
     async with connect_guest(job.kube, job.cluster) as guest:
         version = understood(Version, await guest.read("/version"))
         # kubeadm makes all certificates of a cluster in the same minute and for the same year: it stands for all.

@@ -53,6 +53,14 @@ def test_the_first_boot_since_golden_time_proves_the_disk() -> None:
     assert proved("cp", node("b", "9 b"), NEW) == 9
 
 
+def test_the_disk_that_a_snapshot_was_taken_of_may_boot_as_often_as_it_likes() -> None:
+    taken = Counted(3, "a77ed", restored=False)
+    assert proved("cp", node("b", "4 b"), taken) == 4
+    assert proved("cp", node("b", "5 b"), taken) == 5
+    with pytest.raises(GuestUnhealthy, match="nothing was said"):
+        proved("cp", node("a0", "3 a0"), taken)
+
+
 @pytest.mark.parametrize("said", ["4", "four b", "-4 b", "4 b b", "4  b", " 4 b", "4 b\n", "4 <b>", "9" * 10 + " b"])
 def test_words_that_no_node_of_ours_says_are_refused(said: str) -> None:
     with pytest.raises(GuestUnhealthy, match="string_pattern_mismatch"):

@@ -14,7 +14,7 @@ from pool.kubevirt.manifests import snapshot
 from pool.kubevirt.snapshots import ensure_snapshot
 from pool.work import golden, refresh
 from pool.work.generations import other_suffix, taken
-from pool.work.reset import restore_to
+from pool.work.reset import restore_to, stop_both
 from tests.pool.bench import Bench, now
 
 
@@ -133,6 +133,16 @@ async def test_a_generation_has_the_boots_of_its_disks_and_each_reset_is_the_nex
     assert {one["metadata"]["annotations"]["cks.io/boots"] for one in await bench.kube.list(VM_SNAPSHOTS)} == {"1"}
     for _ in range(2):
         assert [node.boots for node in (await bench.reset()).nodes] == [2, 2]
+
+
+async def test_a_refresh_that_was_interrupted_while_it_stopped_the_vms_again_goes_on(bench: Bench) -> None:
+    await bench.bootstrap()
+    first = await bench.take_golden()
+    async with bench.interrupted(OperationKind.GOLDEN, "dead") as job:
+        await golden.snapshotted(job, 2, other_suffix(bench.cluster, first))
+        await stop_both(job)
+    bench.grace_is_over()
+    assert (await bench.refresh()).generation == 2
 
 
 async def test_a_new_generation_is_proved_beside_the_old_one_and_then_replaces_it(bench: Bench) -> None:
