@@ -33,8 +33,9 @@ CA_DAYS = 3650
 """As long as kubeadm's own CAs: a cluster is rebuilt long before."""
 CLIENT_DAYS = 365
 """As long as kubeadm's own client certificates; the pool renews its own before they end."""
-BACKDATED = timedelta(minutes=5)
-"""Certificates are valid a little before they are made, for guests whose clock is behind."""
+BACKDATED = timedelta(days=7)
+"""Certificates are valid before they are made, for guests and workers whose clock is behind: TLS asks their own.
+kubeadm lets what it signs begin with its CA."""
 
 _TOKEN_LETTERS = string.ascii_lowercase + string.digits
 

@@ -16,12 +16,13 @@ from pool.guest import pki
 from tests.pool.guest.conftest import NOW
 
 
-def test_client_certificate_verifies_against_its_ca_only() -> None:
+@pytest.mark.parametrize("behind", [timedelta(), timedelta(days=3)], ids=["on time", "by a clock that is days behind"])
+def test_client_certificate_verifies_against_its_ca_only(behind: timedelta) -> None:
     ca, other = pki.make_ca("kubernetes", NOW), pki.make_ca("kubernetes", NOW)
     client = pki.make_client(ca, "cks-pool", pki.CLUSTER_ADMINS, NOW)
 
     # Client certificates of Kubernetes carry no subjectAltName, which the web's policy demands.
-    policy = PolicyBuilder().store(Store([x509.load_pem_x509_certificate(ca.certificate)])).time(NOW)
+    policy = PolicyBuilder().store(Store([x509.load_pem_x509_certificate(ca.certificate)])).time(NOW - behind)
     policy = policy.extension_policies(
         ca_policy=ExtensionPolicy.webpki_defaults_ca(), ee_policy=ExtensionPolicy.permit_all()
     )
