@@ -1,6 +1,7 @@
 """The `cks-pool` command: look at the pool, and run its flows from a shell.
 
-Exit status: 0 done; 1 the flow failed; 2 bad input or a part that cannot be reached, with one line that names the cure.
+Exit status: 0 done; 1 the flow failed; 2 bad input or a part that cannot be reached, with one line that names the cure;
+130 and 143 a flow that was stopped by Ctrl-C or SIGTERM, with one line that says what becomes of it.
 """
 
 from __future__ import annotations
@@ -43,10 +44,23 @@ def main(argv: list[str] | None = None) -> int:
     """Entry point of the console script."""
     arguments = _parser().parse_args(argv)
     try:
+        if "flow_run" in arguments:
+            return _until_signal(arguments)
         return int(asyncio.run(arguments.command(arguments)))
     except (PoolError, BadInput) as error:
         print(f"cks-pool: {error}", file=sys.stderr)  # noqa: T201 - a command's output
         return 2
+
+
+def _until_signal(arguments: argparse.Namespace) -> int:
+    from flows.signals import Stopped, run_beside_signals
+
+    try:
+        return run_beside_signals(lambda: _run(arguments))
+    except Stopped as stopped:
+        fate = "its run is Crashed; a cluster that it worked on is taken over by maintenance, or by running it again"
+        print(f"cks-pool: {arguments.flow} was stopped by {stopped}: {fate}", file=sys.stderr)  # noqa: T201
+        return 128 + stopped.number
 
 
 class BadInput(Exception):
@@ -65,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="run a flow in this process, recorded by the Prefect server")
     run.add_argument("flow", choices=FLOWS, metavar="FLOW", help=", ".join(FLOWS))
     run.add_argument("parameters", nargs="*", metavar="NAME=VALUE", help="the flow's parameters, values as YAML")
-    run.set_defaults(command=_run)
+    run.set_defaults(command=_run, flow_run=True)
     return parser
 
 

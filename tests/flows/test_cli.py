@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from prefect.settings import PREFECT_API_URL
 
 from cks_pool.__main__ import FLOWS, main
 from pool.core.pools import PoolSpec
@@ -145,3 +148,26 @@ class TestStatus:
     def test_of_a_pool_that_is_not_there_names_the_cure(self, pools: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert "kubectl get pools" in refused(capsys, "status", "--pool", "lab")
         assert "pool default" in refused(capsys, "status")
+
+
+@pytest.mark.prefect
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_flow_that_is_stopped_says_in_a_line_what_becomes_of_it(
+    pools: Path, prefect_server: None, number: signal.Signals
+) -> None:
+    """It waits for a cluster of a pool that has none."""
+    wait = ["run", "assign-session", "session_id=waits", "pool=exam", "wait_seconds=60"]
+    command = [sys.executable, "-m", "cks_pool", *wait]
+    environment = {**os.environ, "PREFECT_API_URL": PREFECT_API_URL.value(), "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, env=environment, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "Beginning flow run" in line:
+                break
+        process.send_signal(number)
+        said = process.stderr.read()
+        assert process.wait(60) == 128 + number
+    assert "Traceback" not in said
+    (line,) = [line for line in said.splitlines() if line.startswith("cks-pool: ")]
+    assert f"stopped by {number.name}" in line
+    assert "Crashed" in line
