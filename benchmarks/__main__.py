@@ -9,21 +9,28 @@ import importlib
 from rich.console import Console
 
 NAMES = ("assign", "crowd", "reset", "bootstrap", "api")
+LONG = ("soak", "endurance")
+"""Run when they are named: they take the better part of an hour, and are about bad days, not speed."""
 
 
 def main(argv: list[str] | None = None) -> int:
     """Exit status 0 once all ran; figures are printed, not judged: machines are shared and noisy."""
     parser = argparse.ArgumentParser("python -m benchmarks", description="Speed, as ratios within one run.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which ones: {', '.join(NAMES)} (default: all)")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"which ones: {', '.join(NAMES)} (default: all), {', '.join(LONG)}"
+    )
     parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that they run")
+    parser.add_argument("--minutes", type=float, default=20.0, help="how long soak takes (default 20)")
+    parser.add_argument("--seed", type=int, help="makes soak's choices repeatable")
     arguments = parser.parse_args(argv)
-    unknown = [name for name in arguments.names if name not in NAMES]
+    unknown = [name for name in arguments.names if name not in NAMES + LONG]
     if unknown:
         parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(NAMES)}")
     console = Console()
     for name in arguments.names or NAMES:
         module = importlib.import_module(f"benchmarks.{name}")
-        console.print(asyncio.run(module.measure(quick=arguments.quick)))
+        more = {"minutes": arguments.minutes, "seed": arguments.seed} if name == "soak" else {}
+        console.print(asyncio.run(module.measure(quick=arguments.quick, **more)))
     return 0
 
 
