@@ -178,12 +178,15 @@ class Kube:
         namespace: str | None = None,
         *,
         subresource: str = "",
+        repeatable: bool = False,
     ) -> Object:
-        """A merge patch (dict) or a JSON patch (list). A JSON patch is not tried again after a lost answer."""
+        """A merge patch (dict) or a JSON patch (list), tried again after a lost answer only if `repeatable`."""
         path = resource.path(namespace, name, subresource)
         content = JSON_PATCH if isinstance(patch, list) else MERGE
         query = {"fieldManager": FIELD_MANAGER}
-        return await self.request("PATCH", path, query, patch, content=content, repeatable=content == MERGE)
+        return await self.request(
+            "PATCH", path, query, patch, content=content, repeatable=repeatable or content == MERGE
+        )
 
     async def apply(self, resource: Resource, obj: Object, *, force: bool = False) -> Object:
         """Server-side apply as "cks-pool". Raises Conflict over fields of others unless `force`."""

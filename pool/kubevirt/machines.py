@@ -1,50 +1,58 @@
 """A VM's power: made, started, stopped, and waited for.
 
-How a VM is stopped: `runStrategy: Halted` by a merge patch. It can be repeated (a second one changes nothing), is
-refused with 422 while a snapshot or restore runs, and needs no right but patching VMs. The stop subresource answers
-409 when the VM is stopped already and 500 for the same refusals, so it is used only for what a patch cannot say: a
-shorter grace than the VM's own. KubeVirt: with `gracePeriod` it shortens the running VMI's grace first.
+How a VM is stopped: `runStrategy: Halted` by a fenced patch (pool.kubevirt.fence), refused with 422 while a snapshot
+or restore runs. How long it may take to shut down is said when it is started, since its VMI is made of the template
+then: no time for one that a reset will stop, the guest's own for one that is stopped for golden snapshots.
+The stop subresource could shorten it later, but has no precondition: it would stop the VMs of whoever has them by then.
 """
 
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 from pool.core.clusters import ClonedImage
-from pool.core.errors import AlreadyExists, Conflict, NotFound, VMFailed, WaitTimeout
+from pool.core.errors import AlreadyExists, NotFound, RestoreFailed, VMFailed, WaitTimeout
 from pool.core.pools import Pool
 from pool.core.settings import Settings
-from pool.kube.client import Kube, Object
+from pool.kube.client import Kube, Object, Objects
 from pool.kube.gather import gather
-from pool.kube.resources import DATA_VOLUMES, VMIS, VMS, Resource
+from pool.kube.resources import DATA_VOLUMES, VMIS, VMS
 from pool.kube.watching import Watching, described
 from pool.kubevirt.clones import slow_clones
 from pool.kubevirt.cluster import CLUSTER_LABEL, Machine
 from pool.kubevirt.failures import failure_of
+from pool.kubevirt.fence import MARK, Fence, noted, tested
 from pool.kubevirt.manifests import IMAGE_DISK_ANNOTATION, IMAGE_URL_ANNOTATION, virtual_machine
-from pool.kubevirt.ownership import owned, removable, remove_exactly
+from pool.kubevirt.ownership import owned
 
 STOPPED_ANNOTATION = "cks.io/stopped-cleanly"
 """On a VM: UID of the VMI that was seen to shut down cleanly. Every start removes it: it is about the disk as it is."""
 
+AT_ONCE = 0
+"""The grace of a VM whose disks the next stop may throw away. KubeVirt: it is killed, not asked."""
+
 PATIENCE = 30.0
 """Seconds a recognised trouble may last before the wait is given up: schedulers, quotas, rights settle in seconds."""
 
-_SUBRESOURCES = Resource("subresources.kubevirt.io", "v1", "virtualmachines", "VirtualMachine")
+LAST_RESTORE = "restore.kubevirt.io/lastRestoreUID"
+"""On a VM: KubeVirt's note of the restore that its disk is of."""
 
 
-async def ensure_vm(kube: Kube, machine: Machine, pool: Pool, image: ClonedImage, settings: Settings) -> Object:
-    """The VM as it is, or a new running one, its disk cloned from `image`.
+async def ensure_vm(fence: Fence, machine: Machine, pool: Pool, image: ClonedImage, settings: Settings) -> Object:
+    """The VM as it is, marked, or a new running one, its disk cloned from `image`.
 
     Raises NotOurs or FormerCluster if one of that name is not this very cluster's.
     """
-    try:
-        found = await kube.find(VMS, machine.name, machine.namespace)
-        vm = found or await kube.create(VMS, virtual_machine(machine, pool, image, settings))
-    except AlreadyExists:
-        vm = await kube.get(VMS, machine.name, machine.namespace)
-    return owned(vm, machine.cluster)
+    if await fence.kube.find(VMS, machine.name, machine.namespace) is None:
+        wanted = virtual_machine(machine, pool, image, settings)
+        wanted["metadata"]["annotations"][MARK] = fence.mark
+        with suppress(AlreadyExists):
+            return owned(await fence.create(VMS, wanted), machine.cluster)
+    await get_vm(fence.kube, machine)
+    await fence.take(machine)
+    return await get_vm(fence.kube, machine)
 
 
 async def get_vm(kube: Kube, machine: Machine) -> Object:
@@ -61,28 +69,53 @@ def image_of(vm: Object) -> ClonedImage | None:
     return ClonedImage(url=notes[IMAGE_URL_ANNOTATION], disk=notes[IMAGE_DISK_ANNOTATION])
 
 
-async def start(kube: Kube, machine: Machine) -> None:
-    """Have the VM run. Raises Invalid while a snapshot or restore runs, NotFound without a VM."""
-    change = {"spec": {"runStrategy": "Always"}, "metadata": {"annotations": {STOPPED_ANNOTATION: None}}}
-    await kube.patch(VMS, machine.name, change, machine.namespace)
+async def start(fence: Fence, machine: Machine, *, grace: int, restore: str | None = None) -> None:
+    """Have the VM run, with `grace` seconds to shut down when it is stopped; nothing is done with one that runs.
+
+    With `restore`, only on the disk of that one, as LAST_RESTORE says it. Raises StaleOperation, RestoreFailed,
+    Invalid while a snapshot or restore runs, NotFound without a VM.
+    """
+
+    def missing(vm: Object) -> Objects:
+        operations = _power(vm, "Always")
+        if not operations:
+            return noted(vm, {STOPPED_ANNOTATION: None})
+        found = (vm["metadata"].get("annotations") or {}).get(LAST_RESTORE)
+        if restore is not None:
+            if found != restore:
+                raise RestoreFailed(
+                    f"VM {machine.namespace}/{machine.name} was restored by another meanwhile",
+                    expected=f"{LAST_RESTORE}={restore}",
+                    actual=str(found),
+                    cure="run the reset again",
+                )
+            operations.insert(0, tested(LAST_RESTORE, restore))
+        shutdown = {"op": "add", "path": "/spec/template/spec/terminationGracePeriodSeconds", "value": grace}
+        return [*operations, shutdown, *noted(vm, {STOPPED_ANNOTATION: None})]
+
+    await fence.change(machine, missing)
 
 
-async def stop(kube: Kube, machine: Machine) -> None:
-    """Have the VM shut down within its own grace. Raises Invalid while a snapshot or restore runs."""
-    await kube.patch(VMS, machine.name, {"spec": {"runStrategy": "Halted"}}, machine.namespace)
+async def stop(fence: Fence, machine: Machine) -> None:
+    """Have the VM shut down within the grace it was started with. Raises StaleOperation; Invalid as `start` does."""
+    await fence.change(machine, lambda vm: _power(vm, "Halted"))
 
 
-async def kill(kube: Kube, machine: Machine) -> None:
-    """Have the VM stop at once, its disk as it happens to be; also one that is shutting down slowly."""
-    path = _SUBRESOURCES.path(machine.namespace, machine.name, "stop")
-    try:
-        await kube.put(path, {"gracePeriod": 0})
-    except Conflict:
-        # Not running, or dying at grace 0 already. What counts is that nothing starts it again.
-        await stop(kube, machine)
+def grace_of(vm: Object) -> int:
+    """Seconds that the VM gets to shut down. KubeVirt: half a minute if nobody says."""
+    grace = vm["spec"]["template"]["spec"].get("terminationGracePeriodSeconds")
+    return 30 if grace is None else int(grace)
 
 
-async def stop_and_wait(kube: Kube, watching: Watching, machine: Machine, *, timeout: float) -> Object | None:
+def _power(vm: Object, strategy: str) -> Objects:
+    """What is missing for the VM to have this run strategy. KubeVirt: it excludes the older `running`, also a false."""
+    if vm["spec"].get("runStrategy") == strategy and "running" not in vm["spec"]:
+        return []
+    older: Objects = [{"op": "remove", "path": "/spec/running"}] if "running" in vm["spec"] else []
+    return [*older, {"op": "add", "path": "/spec/runStrategy", "value": strategy}]
+
+
+async def stop_and_wait(fence: Fence, watching: Watching, machine: Machine, *, timeout: float) -> Object | None:
     """Have the VM shut down within its own grace; returns the last sight of its VMI, None if there was none.
 
     KubeVirt: the VMI's last phase is Succeeded after a clean shutdown, Failed if the grace ran out.
@@ -92,7 +125,7 @@ async def stop_and_wait(kube: Kube, watching: Watching, machine: Machine, *, tim
     async def stop_when_watched() -> None:
         # The last phase is to be seen for a moment only.
         await watched.wait()
-        await stop(kube, machine)
+        await stop(fence, machine)
 
     _, last = await gather([stop_when_watched(), wait_stopped(watching, machine, timeout=timeout, watched=watched)])
     return last
@@ -198,15 +231,14 @@ async def wait_unlocked(watching: Watching, machine: Machine, *, timeout: float)
     )
 
 
-async def delete_vm(kube: Kube, watching: Watching, machine: Machine, *, timeout: float) -> None:
+async def delete_vm(fence: Fence, watching: Watching, machine: Machine, *, timeout: float) -> None:
     """Remove the VM with what it owns (KubeVirt: its DataVolumes and restores), and wait until it is gone.
 
-    Also one of an earlier cluster of this name; raises NotOurs for any other.
+    Also one of an earlier cluster of this name; raises NotOurs for any other, StaleOperation.
     """
-    found = await kube.find(VMS, machine.name, machine.namespace)
+    found = await fence.delete(machine)
     if found is None:
         return
-    await remove_exactly(kube, VMS, removable(found, machine.cluster), propagation="Foreground")
     uid = found["metadata"]["uid"]
     await watching.until(
         VMS,

@@ -67,17 +67,6 @@ def whose(obj: Object) -> str:
     return f"{cluster}pool {labels.get(POOL_LABEL, 'without a name')} (UID {labels[POOL_UID_LABEL]})"
 
 
-async def remove(kube: Kube, resource: Resource, name: str, cluster: Cluster, *, namespace: str | None = None) -> bool:
-    """Remove an object that was made for the cluster or an earlier one of its name, if it is there.
-
-    It goes by UID: one that takes its name meanwhile stays. Raises NotOurs.
-    """
-    found = await kube.find(resource, name, namespace or cluster.namespace)
-    if found is None:
-        return False
-    return await remove_exactly(kube, resource, removable(found, cluster))
-
-
 async def remove_exactly(kube: Kube, resource: Resource, obj: Object, *, propagation: str = "Background") -> bool:
     """Remove this very object; False if it is gone, even if another one has its name by now."""
     meta = obj["metadata"]

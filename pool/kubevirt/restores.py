@@ -17,11 +17,10 @@ from pool.kube.resources import PVCS, VM_RESTORES
 from pool.kube.watching import Watching, described
 from pool.kubevirt.cluster import CLUSTER_LABEL, ROOT_VOLUME, RUN_LABEL, Cluster, Machine
 from pool.kubevirt.failures import quota_exceeded
-from pool.kubevirt.machines import PATIENCE, get_vm
+from pool.kubevirt.fence import Fence
+from pool.kubevirt.machines import LAST_RESTORE, PATIENCE, get_vm
 from pool.kubevirt.manifests import restore, run_key
-from pool.kubevirt.ownership import labels_of, owned, removable, remove_exactly
-
-LAST_RESTORE = "restore.kubevirt.io/lastRestoreUID"
+from pool.kubevirt.ownership import labels_of, owned, removable
 
 
 def finished(found: Object) -> bool:
@@ -50,17 +49,16 @@ async def restores_of(kube: Kube, cluster: Cluster) -> list[Object]:
 
 
 async def delete_restores(
-    kube: Kube, watching: Watching, cluster: Cluster, restores: Iterable[Object], *, timeout: float
+    fence: Fence, watching: Watching, cluster: Cluster, restores: Iterable[Object], *, timeout: float
 ) -> None:
     """Remove restores and wait until they are gone; a VM is locked until its unfinished one is. Disks stay.
 
     One without any pool's label is somebody's work on a VM of ours, and blocks it. Raises NotOurs, before any is
-    removed, if one carries another pool's.
+    removed, if one carries another pool's; StaleOperation.
     """
 
-    async def remove(one: Object) -> None:
+    async def gone(one: Object) -> None:
         meta = one["metadata"]
-        await remove_exactly(kube, VM_RESTORES, one)
         await watching.until(
             VM_RESTORES,
             meta["name"],
@@ -76,13 +74,17 @@ async def delete_restores(
     for one in found:
         if POOL_UID_LABEL in labels_of(one):
             removable(one, cluster)
-    await gather(remove(one) for one in found)
+    await fence.remove(VM_RESTORES, *found)
+    await gather(gone(one) for one in found)
 
 
 async def run_restore(
-    kube: Kube, watching: Watching, machine: Machine, snapshot_name: str, run_id: str, *, timeout: float
+    fence: Fence, watching: Watching, machine: Machine, snapshot_name: str, run_id: str, *, timeout: float
 ) -> Object:
     """The run's restore of the VM, complete: the existing one, else a new one.
+
+    One that an overtaken run makes late fails: its VM runs (see manifests.restore), or it is not the restore that the
+    VM is started with (machines.start).
 
     Raises RestoreFailed when it fails or cannot get on, WaitTimeout (a PVC that never binds, for one).
     """
@@ -91,9 +93,9 @@ async def run_restore(
     # One of that name is this run's own, made before an interruption: its name says so. While it is unfinished
     # KubeVirt's webhook, which is asked before names are compared, refuses its namesake as a second restore.
     try:
-        await kube.create(VM_RESTORES, wanted)
+        await fence.create(VM_RESTORES, wanted)
     except (AlreadyExists, Invalid) as refused:
-        there = await kube.find(VM_RESTORES, name, machine.namespace)
+        there = await fence.kube.find(VM_RESTORES, name, machine.namespace)
         if there is not None:
             owned(there, machine.cluster)
         elif isinstance(refused, Invalid):
@@ -125,7 +127,7 @@ async def run_restore(
                 labels=CLUSTER_LABEL,
             )
         except WaitTimeout as error:
-            raise await _explained(kube, machine, name, error, timeout) from error
+            raise await _explained(fence.kube, machine, name, error, timeout) from error
         if not isinstance(found, str):
             return found
         await _quota_passes(watching, machine, name, found, min(PATIENCE, left))
@@ -163,9 +165,14 @@ def verify(found: Object, vm: Object, machine: Machine, snapshot_uid: str) -> st
     if root_disk(vm) != claim or claim not in templates:
         raise _not_proved(what, f"VM on disk {claim}", f"disk {root_disk(vm)}, templates {templates}")
     marker = (vm["metadata"].get("annotations") or {}).get(LAST_RESTORE)
-    if marker != f"{found['metadata']['name']}-{uid}":
+    if marker != mark_of(found):
         raise _not_proved(what, "the VM marked with it", f"{LAST_RESTORE}={marker}")
     return claim
+
+
+def mark_of(found: Object) -> str:
+    """What a restore leaves on its VM as LAST_RESTORE."""
+    return f"{found['metadata']['name']}-{found['metadata']['uid']}"
 
 
 async def verified(kube: Kube, found: Object, machine: Machine, snapshot_uid: str) -> str:

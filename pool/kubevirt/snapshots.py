@@ -7,12 +7,13 @@ from contextlib import suppress
 
 from pool.core.errors import AlreadyExists, SnapshotError, SnapshotFailed, SnapshotMissing, SnapshotNotReady
 from pool.core.settings import Settings
-from pool.kube.client import Kube, Object
+from pool.kube.client import Object
 from pool.kube.resources import VM_SNAPSHOTS
 from pool.kube.watching import Watching, described
-from pool.kubevirt.cluster import CLUSTER_LABEL, ROOT_VOLUME, Machine
+from pool.kubevirt.cluster import CLUSTER_LABEL, ROOT_VOLUME, Cluster, Machine
+from pool.kubevirt.fence import Fence
 from pool.kubevirt.manifests import snapshot
-from pool.kubevirt.ownership import owned, remove
+from pool.kubevirt.ownership import named, owned, removable
 
 REMAKE = "run create-golden-snapshots for the cluster"
 
@@ -47,26 +48,26 @@ def verify(found: Object | None, machine: Machine, name: str) -> Object:
 
 
 async def ensure_snapshot(
-    kube: Kube, watching: Watching, machine: Machine, name: str, annotations: Mapping[str, str], settings: Settings
+    fence: Fence, watching: Watching, machine: Machine, name: str, annotations: Mapping[str, str], settings: Settings
 ) -> Object:
     """A verified snapshot of that name with these annotations: the existing one, else a new one of the VM as it is.
 
     One that failed, or has other annotations (it was taken of another state of the VM), is removed and taken again.
-    Raises SnapshotFailed if the new one fails, WaitTimeout, NotOurs, FormerCluster.
+    Raises SnapshotFailed if the new one fails, WaitTimeout, NotOurs, FormerCluster, StaleOperation.
     """
     what = f"snapshot {machine.namespace}/{name}"
-    found = await kube.find(VM_SNAPSHOTS, name, machine.namespace)
+    found = await fence.kube.find(VM_SNAPSHOTS, name, machine.namespace)
     if found is not None:
         owned(found, machine.cluster)
     if found is not None and not _usable(found, machine, name, annotations):
-        await delete_snapshot(kube, watching, machine, name, timeout=settings.delete_timeout)
+        await delete_snapshot(fence, watching, machine.cluster, found, timeout=settings.delete_timeout)
         found = None
     if found is None:
         wanted = snapshot(machine, name, settings)
         wanted["metadata"]["annotations"] = dict(annotations)
         # One of that name is our own first try, its answer lost; or another run's, which the annotations will show.
         with suppress(AlreadyExists):
-            await kube.create(VM_SNAPSHOTS, wanted)
+            await fence.create(VM_SNAPSHOTS, wanted)
 
     def ready(seen: Object | None) -> Object | None:
         try:
@@ -89,20 +90,21 @@ async def ensure_snapshot(
     return taken
 
 
-async def delete_snapshot(kube: Kube, watching: Watching, machine: Machine, name: str, *, timeout: float) -> None:
-    """Remove a snapshot and wait until its name is free. KubeVirt: finalizers keep it until its content is gone.
+async def delete_snapshot(fence: Fence, watching: Watching, cluster: Cluster, found: Object, *, timeout: float) -> None:
+    """Remove this very snapshot and wait until its name is free. KubeVirt: finalizers keep it until its content
+    is gone.
 
-    Also one of an earlier cluster of this name; raises NotOurs for any other.
+    Also one of an earlier cluster of this name; raises NotOurs for any other, StaleOperation.
     """
-    if not await remove(kube, VM_SNAPSHOTS, name, machine.cluster):
-        return
+    await fence.remove(VM_SNAPSHOTS, removable(found, cluster))
+    name, namespace, uid = (found["metadata"][key] for key in ("name", "namespace", "uid"))
     await watching.until(
         VM_SNAPSHOTS,
         name,
-        machine.namespace,
-        lambda seen: True if seen is None else None,
+        namespace,
+        lambda seen: True if seen is None or seen["metadata"]["uid"] != uid else None,
         timeout=timeout,
-        what=f"snapshot {machine.namespace}/{name} to be deleted",
+        what=f"{named(found)} to be deleted",
         labels=CLUSTER_LABEL,
     )
 

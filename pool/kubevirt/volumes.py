@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pool.core.errors import Conflict
-from pool.kube.client import Kube, Object
+from pool.kube.client import Object
 from pool.kube.gather import gather
 from pool.kube.resources import DATA_VOLUMES, PVCS, VM_RESTORES, VMS, Resource
 from pool.kubevirt.cluster import Cluster
-from pool.kubevirt.ownership import Owner, owner
+from pool.kubevirt.fence import Fence
+from pool.kubevirt.ownership import Owner, named, owner
 from pool.kubevirt.restores import failure_text, finished
 
 RESTORE_ANNOTATION = "restore.kubevirt.io/name"
@@ -23,12 +23,13 @@ SOURCE_LABEL = "restore.kubevirt.io/source-vm-name"
 
 @dataclass(frozen=True)
 class Leftover:
-    """A disk that nothing uses: what it is, where, and which one exactly."""
+    """A disk that nothing uses, as it was read."""
 
     resource: Resource
-    namespace: str
-    name: str
-    uid: str
+    found: Object
+
+    def __str__(self) -> str:
+        return named(self.found)
 
 
 def leftovers(
@@ -61,25 +62,18 @@ def leftovers(
                 continue
             if _owned(meta, owners) or not (_restored(meta) or _replaced(meta, vms)):
                 continue
-            found.append(Leftover(resource, *where, meta["uid"]))
+            found.append(Leftover(resource, obj))
     return found
 
 
-async def sweep(kube: Kube, cluster: Cluster) -> list[Leftover]:
-    """Remove the leftover disks of the cluster; returns what was removed."""
+async def sweep(fence: Fence, cluster: Cluster) -> list[Leftover]:
+    """Remove the leftover disks of the cluster; returns what was removed. Raises StaleOperation."""
+    kube = fence.kube
     claims, volumes = await gather(kube.list(kind, cluster.namespace) for kind in (PVCS, DATA_VOLUMES))
     restores = await kube.list(VM_RESTORES, cluster.namespace)
     vms = await kube.list(VMS, cluster.namespace)
     found = leftovers(claims, volumes, restores, vms, cluster)
-    return [one for one in found if await _remove(kube, one)]
-
-
-async def _remove(kube: Kube, leftover: Leftover) -> bool:
-    """Whether it was removed; by UID, since a disk of the same name made meanwhile is another's."""
-    try:
-        return await kube.delete(leftover.resource, leftover.name, leftover.namespace, uid=leftover.uid)
-    except Conflict:
-        return False
+    return [one for one in found if await fence.remove(one.resource, one.found)]
 
 
 def _restored(meta: Object) -> bool:

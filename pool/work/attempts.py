@@ -64,7 +64,7 @@ async def attempt(
             again = tries > 1 or interruptions > 0
             claim = state.operation(cluster_id, kind, name, session_id=session_id, force=force and not again)
             async with claim as operation:
-                return await steps(Job(host, Cluster.of(operation.cluster), operation))
+                return await steps(await _taken(Job(host, Cluster.of(operation.cluster), operation)))
         except (Silenced, ApiUnavailable) as outage:
             interruptions += 1
             now = await _after(host, cluster_id, outage)
@@ -87,6 +87,14 @@ async def attempt(
             tries += 1
             if is_transient(failure):
                 await asyncio.sleep(state.settings.operation_heartbeat)
+
+
+async def _taken(job: Job) -> Job:
+    """The job, whose VMs no other run can write to any more."""
+    # A teardown writes to no VM, and may have lost its rights in the namespace that it removes.
+    if job.operation.ownership.kind is not OperationKind.TEARDOWN:
+        await job.fence.take(*job.cluster.machines)
+    return job
 
 
 async def unless_others_do(host: Host, cluster_id: str, work: Awaitable[T]) -> T | None:

@@ -115,9 +115,8 @@ async def ensure_vms(job: Job, pool: Pool, image: ClonedImage) -> None:
     """Both VMs, made at once and told to run. Raises NotOurs or FormerCluster if one of that name is another's."""
 
     async def ensure(machine: Machine) -> None:
-        vm = await ensure_vm(job.kube, machine, pool, image, job.settings)
-        if vm["spec"].get("runStrategy") != "Always":
-            await start(job.kube, machine)
+        await ensure_vm(job.fence, machine, pool, image, job.settings)
+        await start(job.fence, machine, grace=job.settings.golden_stop_grace)
 
     await gather(ensure(machine) for machine in job.cluster.machines)
 

@@ -8,7 +8,7 @@ from pool.kube.resources import DATA_VOLUMES, PVCS, SECRETS, VM_SNAPSHOTS
 from pool.kubevirt.cluster import CLUSTER_LABEL
 from pool.kubevirt.former import left_of_former, secret_names
 from pool.kubevirt.machines import delete_vm
-from pool.kubevirt.ownership import remove, remove_exactly
+from pool.kubevirt.ownership import removable
 from pool.kubevirt.restores import delete_restores, restores_of
 from pool.kubevirt.snapshots import delete_snapshot
 from pool.work.steps import Job, step
@@ -33,41 +33,37 @@ async def demolish(job: Job) -> None:
 
 
 async def _demolish(job: Job) -> None:
-    # Each removal waits for what it removes: so each asks first whether what there is by then may still be removed.
     for removal in (_restores, _machines, _snapshots, _disks, _secrets):
-        await job.operation.heartbeat()
         await removal(job)
 
 
 async def _restores(job: Job) -> None:
     found = await restores_of(job.kube, job.cluster)
-    await delete_restores(job.kube, job.watching, job.cluster, found, timeout=job.settings.delete_timeout)
+    await delete_restores(job.fence, job.watching, job.cluster, found, timeout=job.settings.delete_timeout)
 
 
 async def _machines(job: Job) -> None:
     timeout = job.settings.delete_timeout
-    await gather(delete_vm(job.kube, job.watching, machine, timeout=timeout) for machine in job.cluster.machines)
+    await gather(delete_vm(job.fence, job.watching, machine, timeout=timeout) for machine in job.cluster.machines)
 
 
 async def _snapshots(job: Job) -> None:
-    cluster = job.cluster
-    for found in await job.kube.list(VM_SNAPSHOTS, cluster.namespace, labels=cluster.selector):
-        source = found["spec"]["source"]["name"]
-        machine = next((one for one in cluster.machines if one.name == source), cluster.control_plane)
-        name, timeout = found["metadata"]["name"], job.settings.delete_timeout
-        await delete_snapshot(job.kube, job.watching, machine, name, timeout=timeout)
+    for found in await job.kube.list(VM_SNAPSHOTS, job.cluster.namespace, labels=job.cluster.selector):
+        await delete_snapshot(job.fence, job.watching, job.cluster, found, timeout=job.settings.delete_timeout)
 
 
 async def _disks(job: Job) -> None:
     for resource in (DATA_VOLUMES, PVCS):
         for found in await job.kube.list(resource, job.cluster.namespace, labels=job.cluster.selector):
-            await remove_exactly(job.kube, resource, found)
+            await job.fence.remove(resource, found)
             await _gone(job, found)
 
 
 async def _secrets(job: Job) -> None:
     for name in secret_names(job.cluster):
-        await remove(job.kube, SECRETS, name, job.cluster)
+        found = await job.kube.find(SECRETS, name, job.cluster.namespace)
+        if found is not None:
+            await job.fence.remove(SECRETS, removable(found, job.cluster))
 
 
 async def _gone(job: Job, found: Object) -> None:

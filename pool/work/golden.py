@@ -14,12 +14,16 @@ from pool.guest.client import connect_guest
 from pool.guest.health import wait_healthy
 from pool.kube.client import Object
 from pool.kube.gather import gather
-from pool.kube.resources import VMIS, VMS
+from pool.kube.resources import VMIS
 from pool.kubevirt.cluster import Machine
+from pool.kubevirt.fence import noted
 from pool.kubevirt.machines import (
+    AT_ONCE,
     STOPPED_ANNOTATION,
     get_vm,
+    grace_of,
     start,
+    stop,
     stop_and_wait,
     wait_running,
     wait_stopped,
@@ -79,8 +83,8 @@ async def snapshotted(job: Job, generation: int, suffix: str = "") -> Golden:
 async def stop_cleanly(job: Job, generation: int, suffix: str = "") -> None:
     """Shut both VMs down, and prove that they did so cleanly by their VMIs' last phase.
 
-    VMs that are stopped already without such a proof are started and stopped again. Nothing is done if the generation
-    is taken. Raises VMFailed (reason UncleanShutdown), GuestUnhealthy, WaitTimeout.
+    VMs that are stopped already without such a proof, or run with less than the grace for it, are started again first.
+    Nothing is done if the generation is taken. Raises VMFailed (reason UncleanShutdown), GuestUnhealthy, WaitTimeout.
     """
     if await taken(job.kube, job.cluster, generation, suffix):
         return
@@ -89,7 +93,11 @@ async def stop_cleanly(job: Job, generation: int, suffix: str = "") -> None:
         timeout = job.settings.stop_timeout
         await gather(wait_stopped(job.watching, one, timeout=timeout) for one in job.cluster.machines)
         return
-    await _start_both(job)
+    grace = job.settings.golden_stop_grace
+    await gather(
+        _stop_hasty(job, one) for one, vm in zip(job.cluster.machines, vms, strict=True) if grace_of(vm) < grace
+    )
+    await _start_both(job, grace)
     present = await boots_of(job.kube, job.cluster)
     nodes = await wait_healthy(job.kube, job.cluster, present, timeout=job.settings.boot_timeout)
     boots = {node.name: str(node.boots) for node in nodes}
@@ -131,8 +139,8 @@ async def snapshot_both(job: Job, generation: int, suffix: str = "") -> Pair:
 
 @step
 async def start_again(job: Job) -> None:
-    """Start both VMs, as soon as no snapshot holds them, and wait until they run."""
-    await _start_both(job)
+    """Start both VMs, as soon as no snapshot holds them, and wait until they run. The next to stop them is a reset."""
+    await _start_both(job, AT_ONCE)
 
 
 @step
@@ -154,10 +162,10 @@ async def describe(job: Job, pair: Pair, generation: int) -> Golden:
     )
 
 
-async def _start_both(job: Job) -> None:
+async def _start_both(job: Job, grace: int) -> None:
     async def begin(machine: Machine) -> None:
         await wait_unlocked(job.watching, machine, timeout=job.settings.snapshot_timeout)
-        await start(job.kube, machine)
+        await start(job.fence, machine, grace=grace)
         await wait_running(job.kube, job.watching, machine, timeout=job.settings.provision_timeout)
 
     await gather(begin(machine) for machine in job.cluster.machines)
@@ -166,17 +174,23 @@ async def _start_both(job: Job) -> None:
 async def _snapshot(job: Job, machine: Machine, name: str, notes: dict[str, str]) -> Object:
     for _ in range(ATTEMPTS - 1):
         try:
-            return await ensure_snapshot(job.kube, job.watching, machine, name, notes, job.settings)
+            return await ensure_snapshot(job.fence, job.watching, machine, name, notes, job.settings)
         except SnapshotFailed as error:
             job.host.warn(f"taking it again: {error}")
-    return await ensure_snapshot(job.kube, job.watching, machine, name, notes, job.settings)
+    return await ensure_snapshot(job.fence, job.watching, machine, name, notes, job.settings)
+
+
+async def _stop_hasty(job: Job, machine: Machine) -> None:
+    """Stop a VM that was started to be killed: it gets another grace only by being started again."""
+    await wait_unlocked(job.watching, machine, timeout=job.settings.snapshot_timeout)
+    await stop(job.fence, machine)
+    await wait_stopped(job.watching, machine, timeout=job.settings.stop_timeout)
 
 
 async def _stop(job: Job, machine: Machine, boots: str) -> None:
     # Noted on the VM, which no restore takes back, for whoever carries on after an interruption.
-    noted = {"metadata": {"annotations": {BOOTS_ANNOTATION: boots}}}
-    await job.kube.patch(VMS, machine.name, noted, machine.namespace)
-    last = await stop_and_wait(job.kube, job.watching, machine, timeout=job.settings.stop_timeout)
+    await job.fence.change(machine, lambda vm: noted(vm, {BOOTS_ANNOTATION: boots}))
+    last = await stop_and_wait(job.fence, job.watching, machine, timeout=job.settings.stop_timeout)
     phase = ((last or {}).get("status") or {}).get("phase")
     if last is None or phase != "Succeeded":
         raise VMFailed(
@@ -186,5 +200,5 @@ async def _stop(job: Job, machine: Machine, boots: str) -> None:
             actual=str(phase),
             cure="run create-golden-snapshots again; should it repeat, look at the guest's shutdown",
         )
-    proof = {"metadata": {"annotations": {STOPPED_ANNOTATION: last["metadata"]["uid"]}}}
-    await job.kube.patch(VMS, machine.name, proof, machine.namespace)
+    proof = last["metadata"]["uid"]
+    await job.fence.change(machine, lambda vm: noted(vm, {STOPPED_ANNOTATION: proof}))

@@ -61,9 +61,6 @@ async def drop_others(job: Job, golden: Golden) -> None:
     """
     keep = {golden.control_plane.uid, golden.worker.uid}
     found = await job.kube.list(VM_SNAPSHOTS, job.cluster.namespace, labels=job.cluster.selector)
-    old = [one["metadata"]["name"] for one in found if one["metadata"]["uid"] not in keep]
+    old = [one for one in found if one["metadata"]["uid"] not in keep]
     timeout = job.settings.delete_timeout
-    # The machine is only named in messages.
-    await gather(
-        delete_snapshot(job.kube, job.watching, job.cluster.control_plane, name, timeout=timeout) for name in old
-    )
+    await gather(delete_snapshot(job.fence, job.watching, job.cluster, one, timeout=timeout) for one in old)

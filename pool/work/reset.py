@@ -18,7 +18,7 @@ from pool.kube.gather import gather
 from pool.kube.resources import VMIS
 from pool.kubevirt import restores
 from pool.kubevirt.cluster import Cluster, Machine
-from pool.kubevirt.machines import get_vm, kill, start, wait_running, wait_stopped, wait_unlocked
+from pool.kubevirt.machines import AT_ONCE, get_vm, start, stop, wait_running, wait_stopped, wait_unlocked
 from pool.kubevirt.volumes import sweep
 from pool.work.attempts import attempt, unless_others_do
 from pool.work.attestation import Attestation, attest_disks, attest_nodes, golden_pair, half_of
@@ -84,12 +84,14 @@ async def prepare(job: Job, golden: Golden) -> None:
     found = await restores.restores_of(job.kube, job.cluster)
     # KubeVirt: an unfinished or failed restore blocks every later one of its VM until it is deleted.
     useless = [one for one in found if not restores.of_run(one, job.run_id) or restores.failure_text(one)]
-    await restores.delete_restores(job.kube, job.watching, job.cluster, useless, timeout=job.settings.delete_timeout)
+    await restores.delete_restores(job.fence, job.watching, job.cluster, useless, timeout=job.settings.delete_timeout)
 
 
 @step
 async def stop_both(job: Job) -> None:
-    """Stop both VMs by force and wait until their VMIs are gone. Nothing is done once the run restored both."""
+    """Stop both VMs, which were started to be stopped at once, and wait until their VMIs are gone. Nothing is done once
+    the run restored both.
+    """
     if await restored(job.kube, job.cluster, job.run_id):
         return
 
@@ -98,9 +100,7 @@ async def stop_both(job: Job) -> None:
         vmi = await job.kube.find(VMIS, machine.name, machine.namespace)
         if vmi is not None or vm["spec"].get("runStrategy") != "Halted":
             await wait_unlocked(job.watching, machine, timeout=job.settings.snapshot_timeout)
-            # That may have taken long; by now the VM may be another run's, or a learner's.
-            await job.operation.heartbeat()
-            await kill(job.kube, machine)
+            await stop(job.fence, machine)
         await wait_stopped(job.watching, machine, timeout=job.settings.stop_timeout)
 
     await gather(halt(machine) for machine in job.cluster.machines)
@@ -117,14 +117,14 @@ async def restore_both(job: Job, golden: Golden) -> None:
         half = half_of(golden, machine)
         try:
             found = await restores.run_restore(
-                job.kube, job.watching, machine, half.name, job.run_id, timeout=job.settings.restore_timeout
+                job.fence, job.watching, machine, half.name, job.run_id, timeout=job.settings.restore_timeout
             )
             await restores.verified(job.kube, found, machine, half.uid)
         except RestoreFailed:
             mine = [r for r in await restores.restores_of(job.kube, job.cluster) if restores.of_run(r, job.run_id)]
             failed = [r for r in mine if r["spec"]["target"]["name"] == machine.name]
             await restores.delete_restores(
-                job.kube, job.watching, job.cluster, failed, timeout=job.settings.delete_timeout
+                job.fence, job.watching, job.cluster, failed, timeout=job.settings.delete_timeout
             )
             raise
 
@@ -149,7 +149,8 @@ async def start_both(job: Job, golden: Golden) -> None:
         await restores.verified(job.kube, done[machine.name], machine, half_of(golden, machine).uid)
 
     async def begin(machine: Machine) -> None:
-        await start(job.kube, machine)
+        mark = restores.mark_of(done[machine.name])
+        await start(job.fence, machine, grace=AT_ONCE, restore=mark)
         await wait_running(job.kube, job.watching, machine, timeout=job.settings.provision_timeout)
 
     await gather(begin(machine) for machine in job.cluster.machines)
@@ -174,8 +175,8 @@ async def attest(job: Job, golden: Golden) -> Attestation:
 async def clean_up(job: Job) -> None:
     """Remove the cluster's finished restores and the disks that aborted ones left."""
     found = await restores.restores_of(job.kube, job.cluster)
-    await restores.delete_restores(job.kube, job.watching, job.cluster, found, timeout=job.settings.delete_timeout)
-    for leftover in await sweep(job.kube, job.cluster):
+    await restores.delete_restores(job.fence, job.watching, job.cluster, found, timeout=job.settings.delete_timeout)
+    for leftover in await sweep(job.fence, job.cluster):
         job.host.warn(f"removed what an aborted restore had left: {leftover}")
 
 

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial, wraps
+from functools import cached_property, partial, wraps
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from pool.core.errors import NotOurs
@@ -19,6 +19,7 @@ from pool.core.settings import Settings
 from pool.kube.client import Kube
 from pool.kube.watching import Watching
 from pool.kubevirt.cluster import Cluster
+from pool.kubevirt.fence import Fence
 from pool.state import OperationHandle, PoolState
 
 logger = logging.getLogger(__name__)
@@ -78,6 +79,11 @@ class Job:
     def settings(self) -> Settings:
         """The settings of the process: how long what may take."""
         return self.host.settings
+
+    @cached_property
+    def fence(self) -> Fence:
+        """What this run may do to the cluster's VMs, once it has taken them."""
+        return Fence.of(self.kube, self.operation.run_id, self.operation.epoch, self.operation.heartbeat)
 
     @property
     def run_id(self) -> str:

@@ -90,7 +90,7 @@ async def remove_namespace(job: Job) -> None:
 @step
 async def remove_right_to_clone(job: Job) -> None:
     """Its right to clone the golden image is gone. Raises NotOurs."""
-    await namespaces.remove_clone_binding(job.kube, job.cluster, job.settings)
+    await namespaces.remove_clone_binding(job.fence, job.cluster, job.settings)
 
 
 async def finish_removal(host: Host, name: str) -> None:

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from pool.kube.resources import (
 )
 from pool.kube.watching import Watching
 from pool.kubevirt.cluster import Cluster
+from pool.kubevirt.fence import Fence
 from pool.state import PoolState
 from pool.work import bootstrap, golden, images, namespaces, refresh, reset
 from pool.work.attestation import Attestation
@@ -52,6 +53,15 @@ SETTINGS = Settings(
 )
 POOL = pool()
 CLUSTER = member()
+
+
+def fence_of_nobody(kube: Kube) -> Fence:
+    """That of a run whose claim always holds."""
+
+    async def prove() -> None:
+        """Nothing is to be said against it."""
+
+    return Fence.of(kube, "nobody", 0, prove)
 
 
 def now() -> datetime:
@@ -103,6 +113,16 @@ class Bench:
         """A new run's ID."""
         self.runs += 1
         return f"run-{self.runs}"
+
+    def fence(self) -> Fence:
+        """That of nobody's run."""
+        return fence_of_nobody(self.kube)
+
+    async def taken(self) -> Fence:
+        """The same, with the cluster's VMs."""
+        fence = self.fence()
+        await fence.take(*self.cluster.machines)
+        return fence
 
     async def prepare(self) -> None:
         """Everything a cluster needs but itself, and its resource."""
@@ -158,8 +178,8 @@ class Bench:
 
     async def demolish(self, cluster: Cluster) -> None:
         """Take down what was made for the cluster, in a rebuild that gets no further."""
-        async with self.interrupted(OperationKind.REBUILD, "demolition") as job:
-            await demolish(replace(job, cluster=cluster))
+        async with self.interrupted(OperationKind.REBUILD, "demolition", cluster) as job:
+            await demolish(job)
 
     async def pooled_beside(self, name: str, *, cordoned: bool = False, healthy: bool = True) -> None:
         """Another available cluster, of which there is only the resource."""
@@ -173,13 +193,18 @@ class Bench:
             await self.state.set_condition(name, unhealthy())
 
     @asynccontextmanager
-    async def interrupted(self, kind: OperationKind, run_id: str, **settings: Any) -> AsyncIterator[Job]:
+    async def interrupted(
+        self, kind: OperationKind, run_id: str, cluster: Cluster | None = None, **settings: Any
+    ) -> AsyncIterator[Job]:
         """An operation whose process is gone at the end of the context, as far as others can see. An error is recorded
-        as a run does.
+        as a run does. It works on the VMs of `cluster`, if that is not the one it claims.
         """
+        cluster = cluster or self.cluster
         with suppress(asyncio.CancelledError):
             async with self.state.operation(self.cluster.id, kind, run_id) as operation:
-                yield Job(self.host(**settings), self.cluster, operation)
+                job = Job(self.host(**settings), cluster, operation)
+                await job.fence.take(*cluster.machines)
+                yield job
                 raise asyncio.CancelledError
 
     def grace_is_over(self) -> None:

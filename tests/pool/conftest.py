@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.pool.crash.killing import Killer
-from tests.pool.crash.tally import KEY, Tally
+from tests.pool.crash.tally import KEY, STOPPED, Tally
 from tests.pool.lab import Lab
 
 if TYPE_CHECKING:
@@ -26,10 +26,20 @@ async def lab(api_server: Simulator) -> AsyncIterator[Lab]:
 @pytest.fixture
 def tally(request: pytest.FixtureRequest) -> Iterator[Tally]:
     """The crash points of this test, kept however it ends."""
+    yield from _counted(request, KEY)
+
+
+@pytest.fixture
+def stops(request: pytest.FixtureRequest) -> Iterator[Tally]:
+    """The same for runs that were stopped."""
+    yield from _counted(request, STOPPED)
+
+
+def _counted(request: pytest.FixtureRequest, key: str) -> Iterator[Tally]:
     name = request.node.originalname.removeprefix("test_").replace("_", " ")
     counts = Tally(request.node.callspec.id if hasattr(request.node, "callspec") else name)
     yield counts
-    request.node.user_properties.append((KEY, counts.kept()))
+    request.node.user_properties.append((key, counts.kept()))
 
 
 @pytest.fixture

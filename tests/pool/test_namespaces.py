@@ -38,6 +38,7 @@ from pool.work.namespaces.checks import check_cluster_namespaces
 from pool.work.namespaces.manifests import times
 from simulator.api.requests import Target
 from simulator.app import Simulator
+from tests.pool.bench import fence_of_nobody
 from tests.pool.builders import member, pool
 from tests.pool.wire import Wire
 
@@ -196,7 +197,7 @@ async def test_a_namespace_of_another_pool_is_refused_with_that_pools_name_and_n
     with pytest.raises(NamespaceNotOurs, match="cluster cluster1 of pool default"):
         await ensure(kube, watching, theirs, OTHERS)
     assert not await namespaces.delete_cluster_namespace(kube, watching, theirs, timeout=10)
-    assert not await namespaces.remove_clone_binding(kube, theirs, SETTINGS)
+    assert not await namespaces.remove_clone_binding(fence_of_nobody(kube), theirs, SETTINGS)
     assert not [call for call in wire.calls if call[0] in WRITES]
     assert await labels(kube) == before
 
@@ -301,8 +302,8 @@ async def test_only_our_namespaces_are_deleted(kube: Kube, watching: Watching) -
     assert await namespaces.delete_cluster_namespace(kube, watching, CLUSTER, timeout=10)
     assert not await namespaces.delete_cluster_namespace(kube, watching, CLUSTER, timeout=10)
     assert await kube.find(NAMESPACES, "cluster1") is None
-    assert await namespaces.remove_clone_binding(kube, CLUSTER, SETTINGS)
-    assert not await namespaces.remove_clone_binding(kube, CLUSTER, SETTINGS)
+    assert await namespaces.remove_clone_binding(fence_of_nobody(kube), CLUSTER, SETTINGS)
+    assert not await namespaces.remove_clone_binding(fence_of_nobody(kube), CLUSTER, SETTINGS)
     assert await kube.list(ROLE_BINDINGS, "vm-templates") == []
 
 

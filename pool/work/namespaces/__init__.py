@@ -11,6 +11,7 @@ from pool.kube.gather import gather
 from pool.kube.resources import CRDS, NAMESPACES, NETWORK_POLICIES, RESOURCE_QUOTAS, ROLE_BINDINGS, ROLES
 from pool.kube.watching import Watching
 from pool.kubevirt.cluster import Cluster
+from pool.kubevirt.fence import Fence
 from pool.kubevirt.former import made_for
 from pool.kubevirt.ownership import Owner, labels_of, owner, removable, remove_exactly, whose
 from pool.work.namespaces.checks import Wanted, checked, is_of
@@ -103,12 +104,12 @@ async def delete_cluster_namespace(kube: Kube, watching: Watching, cluster: Clus
     return True
 
 
-async def remove_clone_binding(kube: Kube, cluster: Cluster, settings: Settings) -> bool:
+async def remove_clone_binding(fence: Fence, cluster: Cluster, settings: Settings) -> bool:
     """Take a cluster's right to clone the golden image back. One that was given to somebody else is left alone."""
-    found = await kube.find(ROLE_BINDINGS, clone_binding_name(cluster), settings.templates_namespace)
+    found = await fence.kube.find(ROLE_BINDINGS, clone_binding_name(cluster), settings.templates_namespace)
     if found is None or owner(found, cluster) is Owner.OTHERS:
         return False
-    return await remove_exactly(kube, ROLE_BINDINGS, found)
+    return bool(await fence.remove(ROLE_BINDINGS, found))
 
 
 async def _ensure_labelled(kube: Kube, found: Object | None, cluster: Cluster, settings: Settings) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 KEY = "crash points"
+STOPPED = "stopped runs"
 CHOICE = "CKS_TEST_CRASH"
 
 
@@ -27,6 +28,12 @@ class Tally:
         step, shift = (1, 0) if choice == "all" else (every, int(choice))
         yield from range(1 + shift % step, writes + 1, step)
 
+    def first(self, every: int) -> tuple[int, int]:
+        """The first point to try, and how far from one to the next, where nobody knows how many there are."""
+        choice = os.environ.get(CHOICE, "0")
+        step, shift = (1, 0) if choice == "all" else (every, int(choice))
+        return 1 + shift % step, step
+
     def kept(self) -> list[object]:
         """The counts as a test's report keeps them."""
         return [self.name, self.survived, self.tried, max(self.known, self.tried)]
@@ -34,10 +41,19 @@ class Tally:
 
 def summary(reports: Iterable[Any]) -> tuple[list[str], list[str]]:
     """A line an operation, and the sum; nothing if no crash point was tried."""
-    kept = [value for report in reports for key, value in getattr(report, "user_properties", ()) if key == KEY]
+    reports = list(reports)
+    kept = _kept(reports, KEY)
     lines = [f"  {name}: {survived} survived of {tried} tried, of {known}" for name, survived, tried, known in kept]
     survived, tried, known = (sum(one[at] for one in kept) for at in (1, 2, 3))
     total = [f"crash points: {survived} survived of {tried}"] if tried else []
     if tried < known:
         total.insert(0, f"tried {tried} of {known} points; {CHOICE}=all tries all")
+    stopped = _kept(reports, STOPPED)
+    harmless, tried = (sum(one[at] for one in stopped) for at in (1, 2))
+    lines += [f"  {name}, stopped: {harmless} harmless of {tried} tried" for name, harmless, tried, _ in stopped]
+    total += [f"stopped runs: {harmless} harmless of {tried}"] if tried else []
     return sorted(lines), total
+
+
+def _kept(reports: Iterable[Any], wanted: str) -> list[Any]:
+    return [value for report in reports for key, value in getattr(report, "user_properties", ()) if key == wanted]

@@ -12,7 +12,7 @@ from pool.guest.health import check_healthy
 from pool.guest.identity import make_identity
 from pool.guest.kubeconfig import ensure_kubeconfig
 from pool.kube.resources import CLUSTER_ROLE_BINDINGS, SECRETS, SERVICES
-from pool.kubevirt.machines import kill, wait_stopped
+from pool.kubevirt.machines import stop, wait_stopped
 from tests.pool.bench import Bench, now
 
 
@@ -34,7 +34,7 @@ async def test_a_clock_that_differs_does_not_make_a_cluster_ill(running: Bench) 
 
 
 async def test_a_stopped_worker_is_named(running: Bench) -> None:
-    await kill(running.kube, running.cluster.worker)
+    await stop(await running.taken(), running.cluster.worker)
     await wait_stopped(running.watching, running.cluster.worker, timeout=10)
     later = now() + timedelta(minutes=2)
     with pytest.raises(GuestUnhealthy, match="wk-cluster1"):
@@ -42,7 +42,7 @@ async def test_a_stopped_worker_is_named(running: Bench) -> None:
 
 
 async def test_a_stopped_control_plane_does_not_answer(running: Bench) -> None:
-    await kill(running.kube, running.cluster.control_plane)
+    await stop(await running.taken(), running.cluster.control_plane)
     await wait_stopped(running.watching, running.cluster.control_plane, timeout=10)
     with pytest.raises(GuestUnhealthy, match="does not answer"):
         await check_healthy(running.kube, running.cluster, now(), timeout=0.3)

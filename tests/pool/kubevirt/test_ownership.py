@@ -128,7 +128,7 @@ async def made(bench: Bench) -> Bench:
 
 
 async def _vm(bench: Bench, cluster: Cluster) -> None:
-    await ensure_vm(bench.kube, cluster.worker, bench.pool, wanted_image(bench.pool), bench.settings)
+    await ensure_vm(bench.fence(), cluster.worker, bench.pool, wanted_image(bench.pool), bench.settings)
 
 
 async def _cloud_init(bench: Bench, cluster: Cluster) -> None:
@@ -137,12 +137,23 @@ async def _cloud_init(bench: Bench, cluster: Cluster) -> None:
 
 
 async def _snapshot(bench: Bench, cluster: Cluster) -> None:
-    await ensure_snapshot(bench.kube, bench.watching, cluster.worker, "wk-snap", {}, bench.settings)
+    await ensure_snapshot(bench.fence(), bench.watching, cluster.worker, "wk-snap", {}, bench.settings)
+
+
+async def _delete_vm(bench: Bench, cluster: Cluster) -> None:
+    fence = bench.fence()
+    await fence.take(*cluster.machines)
+    await delete_vm(fence, bench.watching, cluster.worker, timeout=5)
+
+
+async def _delete_snapshot(bench: Bench, cluster: Cluster) -> None:
+    found = await bench.kube.get(VM_SNAPSHOTS, "wk-snap", "cluster1")
+    await delete_snapshot(bench.fence(), bench.watching, cluster, found, timeout=5)
 
 
 async def _delete_restores(bench: Bench, cluster: Cluster) -> None:
     found = await bench.kube.list(VM_RESTORES, "cluster1")
-    await delete_restores(bench.kube, bench.watching, cluster, found, timeout=5)
+    await delete_restores(bench.fence(), bench.watching, cluster, found, timeout=5)
 
 
 ADOPTING: dict[str, Step] = {
@@ -152,14 +163,12 @@ ADOPTING: dict[str, Step] = {
     "cloud-init": _cloud_init,
     "snapshot": _snapshot,
     "restore": lambda bench, cluster: run_restore(
-        bench.kube, bench.watching, cluster.worker, "wk-snap", "run", timeout=5
+        bench.fence(), bench.watching, cluster.worker, "wk-snap", "run", timeout=5
     ),
 }
 REMOVING: dict[str, Step] = {
-    "VM": lambda bench, cluster: delete_vm(bench.kube, bench.watching, cluster.worker, timeout=5),
-    "snapshot": lambda bench, cluster: delete_snapshot(
-        bench.kube, bench.watching, cluster.worker, "wk-snap", timeout=5
-    ),
+    "VM": _delete_vm,
+    "snapshot": _delete_snapshot,
     "restores": _delete_restores,
     "all of it": lambda bench, cluster: bench.demolish(cluster),
 }

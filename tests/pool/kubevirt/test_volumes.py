@@ -86,7 +86,7 @@ def test_what_is_swept(
     found: dict[str, Any], restores: list[dict[str, Any]], vms: list[dict[str, Any]], goes: bool
 ) -> None:
     plan = leftovers([found], [], restores, vms, CLUSTER)
-    assert [one.uid for one in plan] == ([found["metadata"]["uid"]] if goes else [])
+    assert [one.found["metadata"]["uid"] for one in plan] == ([found["metadata"]["uid"]] if goes else [])
     assert bool(leftovers([], [found], restores, vms, CLUSTER)) == goes
 
 

@@ -45,7 +45,7 @@ async def test_a_stop_that_nobody_saw_end_well_is_made_again(bench: Bench) -> No
     await bench.bootstrap()
     await bench.take_golden()  # an earlier clean stop proves nothing of the next one
     for machine in bench.cluster.machines:
-        await stop(bench.kube, machine)
+        await stop(await bench.taken(), machine)
     for machine in bench.cluster.machines:
         await wait_stopped(bench.watching, machine, timeout=10)
     async with bench.interrupted(OperationKind.GOLDEN, "run") as job:
@@ -65,7 +65,7 @@ async def test_a_pair_is_of_one_stop(bench: Bench) -> None:
         pair = await golden.snapshot_both(job, 1)
     assert await taken(bench.kube, bench.cluster, 1)
     notes = dict(pair["wk-cluster1"]["metadata"]["annotations"]) | {"cks.io/golden-stop": "another"}
-    await ensure_snapshot(bench.kube, bench.watching, bench.cluster.worker, "wk-snap", notes, bench.settings)
+    await ensure_snapshot(bench.fence(), bench.watching, bench.cluster.worker, "wk-snap", notes, bench.settings)
     assert await taken(bench.kube, bench.cluster, 1) is None
     assert await taken(bench.kube, bench.cluster, 2) is None
 

@@ -252,7 +252,7 @@ async def test_both_vms_stem_from_one_image_also_if_the_pool_changes_between_the
     old = wanted_image(bench.pool)
     async with bench.interrupted(OperationKind.BOOTSTRAP, "dead") as job:
         await ensure_secrets(job, bench.pool)
-        await ensure_vm(bench.kube, bench.cluster.control_plane, bench.pool, old, bench.settings)
+        await ensure_vm(job.fence, bench.cluster.control_plane, bench.pool, old, bench.settings)
     bench.grace_is_over()
     await bench.want(image={"url": NEW.spec.image.url})
 

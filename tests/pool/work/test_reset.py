@@ -168,7 +168,7 @@ async def test_what_an_aborted_restore_left_is_swept(bench: Bench, golden: Golde
             timeout=10,
             what="the VM to be changed",
         )
-    await restores.delete_restores(bench.kube, bench.watching, bench.cluster, [made], timeout=10)
+    await restores.delete_restores(bench.fence(), bench.watching, bench.cluster, [made], timeout=10)
 
     await bench.reset()
 
@@ -243,7 +243,7 @@ async def test_a_snapshot_of_another_generation_is_not_taken_for_this_one(bench:
 async def test_a_half_restored_pair_is_never_started(bench: Bench, golden: Golden) -> None:
     async with interrupted_after(2, bench, golden) as job:
         control_plane = bench.cluster.control_plane
-        await restores.run_restore(bench.kube, bench.watching, control_plane, "cp-snap", job.run_id, timeout=10)
+        await restores.run_restore(bench.fence(), bench.watching, control_plane, "cp-snap", job.run_id, timeout=10)
         with pytest.raises(RestoreFailed, match="not restored"):
             await reset.start_both(job, golden)
     assert await bench.power() == ["Halted", "Halted"]
@@ -259,7 +259,7 @@ async def test_ready_from_golden_time_is_not_taken_for_health(bench: Bench, gold
     async with interrupted_after(3, bench, golden):
         """And no further."""
     # Only the control plane is started: its etcd has the worker Ready, from before the snapshot.
-    await start(bench.kube, bench.cluster.control_plane)
+    await start(await bench.taken(), bench.cluster.control_plane, grace=0)
     vmi = await bench.watching.until(VMIS, "cp-cluster1", "cluster1", lambda found: found, timeout=10, what="it")
     since = datetime.fromisoformat(vmi["metadata"]["creationTimestamp"])
     control_plane = {"cp-cluster1": Boot(since, Counted(1))}

@@ -1,0 +1,108 @@
+"""A process stopped at each write of a long operation in turn, overtaken, and continued once the next session began.
+
+What it does then harms nothing: the session's VMs, disks and resources are as they were, and nothing was made or lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.pool.crash.killing import Killer
+from tests.pool.crash.operations import ONE, Operation, bootstrapped, broken, ready, used, wanted
+from tests.pool.crash.stopping import Stopper
+from tests.pool.crash.tally import Tally
+from tests.pool.crash.world import World, world_at
+
+REFUSED = {"StaleOperation", "IllegalTransition", "OperationInProgress", "UnknownCluster"}
+"""How a run ends that was overtaken; the others before it had claimed the cluster."""
+
+ALL = {
+    "reset": (Operation("reset-cluster", {"cluster_id": ONE}, used), 3),
+    "golden": (Operation("create-golden-snapshots", {}, bootstrapped), 7),
+    "refresh": (Operation("create-golden-snapshots", {"refresh": True}, ready), 11),
+    "bootstrap": (Operation("bootstrap-cluster", {"cluster_id": ONE}, wanted), 9),
+    "rebuild": (Operation("rebuild-cluster", {"cluster_id": ONE}, broken), 17),
+    "teardown": (Operation("teardown-pool", {"confirm": "teardown"}, ready), 3),
+}
+"""What is stopped, and of how many points one is tried, unless all are asked for."""
+
+WHOLE = (
+    "virtualmachines",
+    "persistentvolumeclaims",
+    "datavolumes",
+    "virtualmachinesnapshots",
+    "pooledclusters",
+    "sessions",
+)
+"""Kinds of which not a word may change."""
+TOLD = ("events",)
+"""What tells of the past: a stopped run may tell its part late."""
+
+
+@pytest.fixture
+def stopper(monkeypatch: pytest.MonkeyPatch) -> Stopper:
+    """Sees what children send to the simulators of this test."""
+    return Stopper().installed(monkeypatch)
+
+
+@pytest.fixture
+async def world(tmp_path: Path, killer: Killer, stopper: Stopper) -> AsyncIterator[World]:
+    """A pool of one cluster."""
+    async with world_at(tmp_path, killer) as opened:
+        yield opened
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("name", ALL)
+async def test_stopped_runs(name: str, world: World, stopper: Stopper, stops: Tally) -> None:
+    operation, every = ALL[name]
+    point, step = stops.first(every)
+    while await _attempt(world, stopper, operation, point):
+        stops.survived += 1
+        stops.tried += 1
+        point += step
+    assert stops.tried, "the child's writes are not seen"
+
+
+async def _attempt(world: World, stopper: Stopper, operation: Operation, at: int) -> bool:
+    """Whether there was such a write."""
+    await operation.prepare(world)
+    before: dict[Any, Any] = {}
+
+    async def meanwhile() -> None:
+        await world.child("pool-maintenance")
+        if not await world.state.clusters():
+            await world.child("bootstrap-pool")
+        assert str((await world.state.cluster(ONE)).phase) == "available"
+        await world.state.assign(f"after{at}")
+        await world.damage(ONE)
+        before.update(photograph(world))
+
+    ended = await stopper.run(world.job(operation.flow, **operation.parameters), at, meanwhile)
+    if ended is None:
+        return False
+    where = f"stopped at write {at}, {stopper.held}; it ended with {ended or 'no error'}"
+    after = photograph(world)
+    assert not {key for key in after | before if before.get(key) != after.get(key)}, where
+    assert await world.damaged(ONE), where
+    session = await world.state.session(f"after{at}")
+    assert str(session.phase) == "Active", where
+    assert ended in REFUSED, where
+    await world.state.release(session.name)
+    await world.state.remove_ended_session(await world.state.session(session.name))
+    await world.child("pool-maintenance")
+    return True
+
+
+def photograph(world: World) -> dict[Any, Any]:
+    """Every object by kind, namespace and name: its UID, or all of it."""
+    return {
+        (plural, *key): stored.obj if plural in WHOLE else stored.obj["metadata"]["uid"]
+        for (_group, plural), found in world.store.dump().items()
+        for key, stored in found.items()
+        if plural not in TOLD
+    }
