@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pool.kube.client import Object
 from pool.kube.gather import gather
 from pool.kube.resources import DATA_VOLUMES, PVCS, VM_RESTORES, VMS, Resource
-from pool.kubevirt.cluster import Cluster
+from pool.kube.watching import Watching
+from pool.kubevirt.cluster import CLUSTER_LABEL, Cluster
 from pool.kubevirt.fence import Fence
 from pool.kubevirt.ownership import Owner, named, owner
 from pool.kubevirt.restores import failure_text, finished
@@ -66,14 +67,32 @@ def leftovers(
     return found
 
 
-async def sweep(fence: Fence, cluster: Cluster) -> list[Leftover]:
-    """Remove the leftover disks of the cluster; returns what was removed. Raises StaleOperation."""
+async def sweep(fence: Fence, watching: Watching, cluster: Cluster, *, timeout: float) -> list[Leftover]:
+    """Remove the leftover disks of the cluster, and wait until they are gone: until then they count for its quota.
+
+    Returns what was removed. Raises StaleOperation, WaitTimeout.
+    """
     kube = fence.kube
     claims, volumes = await gather(kube.list(kind, cluster.namespace) for kind in (PVCS, DATA_VOLUMES))
     restores = await kube.list(VM_RESTORES, cluster.namespace)
     vms = await kube.list(VMS, cluster.namespace)
     found = leftovers(claims, volumes, restores, vms, cluster)
-    return [one for one in found if await fence.remove(one.resource, one.found)]
+    removed = [one for one in found if await fence.remove(one.resource, one.found)]
+    await gather(_gone(watching, one, timeout) for one in removed)
+    return removed
+
+
+async def _gone(watching: Watching, leftover: Leftover, timeout: float) -> None:
+    name, namespace, uid = (leftover.found["metadata"][key] for key in ("name", "namespace", "uid"))
+    await watching.until(
+        leftover.resource,
+        name,
+        namespace,
+        lambda seen: True if seen is None or seen["metadata"]["uid"] != uid else None,
+        timeout=timeout,
+        what=f"{leftover} to be deleted",
+        labels=CLUSTER_LABEL,
+    )
 
 
 def _restored(meta: Object) -> bool:

@@ -77,6 +77,7 @@ async def restore_to(job: Job, golden: Golden) -> Attestation:
 async def prepare(job: Job, golden: Golden) -> None:
     """Before anything is stopped: the golden pair can be restored, and nothing of aborted resets is in the way.
 
+    Their disks go as well: the quota has room for two of each VM, and the restores to come need both.
     Raises SnapshotMissing, SnapshotFailed or SnapshotNotReady with the cluster as it was.
     """
     for snapshot in (await golden_pair(job.kube, job.cluster, golden)).values():
@@ -85,6 +86,7 @@ async def prepare(job: Job, golden: Golden) -> None:
     # KubeVirt: an unfinished or failed restore blocks every later one of its VM until it is deleted.
     useless = [one for one in found if not restores.of_run(one, job.run_id) or restores.failure_text(one)]
     await restores.delete_restores(job.fence, job.watching, job.cluster, useless, timeout=job.settings.delete_timeout)
+    await remove_leftovers(job)
 
 
 @step
@@ -176,7 +178,13 @@ async def clean_up(job: Job) -> None:
     """Remove the cluster's finished restores and the disks that aborted ones left."""
     found = await restores.restores_of(job.kube, job.cluster)
     await restores.delete_restores(job.fence, job.watching, job.cluster, found, timeout=job.settings.delete_timeout)
-    for leftover in await sweep(job.fence, job.cluster):
+    await remove_leftovers(job)
+
+
+async def remove_leftovers(job: Job) -> None:
+    """Remove the disks that aborted restores left. Raises WaitTimeout."""
+    timeout = job.settings.delete_timeout
+    for leftover in await sweep(job.fence, job.watching, job.cluster, timeout=timeout):
         job.host.warn(f"removed what an aborted restore had left: {leftover}")
 
 

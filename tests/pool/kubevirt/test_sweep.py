@@ -43,7 +43,7 @@ async def test_only_what_nobody_uses_goes_and_only_in_the_pools_namespaces(bench
     del nobodys["metadata"]["labels"]
     await bench.kube.create(PVCS, nobodys)
 
-    found = await sweep(bench.fence(), bench.cluster)
+    found = await sweep(bench.fence(), bench.watching, bench.cluster, timeout=10)
 
     assert [str(one) for one in found] == ["PersistentVolumeClaim cluster1/left"]
     await bench.watching.until(
@@ -73,7 +73,7 @@ async def test_a_claim_made_anew_under_the_name_of_a_leftover_is_not_removed_for
             await replaced()
 
     bench.wire.before = before
-    assert await sweep(bench.fence(), bench.cluster) == []
+    assert await sweep(bench.fence(), bench.watching, bench.cluster, timeout=10) == []
     found = await bench.kube.get(PVCS, "left", "cluster1")
     assert found["metadata"]["uid"] == made[0]["metadata"]["uid"]
     assert not found["metadata"].get("deletionTimestamp")

@@ -10,8 +10,12 @@ import pytest
 from pool.core.clusters import OperationKind
 from pool.core.errors import OperationInProgress, StaleOperation
 from pool.core.lifecycle import ClusterPhase
+from pool.kube.resources import STORAGE_CLASSES
+from pool.kubevirt import restores
+from pool.work import reset
 from simulator.api.faults import Fault, FaultKind
-from tests.pool.bench import bench_at
+from tests.pool.bench import Bench, bench_at
+from tests.pool.crash.census import until
 from tests.pool.work.pooled import Pool, used_and_given_back
 
 HEARTBEAT, GRACE = 0.4, 4.0
@@ -93,3 +97,47 @@ async def test_of_two_resets_begun_at_once_one_resets_and_the_other_is_told_who_
     assert pool.begun == [1]
     assert (await pool.bench.pooled()).phase is ClusterPhase.AVAILABLE
     assert await pool.bench.volumes() == before
+
+
+@pytest.mark.parametrize("dead", [1, 3])
+async def test_workers_that_die_while_both_restores_run_leave_room_for_the_next(
+    pool: Pool, dead: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On storage that copies for minutes: the quota that is shipped has room for one reset's disks, and no more."""
+    bench = pool.bench
+    before = await bench.volumes()
+    await slow_storage(bench, 200)
+    monkeypatch.setattr(restores, "PATIENCE", 1.0)
+    for number in range(dead):
+        async with bench.interrupted(OperationKind.RESET, f"dead-{number}") as job:
+            golden = job.operation.cluster.status.golden
+            assert golden is not None
+            await reset.prepare(job, golden)
+            await reset.stop_both(job)
+            run = asyncio.create_task(reset.restore_both(job, golden))
+            await half_done(bench)
+            run.cancel()
+            await asyncio.wait([run])
+        bench.grace_is_over()
+    assert (await pool.reset()).phase is ClusterPhase.AVAILABLE
+    assert await bench.damaged() is None
+    assert await bench.volumes() == before
+
+
+async def slow_storage(bench: Bench, slowness: int) -> None:
+    """From now on the class that all disks are of takes so many times as long."""
+    found = await bench.kube.get(STORAGE_CLASSES, "standard")
+    await bench.kube.delete(STORAGE_CLASSES, "standard")
+    metadata = {key: found["metadata"][key] for key in ("name", "annotations")}
+    wanted = {**found, "metadata": metadata, "parameters": {"slowness": str(slowness)}}
+    await bench.kube.create(STORAGE_CLASSES, wanted)
+
+
+async def half_done(bench: Bench) -> None:
+    """Both restores have made their claims, which are being filled."""
+    store = bench.simulator.api.store
+
+    def claims() -> int:
+        return store.count(("", "persistentvolumeclaims"), "cluster1")
+
+    await until(store, lambda: claims() == 4, lambda: f"{claims()} claims")
