@@ -8,6 +8,8 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
 from pydantic.alias_generators import to_camel
 
+from pool.core.quantities import PATTERN
+
 MAX_TTL_SECONDS = 7 * 24 * 3600
 MIN_TTL_SECONDS = 60
 
@@ -52,7 +54,7 @@ TtlSeconds = Annotated[int, Field(ge=MIN_TTL_SECONDS, le=MAX_TTL_SECONDS, descri
 HeartbeatTimeout = Annotated[
     int, Field(ge=60, le=86400, description="Seconds without a sign of life after which the session ends; 60 to 86400.")
 ]
-Quantity = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$", max_length=32)]
+Quantity = Annotated[str, Field(pattern=f"^{PATTERN}$", max_length=32)]
 Priority = Annotated[int, Field(ge=-100, le=100)]
 Count = Annotated[int, Field(ge=0)]
 

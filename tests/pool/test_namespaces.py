@@ -35,7 +35,6 @@ from pool.kube.watching import Watching
 from pool.kubevirt.cluster import Cluster
 from pool.work import namespaces
 from pool.work.namespaces.checks import check_cluster_namespaces
-from pool.work.namespaces.manifests import times
 from simulator.api.requests import Target
 from simulator.app import Simulator
 from tests.pool.bench import fence_of_nobody
@@ -315,8 +314,3 @@ async def test_a_namespace_that_lost_its_labels_is_not_forgotten_with_a_clusters
     with pytest.raises(NamespaceNotOurs, match="no pool's, with PersistentVolumeClaim cluster1/disk of cluster1"):
         await namespaces.delete_cluster_namespace(kube, watching, CLUSTER, timeout=10)
     assert await kube.find(NAMESPACES, "cluster1")
-
-
-@pytest.mark.parametrize(("quantity", "expected"), [("20Gi", "100Gi"), ("1.5Ti", "7.5Ti"), ("500", "2500")])
-def test_quantities_are_multiplied(quantity: str, expected: str) -> None:
-    assert times(quantity, 5) == expected

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
-
 from pool.core.clusters import POOL_NAMESPACE_LABEL
 from pool.core.pools import Pool
+from pool.core.quantities import times
 from pool.core.settings import Settings
 from pool.kube.client import Object
 from pool.kube.resources import RESOURCE_QUOTAS, ROLE_BINDINGS
@@ -51,20 +50,17 @@ def pool_binding(cluster: Cluster, settings: Settings) -> Object:
 
 
 def quota(cluster: Cluster, pool: Pool) -> Object:
-    """ResourceQuota with room for both disks twice, and the file system overhead that CDI adds to each.
+    """ResourceQuota with room for what a reset needs at most: each VM's old disk and its new one, side by side.
 
-    KubeVirt: during a restore the old and the new disk of a VM exist side by side.
+    What an aborted reset left is removed before the next one restores anything. A quarter is added for CDI's file
+    system overhead (6% unless set otherwise) and for storage that rounds sizes up; claims are not short.
     """
-    hard = {"requests.storage": times(pool.spec.machines.disk, 5), "persistentvolumeclaims": "8"}
+    disks = 2 * len(cluster.machines)
+    hard = {
+        "requests.storage": times(pool.spec.machines.disk, disks + disks // 4),
+        "persistentvolumeclaims": str(2 * disks),
+    }
     return RESOURCE_QUOTAS.manifest("cks-pool-disks", cluster.namespace, labels=cluster.labels, spec={"hard": hard})
-
-
-def times(quantity: str, factor: int) -> str:
-    """A Kubernetes quantity multiplied: times("20Gi", 5) is "100Gi"."""
-    found = re.fullmatch(r"([0-9.]+)([A-Za-z]*)", quantity)
-    if found is None:
-        raise ValueError(f"{quantity!r} is no quantity")
-    return f"{float(found[1]) * factor:g}{found[2]}"
 
 
 def _binding(name: str, namespace: str, kind: str, role: str, subject: Object, labels: dict[str, str]) -> Object:
