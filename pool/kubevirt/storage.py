@@ -7,27 +7,39 @@ from pool.core.pools import Pool
 from pool.kube.client import Kube, Object
 from pool.kube.resources import STORAGE_CLASSES, STORAGE_PROFILES, VOLUME_SNAPSHOT_CLASSES
 
-DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
+DEFAULTS = ("storageclass.kubevirt.io/is-default-virt-class", "storageclass.kubernetes.io/is-default-class")
+"""What marks the default class of VM disks; CDI asks for the first one first."""
 DEFAULT_SNAPSHOT_CLASS = "snapshot.storage.kubernetes.io/is-default-class"
 
 
 async def storage_class(kube: Kube, pool: Pool) -> Object:
-    """The storage class of the pool's disks: the one it names, else the cluster's default.
+    """The storage class of the pool's disks: the one it names, else the one that CDI takes by default.
 
     Raises InvalidInput when there is none.
     """
     wanted = pool.spec.machines.storage_class
     found = await kube.list(STORAGE_CLASSES)
-    for one in found:
-        default = wanted is None and _annotations(one).get(DEFAULT_CLASS) == "true"
-        if default or one["metadata"]["name"] == wanted:
-            return one
+    chosen = [one for one in found if one["metadata"]["name"] == wanted] if wanted else default_classes(found)
+    if chosen:
+        return chosen[0]
     raise InvalidInput(
         "storage class",
         expected=wanted or "a default one",
         actual=_names(found),
         cure=f"name one in spec.machines.storageClass of Pool {pool.name}",
     )
+
+
+def default_classes(found: list[Object]) -> list[Object]:
+    """The default classes of VM disks, the one that is taken first. Pure.
+
+    CDI and Kubernetes: of several with one mark the newest, of those the first by name.
+    """
+    chosen: list[Object] = []
+    for mark in DEFAULTS:
+        marked = sorted((one for one in found if _annotations(one).get(mark) == "true"), key=_name)
+        chosen += sorted(marked, key=lambda one: str(one["metadata"].get("creationTimestamp", "")), reverse=True)
+    return chosen
 
 
 async def snapshot_class(kube: Kube, storage: Object) -> str:
@@ -63,6 +75,10 @@ def _named(storage: Object, named: str, found: list[Object]) -> str:
             cure="make it, or name another in spec.snapshotClass of the StorageProfile",
         )
     return named
+
+
+def _name(obj: Object) -> str:
+    return str(obj["metadata"]["name"])
 
 
 def _names(found: list[Object]) -> str:

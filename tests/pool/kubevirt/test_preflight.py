@@ -16,7 +16,7 @@ from pool.kube.resources import (
     VOLUME_SNAPSHOTS,
 )
 from pool.kubevirt.preflight import ensure_storage_proved, proof_name
-from pool.kubevirt.storage import snapshot_class
+from pool.kubevirt.storage import default_classes, snapshot_class, storage_class
 from pool.work import namespaces
 from tests.pool.bench import Bench
 from tests.pool.builders import pool
@@ -97,6 +97,36 @@ async def test_a_class_that_is_not_there_is_said(templates: Bench) -> None:
     with pytest.raises(InvalidInput, match="standard") as raised:
         await ensure_storage_proved(templates.kube, templates.watching, wants, templates.settings)
     assert "spec.machines.storageClass of Pool default" in raised.value.cure
+
+
+CLUSTER_WIDE, FOR_VMS = "storageclass.kubernetes.io/is-default-class", "storageclass.kubevirt.io/is-default-virt-class"
+
+
+def storage(name: str, day: int, **marks: str) -> Object:
+    annotations = {{"cluster": CLUSTER_WIDE, "vms": FOR_VMS}[mark]: value for mark, value in marks.items()}
+    return {"metadata": {"name": name, "creationTimestamp": f"2026-01-{day:02}T00:00:00Z", "annotations": annotations}}
+
+
+@pytest.mark.parametrize(
+    ("classes", "taken"),
+    [
+        pytest.param([storage("a", 1), storage("b", 2)], [], id="none is marked"),
+        pytest.param([storage("a", 1, cluster="false")], [], id="marked as none"),
+        pytest.param([storage("a", 1, cluster="true"), storage("b", 2, cluster="true")], ["b", "a"], id="the newest"),
+        pytest.param([storage("b", 1, cluster="true"), storage("a", 1, cluster="true")], ["a", "b"], id="then by name"),
+        pytest.param([storage("a", 2, cluster="true"), storage("b", 1, vms="true")], ["b", "a"], id="for VMs first"),
+    ],
+)
+def test_of_several_default_classes_the_one_is_judged_that_is_taken(classes: list[Object], taken: list[str]) -> None:
+    assert [one["metadata"]["name"] for one in default_classes(classes)] == taken
+
+
+async def test_the_default_class_for_vms_is_proved_before_the_clusters_own(templates: Bench) -> None:
+    found = await templates.kube.get(STORAGE_CLASSES, "standard")
+    metadata = {"name": "for-vms", "annotations": {FOR_VMS: "true"}}
+    await templates.kube.create(STORAGE_CLASSES, {**found, "metadata": metadata})
+    chosen = await storage_class(templates.kube, templates.pool)
+    assert chosen["metadata"]["name"] == "for-vms"
 
 
 async def snapshot_classes(bench: Bench, *names: str) -> None:
