@@ -29,10 +29,10 @@ class Tally:
         yield from range(1 + shift % step, writes + 1, step)
 
     def first(self, every: int) -> tuple[int, int]:
-        """The first point to try, and how far from one to the next, where nobody knows how many there are."""
+        """The first point to try, in the middle of the first so many, and how far it is from one to the next."""
         choice = os.environ.get(CHOICE, "0")
         step, shift = (1, 0) if choice == "all" else (every, int(choice))
-        return 1 + shift % step, step
+        return 1 + (step // 2 + shift) % step, step
 
     def kept(self) -> list[object]:
         """The counts as a test's report keeps them."""
