@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +33,11 @@ async def a_host(speed: float) -> AsyncIterator[Host]:
     """The kinds installed, the golden image imported; all delays divided by `speed`."""
     with tempfile.TemporaryDirectory() as folder, simulator(Path(folder) / "kubeconfig", speed) as kubeconfig:
         settings = Settings(kubeconfig=kubeconfig)
-        async with CountingKube.connect(kubeconfig) as kube, Watching(kube) as watching:
-            state = PoolState(kube, settings, now=kube.now, watching=watching)
+        async with (
+            CountingKube.connect(kubeconfig) as kube,
+            Watching(kube) as watching,
+            aclosing(PoolState(kube, settings, now=kube.now, watching=watching)) as state,
+        ):
             await namespaces.ensure_pool_namespace(kube, settings)
             await namespaces.ensure_crds(kube, watching)
             await namespaces.ensure_templates_namespace(kube, settings)

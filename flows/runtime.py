@@ -96,6 +96,7 @@ async def _open() -> tuple[Host, AsyncExitStack]:
         )
         watching = await stack.enter_async_context(Watching(kube))
         state = PoolState(kube, settings, now=kube.now, watching=watching, events=announce)
+        stack.push_async_callback(state.aclose)
         return Host(settings, kube, watching, state, run_step=as_task, warn=warn), stack.pop_all()
 
 

@@ -77,6 +77,16 @@ class Events:
         if self._tasks:
             await asyncio.wait(set(self._tasks), timeout=DRAIN_SECONDS)
 
+    async def aclose(self) -> None:
+        """Wait shortly for the events under way, and give up what is left: the connection they need ends next."""
+        await self.drain()
+        left = set(self._tasks)
+        for task in left:
+            task.cancel()
+        if left:
+            logger.warning("%d events are not written: no time was left for them", len(left))
+            await asyncio.wait(left)
+
     async def _record(self, transition: Transition) -> None:
         try:
             await self._kube.create(EVENTS, self._event(transition), self._namespace)

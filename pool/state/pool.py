@@ -84,6 +84,10 @@ class PoolState:
                 await asyncio.wait([task])
                 await self.events.drain()
 
+    async def aclose(self) -> None:
+        """Before the connection is closed: nothing that was started here runs on after it."""
+        await self.events.aclose()
+
     async def pool_names(self) -> list[str]:
         """Names of all Pools of the namespace, of unreadable ones too. An outage raises; it is never empty."""
         return await self._membership.pool_names()

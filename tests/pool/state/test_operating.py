@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import aclosing
 
 import pytest
 
@@ -26,7 +27,7 @@ from pool.core.settings import Settings
 from pool.kube.client import Object
 from pool.kube.resources import EVENTS, POOLED_CLUSTERS, POOLS, SESSIONS
 from pool.kubevirt.cluster import pool_labels
-from pool.state import PoolState, Transition
+from pool.state import PoolState, Transition, events
 from tests.pool.builders import golden
 from tests.pool.lab import ATTESTED, CountingKube, Lab
 
@@ -65,6 +66,25 @@ async def test_whoever_listens_is_told_every_transition(lab: Lab) -> None:
     await lab.add("c1")
     await state.assign("alice")
     assert [(t.cluster.name, t.before, t.to, t.at) for t in told] == [("c1", "available", "locked", lab.clock())]
+
+
+async def test_an_event_that_takes_too_long_is_given_up_with_the_connection(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(events, "DRAIN_SECONDS", 0.05)
+    told = asyncio.Event()
+
+    async def listen(_transition: Transition) -> None:
+        told.set()
+        await asyncio.Event().wait()
+
+    await lab.add("c1")
+    before = asyncio.all_tasks()
+    async with aclosing(PoolState(lab.kube, lab.settings, now=lab.clock, events=listen)) as state:
+        await state.assign("alice")
+        await told.wait()
+    assert {task for task in asyncio.all_tasks() - before if "event" in task.get_name()} == set()
+    assert "1 events are not written" in caplog.text
 
 
 async def test_an_event_that_cannot_be_written_is_logged_and_fails_nothing(
