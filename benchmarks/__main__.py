@@ -5,8 +5,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import importlib
+import signal
 
 from rich.console import Console
+
+from benchmarks.promises import BrokenPromises
+from benchmarks.waits import TooLate
+from demo.processes import ChildFailed
 
 NAMES = ("assign", "crowd", "reset", "bootstrap", "api")
 LONG = ("soak", "endurance")
@@ -14,7 +19,7 @@ LONG = ("soak", "endurance")
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Exit status 0 once all ran; figures are printed, not judged: machines are shared and noisy."""
+    """Exit status 0 once all ran; figures are printed, not judged: machines are shared and noisy. Promises are: 1."""
     parser = argparse.ArgumentParser("python -m benchmarks", description="Speed, as ratios within one run.")
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help=f"which ones: {', '.join(NAMES)} (default: all), {', '.join(LONG)}"
@@ -22,15 +27,27 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that they run")
     parser.add_argument("--minutes", type=float, default=20.0, help="how long soak takes (default 20)")
     parser.add_argument("--seed", type=int, help="makes soak's choices repeatable")
+    parser.add_argument(
+        "--runs", type=int, nargs="+", default=[], help="after which endurance looks (default 200 2000)"
+    )
     arguments = parser.parse_args(argv)
     unknown = [name for name in arguments.names if name not in NAMES + LONG]
     if unknown:
         parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(NAMES)}")
+    # A killed benchmark would leave its processes behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     console = Console()
+    more = {
+        "soak": {"minutes": arguments.minutes, "seed": arguments.seed},
+        "endurance": {"runs": arguments.runs},
+    }
     for name in arguments.names or NAMES:
         module = importlib.import_module(f"benchmarks.{name}")
-        more = {"minutes": arguments.minutes, "seed": arguments.seed} if name == "soak" else {}
-        console.print(asyncio.run(module.measure(quick=arguments.quick, **more)))
+        try:
+            console.print(asyncio.run(module.measure(quick=arguments.quick, **more.get(name, {}))))
+        except (BrokenPromises, TooLate, ChildFailed) as failure:
+            console.print(f"{name} failed: {type(failure).__name__}\n{failure}", markup=False, style="red")
+            return 1
     return 0
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,37 +18,43 @@ import httpx
 
 from demo.database import start_database
 from demo.deployments import create_deployments, load_deployments
-from demo.processes import Child, free_port, ready_or_stopped, start
+from demo.processes import Child, ChildFailed, free_port, ready_or_stopped, start
 from demo.runs import Runs
 from demo.stack import create_work_pool, prefect_environment, start_server, start_worker
 
 
 class Part:
-    """A process of the system."""
+    """A process of the system, begun again and again, each time with a log file of its own in the folder."""
 
-    def __init__(self, name: str, begin: Callable[[], Awaitable[Child]]) -> None:
-        self.name, self._begin = name, begin
+    def __init__(self, kind: str, folder: Path, begin: Callable[[Path], Awaitable[Child]], number: int = 1) -> None:
+        self.kind, self._logs, self._begin = kind, folder / f"{kind.replace(' ', '-')}{number}", begin
+        self._times = 0
         self._child: Child | None = None
 
     @property
     def pid(self) -> int:
-        """Of the process that runs now."""
+        """Of the process that runs now. Raises ChildFailed if it has ended by itself."""
         assert self._child is not None
+        if self._child.process.returncode is not None:
+            code = self._child.process.returncode
+            raise ChildFailed(f"{self.kind} ended with status {code}; its log says:\n{self._child.tail()}")
         return self._child.process.pid
 
     async def begin(self) -> None:
-        """Start it, and wait until it is ready."""
-        self._child = await self._begin()
+        """Start it, and wait until it is ready. Raises ChildFailed."""
+        self._times += 1
+        self._child = await self._begin(self._logs.with_name(f"{self._logs.name}-{self._times}.log"))
 
     def signal(self, number: signal.Signals) -> None:
-        """To it and its own children."""
+        """To it and its own children. Raises ChildFailed if it has ended by itself."""
         os.killpg(self.pid, number)
 
     async def killed(self) -> None:
-        """Kill it, and wait until it is gone."""
+        """Kill it, and wait until it is gone. Raises ChildFailed if it was already."""
         self.signal(signal.SIGKILL)
         assert self._child is not None
-        await self._child.process.wait()
+        async with asyncio.timeout(30):
+            await self._child.process.wait()
 
     async def stop(self) -> None:
         """End it."""
@@ -65,10 +73,21 @@ class System:
     runs: Runs
 
 
-async def _start_host(kubeconfig: Path, port: int, folder: Path, speed: float) -> Child:
-    log = folder / "simulator.log"
+@contextmanager
+def a_folder(name: str) -> Iterator[Path]:
+    """A folder for all there is, removed at the end unless that is a failure: then it has the logs."""
+    folder = Path(tempfile.mkdtemp(prefix=f"cks-pool-{name}-"))
+    try:
+        yield folder
+    except BaseException:
+        print(f"{name}: the logs are in {folder}", flush=True)
+        raise
+    shutil.rmtree(folder)
+
+
+async def _start_host(kubeconfig: Path, port: int, data: Path, speed: float, log: Path) -> Child:
     command = [sys.executable, "-m", "simulator", "--kubeconfig", str(kubeconfig), "--port", str(port)]
-    command += ["--speed", f"{speed:g}", "--data-dir", str(folder / "host")]
+    command += ["--speed", f"{speed:g}", "--data-dir", str(data)]
     child = await start("simulator", command, log=log, env={})
 
     async def ready() -> bool:
@@ -86,10 +105,15 @@ async def a_system(folder: Path, *, speed: float, workers: int) -> AsyncIterator
     async with AsyncExitStack() as stack:
         database = await start_database(folder / "database", log=folder / "database.log", say=print)
         stack.push_async_callback(database.stop)
-        log = folder / "server.log"
-        begin_server = partial(start_server, folder / "prefect", port, database_url=database.url, log=log)
-        server = Part("Prefect's server", begin_server)
-        host = Part("the host's API", partial(_start_host, kubeconfig, host_port, folder, speed))
+
+        def begin_server(log: Path) -> Awaitable[Child]:
+            return start_server(folder / "prefect", port, database_url=database.url, log=log)
+
+        def begin_worker(log: Path) -> Awaitable[Child]:
+            return start_worker(environment, log=log)
+
+        server = Part("Prefect's server", folder, begin_server)
+        host = Part("the host's API", folder, partial(_start_host, kubeconfig, host_port, folder / "host", speed))
         for part in (server, host):
             stack.push_async_callback(part.stop)
             await part.begin()
@@ -97,7 +121,7 @@ async def a_system(folder: Path, *, speed: float, workers: int) -> AsyncIterator
         await create_deployments(await asyncio.to_thread(load_deployments), api)
         crew = []
         for number in range(1, workers + 1):
-            worker = Part(f"worker {number}", partial(start_worker, environment, log=folder / f"worker{number}.log"))
+            worker = Part("a worker", folder, begin_worker, number)
             stack.push_async_callback(worker.stop)
             await worker.begin()
             crew.append(worker)

@@ -39,14 +39,19 @@ class Runs:
         self.urls.append((deployment, f"{self._ui_url}/runs/flow-run/{run['id']}"))
 
     async def finished(self, run_id: str | UUID, *, timeout: float = 120.0) -> dict[str, Any]:
-        """Wait for the run's final state and return the run. Raises RunFailed unless it is Completed."""
-        async with asyncio.timeout(timeout):
-            while True:
-                run: dict[str, Any] = await self._json("GET", f"/flow_runs/{run_id}")
-                state = run["state"]
-                if state and state["type"] in FINAL:
-                    break
-                await asyncio.sleep(0.2)
+        """Wait for the run's final state and return the run. Raises RunFailed unless it is Completed in that time."""
+        seen = "not to be read"
+        try:
+            async with asyncio.timeout(timeout):
+                while True:
+                    run: dict[str, Any] = await self._json("GET", f"/flow_runs/{run_id}")
+                    state = run["state"]
+                    if state and state["type"] in FINAL:
+                        break
+                    seen = state["name"] if state else "without a state"
+                    await asyncio.sleep(0.2)
+        except TimeoutError:
+            raise RunFailed(f"flow run {run_id} has not ended within {timeout:g} s, it is {seen}") from None
         if state["type"] != "COMPLETED":
             raise RunFailed(f"flow run {run['name']} is {state['name']}: {state.get('message') or 'no message'}")
         return run
@@ -64,6 +69,11 @@ class Runs:
         }
         answer = await self._json("POST", "/flow_runs/filter", json=query)
         return list(answer)
+
+    async def under_way(self) -> list[dict[str, Any]]:
+        """The flow runs that a worker has taken and not ended, at most 200."""
+        taken = {"state": {"type": {"any_": ["PENDING", "RUNNING", "CANCELLING"]}}}
+        return list(await self._json("POST", "/flow_runs/filter", json={"flow_runs": taken, "limit": 200}))
 
     async def scheduled(self, deployment: str, *, timeout: float = 90.0) -> datetime:
         """When the deployment runs next by its schedule. Prefect's scheduler looks once a minute for what is new.
