@@ -1,8 +1,9 @@
 """Reading from a guest's API. Whoever answers there may be a learner who is root on the node and has its CA's key.
 
 So this client asks little and believes less. It reads and never writes; it keeps one connection, follows nobody
-anywhere, unpacks nothing, and takes at most MOST_BYTES and PATIENCE for an answer. What a guest says in words is cut
-and cleaned before it goes on. Whatever goes wrong is GuestUnhealthy, and never taken for an outage of the host.
+anywhere, unpacks nothing, and takes at most MOST_BYTES and PATIENCE for an answer, sip by sip. What a guest says in
+words is cut and cleaned before it goes on. Whatever goes wrong is GuestUnhealthy, and never taken for an outage of the
+host.
 """
 
 from __future__ import annotations
@@ -33,11 +34,41 @@ MOST_BYTES = 1 << 20
 """Of one answer. A Node with fifty images in its status has some 20 kB."""
 PATIENCE = 5.0
 """Seconds for one request in all, from the connection to the last byte."""
+SIP = 1024
+"""Bytes that are read at once. A guest may have each few of them cost a parser as much as a whole answer."""
 SHOWN = 200
 """Characters that are kept of a guest's words."""
 HEADERS = [("Accept", "application/json, */*;q=0.1"), ("Accept-Encoding", "identity")]
 UNPLAIN = re.compile(r"[^A-Za-z0-9 .,:;=+%'/-]|//+|\bwww\.")
 """What is taken out of a guest's words: control characters, markup of terminals, Markdown and rich, links."""
+
+
+class Sipped(httpcore.AsyncNetworkStream):
+    """A connection that is read by the sip; between two of them all others of this process have their turn."""
+
+    def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
+        self._stream = stream
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        """At most a sip."""
+        await asyncio.sleep(0)
+        return await self._stream.read(min(max_bytes, SIP), timeout)
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        """As the stream does."""
+        await self._stream.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        """As the stream does."""
+        await self._stream.aclose()
+
+    async def start_tls(self, *args: Any, **kwargs: Any) -> httpcore.AsyncNetworkStream:
+        """What comes out of TLS is read by the sip, too."""
+        return Sipped(await self._stream.start_tls(*args, **kwargs))
+
+    def get_extra_info(self, info: str) -> Any:
+        """As the stream does."""
+        return self._stream.get_extra_info(info)
 
 
 class Sockets(httpcore.AnyIOBackend):
@@ -49,7 +80,7 @@ class Sockets(httpcore.AnyIOBackend):
 
     async def connect_tcp(self, *args: Any, **kwargs: Any) -> httpcore.AsyncNetworkStream:
         """A connection, remembered."""
-        stream = await super().connect_tcp(*args, **kwargs)
+        stream = Sipped(await super().connect_tcp(*args, **kwargs))
         self._open.append(stream)
         return stream
 
@@ -157,6 +188,9 @@ async def connect_guest(kube: Kube, cluster: Cluster) -> AsyncIterator[Guest]:
     client, ca = credentials_of(secret)
     try:
         context = ssl.create_default_context(cadata=ca.decode())
+        # Before 1.3 it is the server that chooses the numbers to reckon with, so large that one handshake stalls the
+        # process for seconds. Every API server of Kubernetes speaks 1.3.
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
         # Python's TLS loads keys from files only.
         with tempfile.TemporaryDirectory(prefix="cks-pool-") as folder:
             pem = Path(folder, "client.pem")

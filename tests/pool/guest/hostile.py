@@ -34,9 +34,14 @@ class Hostile:
 
     @asynccontextmanager
     async def serving(
-        self, answer: Answer, *, name: str = "", identity: Identity | None = None
+        self,
+        answer: Answer,
+        *,
+        name: str = "",
+        identity: Identity | None = None,
+        newest: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3,
     ) -> AsyncIterator[Hostile]:
-        """While entered, it answers so; with the certificate for another name, or of another CA."""
+        """While entered, it answers so; with the certificate for another name, or of another CA, or by an older TLS."""
         self.answer, self.connections = answer, 0
         ca = (identity or self.identity).ca
         authority = pki.load(ca.certificate.decode(), ca.key.decode(), datetime.now(UTC))
@@ -45,6 +50,7 @@ class Hostile:
         pem.write_text("".join(pki.serving_certificate(authority, names, datetime.now(UTC))))
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(pem)
+        context.maximum_version = newest
         tasks: set[asyncio.Task[None]] = set()
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -8,6 +8,8 @@
 | sends no JSON, or JSON that is no Node               | repeats nothing of it                                       |
 | drips, falls silent, never ends, has 10,000 headers  | waits for PATIENCE, reads MOST_BYTES                        |
 | shows the certificate of another cluster, or name    | sends nothing                                               |
+| wants a handshake of seconds, as TLS 1.2 lets him    | shakes no such hand                                         |
+| cuts an answer so small that each byte costs         | lets all others have their turn between two sips            |
 
 Each is a sick guest: no outage of the host, no other error.
 """
@@ -18,15 +20,17 @@ import asyncio
 import gzip
 import json
 import re
+import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import httpcore
 import pytest
 
 from pool.core.errors import GuestUnhealthy
 from pool.guest import client
-from pool.guest.client import cleaned, connect_guest
+from pool.guest.client import SIP, Sipped, cleaned, connect_guest
 from pool.guest.health import Boot, Look, check_healthy
 from pool.guest.identity import make_identity
 from pool.kube.client import Kube
@@ -152,6 +156,37 @@ async def test_only_the_clusters_own_name_and_authority_are_believed(
     async with hostile.serving(listening, **imposter):
         assert "not who it should be" in await looked_at(hostile)
     assert heard == []
+
+
+async def test_no_guest_chooses_the_numbers_of_a_handshake(hostile: Hostile) -> None:
+    heard = []
+
+    async def listening(path: str, _writer: asyncio.StreamWriter) -> None:
+        heard.append(path)
+
+    async with hostile.serving(listening, newest=ssl.TLSVersion.TLSv1_2):
+        assert "does not answer" in await looked_at(hostile)
+    assert heard == []
+
+
+async def test_others_have_their_turn_between_two_sips_of_an_answer() -> None:
+    class Flood(httpcore.AsyncMockStream):
+        async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+            return b"A" * max_bytes
+
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(others())
+    stream = await Sipped(Flood([])).start_tls(ssl.create_default_context())
+    assert {len(await stream.read(1 << 16)) for _ in range(10)} == {SIP}
+    assert turns >= 9
+    task.cancel()
 
 
 async def test_a_guest_that_answers_so_for_ever_is_sick_in_the_time_of_a_check(hostile: Hostile) -> None:
