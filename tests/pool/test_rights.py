@@ -29,6 +29,7 @@ from pool.kube.resources import (
     ROLES,
     SECRETS,
     SERVICE_ACCOUNTS,
+    SERVICES,
 )
 from simulator.app import Simulator
 from tests.pool.rights import INSTALLER, POLICIES, POLICY_BINDINGS, WORKER, as_account, dry, granted, in_force, install
@@ -247,6 +248,30 @@ async def test_the_worker_becomes_nobody_else(host: Host) -> None:
     pod = PODS.manifest("tried", host.own, spec={"containers": [{"name": "main", "image": "nginx"}]})
     await refused(host.worker.create(PODS, pod))
     await refused(host.worker.create(CONFIG_MAPS, CONFIG_MAPS.manifest("tried", host.own)))
+    # A Secret of this type is filled with a token of the account that it names.
+    names = {"name": "tried", "namespace": host.own, "annotations": {"kubernetes.io/service-account.name": "default"}}
+    await granted(lambda: host.worker.create(SECRETS, SECRETS.manifest("granted", host.own)))
+    token = SECRETS.manifest("tried", host.own, type="kubernetes.io/service-account-token") | {"metadata": names}
+    await refused(host.worker.create(SECRETS, token), "Opaque")
+
+
+async def test_the_worker_takes_no_addresses_of_the_host_for_its_services(host: Host) -> None:
+    """One at somebody's address would get what all pods of the host send there."""
+    await host.worker.create(ROLE_BINDINGS, binding(host.own))
+
+    def service(**more: Any) -> Object:
+        return SERVICES.manifest("tried", host.own, spec={"ports": [{"port": 443}], "selector": {"a": "b"}, **more})
+
+    await granted(lambda: host.worker.create(SERVICES, service()))
+    for more in (
+        {"externalIPs": ["192.0.2.1"]},
+        {"type": "NodePort"},
+        {"type": "LoadBalancer"},
+        {"type": "ExternalName", "externalName": "kubernetes.default.svc"},
+    ):
+        await refused(dry(host.worker, SERVICES, service(**more)), "no others")
+        await refused(host.worker.patch(SERVICES, "tried", {"spec": more}, host.own), "no others")
+    await host.worker.patch(SERVICES, "tried", {"spec": {"ports": [{"port": 6443}]}}, host.own)
 
 
 async def test_each_installations_worker_has_its_own(host: Host, tmp_path: Path) -> None:
