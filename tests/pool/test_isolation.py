@@ -8,7 +8,7 @@
 | private, link-local, shared, multicast   | any            | no                                                     |
 | a node or API server at a public address | any            | no                                                     |
 | ranges that the settings name            | any            | no                                                     |
-| pods of other namespaces                 | any            | no                                                     |
+| pods of other namespaces, wherever       | any            | no                                                     |
 """
 
 from __future__ import annotations
@@ -181,6 +181,14 @@ async def test_the_host_is_where_its_nodes_and_its_api_server_are(kube: Kube) ->
     await kube.create(ENDPOINT_SLICES, slice_)
     assert await host_addresses(kube) >= {"10.0.0.5", "8.8.8.8", "2606:4700::1", "1.1.1.1"}
     assert "node-b" not in await host_addresses(kube)
+
+
+async def test_vms_reach_no_pods_at_public_addresses(kube: Kube) -> None:
+    await kube.create(NODES, NODES.manifest("node-c", spec={"podCIDRs": ["10.244.9.0/24", "2606:4700:9::/64"]}))
+    spec = policy(*await host_addresses(kube))
+    assert not out(spec, "2606:4700:9::7")
+    assert out(spec, "2606:4700:9:1::7")
+    assert lets_out(spec, Peer("2606:4700:9::7", OWN), 6443, own=OWN)
 
 
 async def test_the_api_server_takes_the_policy(kube: Kube) -> None:

@@ -65,15 +65,17 @@ def isolation(cluster: Cluster, settings: Settings, host: Iterable[str]) -> Obje
 
 
 async def host_addresses(kube: Kube) -> set[str]:
-    """Where the host's nodes and its API servers are."""
+    """Where the host's nodes, its pods and its API servers are: addresses, and ranges of them."""
     found: set[str] = set()
     for node in await kube.list(NODES):
+        # Over IPv6 pods have public addresses, on some hosts.
+        found |= set((node.get("spec") or {}).get("podCIDRs") or ())
         told = (node.get("status") or {}).get("addresses") or ()
         found |= {one["address"] for one in told if one["type"] in ("InternalIP", "ExternalIP")}
     servers = await kube.find(ENDPOINT_SLICES, "kubernetes", "default")
     for endpoint in (servers or {}).get("endpoints") or ():
         found |= set(endpoint["addresses"])
-    return {str(ip_address(address)) for address in found}
+    return {str(ip_network(one, strict=False) if "/" in one else ip_address(one)) for one in found}
 
 
 async def keep_isolated(kube: Kube, clusters: Iterable[Cluster], settings: Settings) -> None:
