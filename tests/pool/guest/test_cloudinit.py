@@ -112,9 +112,10 @@ def test_first_boot_is_a_valid_script(
 def boots(worker: dict[str, str], tmp_path: Path) -> Path:
     """The script that counts boots, with the disk and the kernel's boot ID in a folder; a kubectl that only tells."""
     script = worker["/usr/local/sbin/cks-boots"]
-    for path in ("/var/lib/cks", "/proc/sys/kernel/random"):
+    for path in ("/var/lib/cks", "/proc/sys/kernel/random", "/etc/cks"):
         script = script.replace(path, f"{tmp_path}{path}")
-    (tmp_path / "proc/sys/kernel/random").mkdir(parents=True)
+    for path in ("proc/sys/kernel/random", "etc/cks"):
+        (tmp_path / path).mkdir(parents=True)
     (tmp_path / "kubectl").write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
     (tmp_path / "cks-boots").write_text(script)
     for name in ("kubectl", "cks-boots"):
@@ -143,6 +144,17 @@ def test_a_count_that_cannot_be_read_starts_no_kubelet(boots: Path) -> None:
         (boots / "var/lib/cks/boots").write_text(nonsense)
         assert boots_of(boots, "b", "count").returncode == (0 if nonsense == "1\n" else 1)
     assert boots_of(boots, "b", "").returncode == 2
+
+
+def test_a_disk_whose_count_was_lost_never_shows_that_of_a_restored_one(boots: Path) -> None:
+    """One that somebody tidied away in a session would begin at one again, and soon be where golden snapshots are."""
+    assert boots_of(boots, "a", "count").returncode == 0
+    (boots / "etc/cks/first-boot.done").touch()
+    (boots / "var/lib/cks/boots").unlink()
+    for boot_id in ("b", "c"):
+        assert boots_of(boots, boot_id, "count").returncode == 0
+        said = boots_of(boots, boot_id, "say").stdout.splitlines()[-1]
+        assert int(said.split("=")[1].split()[0]) > 1_000_000
 
 
 @pytest.mark.parametrize("role", ["control_plane", "worker"])
