@@ -72,19 +72,29 @@ def _server(cluster: ClusterEntry, files: Files) -> Server:
     if cluster.proxy_url and not cluster.proxy_url.startswith(("http://", "https://")):
         raise _Wrong("a proxy-url of another scheme; only http and https can be used")
     proxy = cluster.proxy_url or proxy_of_environment(url)
+    if proxy and not _is_url(proxy):
+        raise _Wrong("no proxy that can be used")  # not said as it is: there may be a password in it
     return Server(url, ca, not cluster.insecure_skip_tls_verify, cluster.tls_server_name, proxy)
 
 
 def _url(server: str) -> str:
     """Without a scheme it is http, to which no credentials are shown."""
-    try:
-        parts = urlsplit(server if "://" in server else f"http://{server}")
-        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable or any(character.isspace() for character in server):
+    url = server if "://" in server else f"http://{server}"
+    if not _is_url(url):
         raise _Wrong("no server" if not server else "a server that is no URL")
+    parts = urlsplit(url)
+    if "@" in parts.netloc:  # messages name the server
+        raise _Wrong("a server with a user in it")
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+    return usable and not any(character.isspace() for character in text)
 
 
 def _access(

@@ -180,6 +180,16 @@ class TestServers:
         ),
         ("no server", "no server", lambda w: w.put(w.config(None, w.server(server="")))),
         ("a blank in front", "no URL", lambda w: w.put(w.config(None, w.server(server=f" {w.simulator.url}")))),
+        (
+            "a password in it",
+            "with a user in it",
+            lambda w: w.put(w.config(None, w.server(server=w.simulator.url.replace("//", "//me:my-token@")))),
+        ),
+        (
+            "a proxy that is no URL",
+            "no proxy that can be used",
+            lambda w: w.put(w.config(None, w.server(**{"proxy-url": "http://me:my-token@127.0.0.1:x"}))),
+        ),
         ("a slash at the end", "alice", lambda w: w.put(w.config(None, w.server(server=f"{w.simulator.url}/")))),
         ("a query", "alice", lambda w: w.put(w.config(None, w.server(server=f"{w.simulator.url}?x=y")))),
         (
