@@ -34,8 +34,6 @@ def main(argv: list[str] | None = None) -> int:
     unknown = [name for name in arguments.names if name not in NAMES + LONG]
     if unknown:
         parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(NAMES)}")
-    # A killed benchmark would leave its processes behind.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     console = Console()
     more = {
         "soak": {"minutes": arguments.minutes, "seed": arguments.seed},
@@ -52,4 +50,6 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    # So that what is to end the benchmark ends its processes too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     raise SystemExit(main())

@@ -82,12 +82,12 @@ async def test_resets_side_by_side_leave_nothing_behind_though_some_are_cancelle
 ) -> None:
     """The simulator is a process of its own: every task of the loop is the pool's."""
     loop, before = asyncio.get_running_loop(), asyncio.all_tasks()
-    loop.set_debug(True)
-    loop.slow_callback_duration = 60  # a machine with other work makes any callback slow
     complaints: list[object] = []
     loop.set_exception_handler(lambda _loop, context: complaints.append(context))
     with caplog.at_level(logging.WARNING, "asyncio"):
         async with clusters_of(3, 1000.0) as host:
+            loop.set_debug(True)
+            loop.slow_callback_duration = 60  # a machine with other work makes any callback slow
             resets = [asyncio.create_task(reset(host, name, run_id=f"run-{name}")) for name in names(3)]
             await asyncio.wait(resets, return_when=asyncio.FIRST_COMPLETED)
             for one in resets:
