@@ -36,12 +36,13 @@ async def reset_cluster(
         cluster_id: The cluster's name, for example cluster1.
         session_id: Reset in place: this session holds the cluster and keeps it, clean, at a new epoch.
         force: Take a locked cluster from its session. The session is told and ended.
-        if_waiting: Do nothing if the cluster does not wait for a reset any more: another run reset it.
+        if_waiting: Do nothing if the cluster does not wait for a reset (any more): another run reset it, say, or it is
+            cordoned.
     """
     async with connected() as host, diagnosed(host, cluster_id):
         done = await reset(host, cluster_id, run_id=run_id(), session_id=session_id, force=force, if_waiting=if_waiting)
     if done is None:
-        return Completed(message=f"{cluster_id} does not wait for this reset any more: another run came first")
+        return Completed(message=f"{cluster_id} does not wait for this reset any more")
     await keep_attestation(done)
     whose = f"{session_id}'s again" if session_id else "available"
     return Completed(message=f"{cluster_id} is {whose}, restored from golden generation {done.generation}")

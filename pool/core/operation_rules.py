@@ -73,13 +73,14 @@ class Ownership:
 @dataclass(frozen=True)
 class Request:
     """What a run wants to do. `session_id` (and `epoch`, if known) asks for a reset in place; `force` takes a locked
-    cluster from its session."""
+    cluster from its session; `if_waiting` refuses a cluster that does not wait for a reset, or is cordoned."""
 
     kind: OperationKind
     run_id: str
     session_id: str | None = None
     epoch: int | None = None
     force: bool = False
+    if_waiting: bool = False
 
 
 def unlocked(cluster: PooledCluster, phase: ClusterPhase) -> PooledCluster:
@@ -99,6 +100,12 @@ def begun(cluster: PooledCluster, request: Request, now: datetime, *, silent: bo
     Raises NotHolder, OperationInProgress (another run works on it and is not silent), IllegalTransition.
     """
     _check_removal(cluster, request)
+    if request.if_waiting and not waits(cluster):
+        raise IllegalTransition(
+            f"{cluster.name} does not wait for a reset",
+            expected="resetting, and not cordoned",
+            actual=f"{cluster.phase}{', cordoned' if cluster.spec.cordoned else ''}",
+        )
     if request.session_id is not None:
         _check_holder(cluster, request)
     before = cluster.status.operation
@@ -134,6 +141,11 @@ def begun(cluster: PooledCluster, request: Request, now: datetime, *, silent: bo
         kind=request.kind, run_id=request.run_id, started_at=started, heartbeat_at=now, attempt=failures + 1
     )
     return cluster.with_status(phase=phase, operation=operation, clean=False)
+
+
+def waits(cluster: PooledCluster) -> bool:
+    """Whether the cluster is out of service until it is reset, and nobody wants it left as it is, or gone."""
+    return cluster.phase is ClusterPhase.RESETTING and not cluster.removing and not cluster.spec.cordoned
 
 
 def _check_removal(cluster: PooledCluster, request: Request) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pool.core.clusters import OperationKind, PooledCluster
 from pool.core.errors import (
@@ -46,13 +46,14 @@ async def attempt(
     *,
     session_id: str | None = None,
     force: bool = False,
+    if_waiting: bool = False,
 ) -> T:
     """Claim the cluster and carry out `steps`; when they fail, do so again until its attempts are used up.
 
     Each try has a run ID of its own, so that it trusts nothing a failed one left half done. An outage of the host's API
     is waited out and is no failed attempt: the same try goes on if nothing of it could be recorded and no other run was
-    faster, else another one begins. `session_id` asks for a reset in place. Raises what the steps or the claim raise,
-    the last time.
+    faster, else another one begins. `session_id` asks for a reset in place; `if_waiting` claims only what waits for its
+    reset. Raises what the steps or the claim raise, the last time.
     """
     state = host.state
     tries, failures, interruptions = 1, 0, 0
@@ -62,7 +63,8 @@ async def attempt(
         try:
             # Force was for what was found at first.
             again = tries > 1 or interruptions > 0
-            claim = state.operation(cluster_id, kind, name, session_id=session_id, force=force and not again)
+            asked: dict[str, Any] = {"session_id": session_id, "force": force and not again, "if_waiting": if_waiting}
+            claim = state.operation(cluster_id, kind, name, **asked)
             async with claim as operation:
                 return await steps(await _taken(Job(host, Cluster.of(operation.cluster), operation)))
         except (Silenced, ApiUnavailable) as outage:

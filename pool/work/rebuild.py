@@ -18,8 +18,8 @@ from pool.work.steps import Host, Job
 async def rebuild(host: Host, cluster_id: str, *, run_id: str, if_due: bool = False) -> Golden | None:
     """Make an idle or broken cluster anew, with new golden snapshots: it is available at the end.
 
-    `if_due`: nothing is done, and None returned, if it is neither broken nor outdated, or if another run has it. Raises
-    what the last attempt failed of, or why the cluster is not to be made anew.
+    `if_due`: nothing is done, and None returned, if it is not broken or outdated, is cordoned or to go, or if
+    another run has it. Raises what the last attempt failed of, or why the cluster is not to be made anew.
     """
     if not if_due:
         return await anew(host, cluster_id, run_id)
@@ -48,6 +48,8 @@ async def steps(job: Job) -> None:
 
 async def _is_due(host: Host, cluster_id: str) -> bool:
     found = await host.state.cluster(cluster_id)
+    if found.spec.cordoned or found.removing:
+        return False
     if found.phase is ClusterPhase.ERROR or found.status.rebuilding:
         return True
     observed = Observed.of(await host.state.pool(found.spec.pool), [], [found])

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from pool.core.clusters import Golden, OperationKind
 from pool.core.errors import RestoreFailed, SnapshotMissing
-from pool.core.lifecycle import ClusterPhase
+from pool.core.operation_rules import waits
 from pool.guest.boots import golden_boots
 from pool.kube.client import Kube, Object
 from pool.kube.gather import gather
@@ -37,15 +37,16 @@ async def reset(
     """Reset a cluster, with all its attempts: it is available at the end.
 
     `session_id`: in place, for the session that holds it and keeps it. `force` takes a locked cluster from its session.
-    `if_waiting`: nothing is done, and None returned, if another run resets it or has done so, or if it is to go.
+    `if_waiting`: nothing is done, and None returned, if another run resets it or has done so, or if it is to go or
+    cordoned.
     Raises what the last attempt failed of, or why the cluster is not to be reset.
     """
     if not if_waiting:
         return await attempt(host, cluster_id, OperationKind.RESET, run_id, steps, session_id=session_id, force=force)
-    found = await host.state.cluster(cluster_id)
-    if found.phase is not ClusterPhase.RESETTING or found.removing:
+    if not waits(await host.state.cluster(cluster_id)):
         return None
-    return await unless_others_do(host, cluster_id, attempt(host, cluster_id, OperationKind.RESET, run_id, steps))
+    waited = attempt(host, cluster_id, OperationKind.RESET, run_id, steps, if_waiting=True)
+    return await unless_others_do(host, cluster_id, waited)
 
 
 async def steps(job: Job) -> Attestation:
