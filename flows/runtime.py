@@ -85,6 +85,9 @@ async def _stand_by(maintain: Maintain, start: Start) -> None:
                 await StandBy(host, maintain, start).run()
         except PoolError as error:
             logger.warning("not following the pools, assignments list their clusters instead: %s", error)
+        except Exception:
+            # Nobody else would end sessions on time: whatever it was, it is begun anew.
+            logger.exception("standing by ended")
         await asyncio.sleep(STAND_BY_AGAIN)
 
 

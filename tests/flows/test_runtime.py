@@ -14,6 +14,7 @@ from flows import runtime
 from flows.runtime import connected, standing_by
 from pool.kube.resources import POOLS
 from pool.work.upkeep.acting import Work
+from pool.work.upkeep.standby import StandBy
 from simulator.app import Simulator
 from tests.pool.lab import Lab
 
@@ -55,6 +56,23 @@ async def test_a_host_that_cannot_be_reached_does_not_end_the_worker(monkeypatch
     with said("/nowhere/kubeconfig") as tried:
         async with standing_by(unasked, unstarted):
             await asyncio.wait_for(tried.wait(), 10)
+
+
+async def test_whatever_ends_standing_by_does_not_end_it_for_good(
+    kubeconfig: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime, "STAND_BY_AGAIN", 0.01)
+    tries, again = [], asyncio.Event()
+
+    async def breaks(_self: StandBy) -> None:
+        tries.append(1)
+        if len(tries) > 1:
+            again.set()
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr(StandBy, "run", breaks)
+    async with Lab.open(kubeconfig), standing_by(unasked, unstarted):
+        await asyncio.wait_for(again.wait(), 10)
 
 
 async def test_maintenance_of_a_pool_that_somebody_made_is_started_once_by_whoever_stands_by(kubeconfig: Path) -> None:
