@@ -44,12 +44,14 @@ class Silence:
         self._looked = now
         lost, watched = [], {}
         for run in runs:
+            if run.id in mine:
+                continue
             who = run.infrastructure_pid or f"whoever took {run.id}"
             heartbeat = heartbeats.get(who)
             before = self._heard.get(who)
             since = before[1] if before is not None and before[0] == heartbeat else now
             watched[who] = heartbeat, since
-            if (who == own and run.id not in mine) or (who != own and now - since >= self._grace):
+            if who == own or now - since >= self._grace:
                 lost.append(run)
         self._heard = watched
         return lost

@@ -52,6 +52,11 @@ def test_a_watch_that_was_interrupted_begins_anew() -> None:
     assert not ended_after(60, run("other"), pause_at=40)
 
 
+def test_an_own_run_that_does_not_say_so_yet_is_not() -> None:
+    silence, own = Silence(GRACE, GAP), run(None)
+    assert [silence.lost([own], {}, clock, "own", [own.id]) for clock in range(0, 100, 10)] == [[]] * 10
+
+
 def test_an_own_run_that_is_not_under_way_is_lost_at_once() -> None:
     silence, own = Silence(GRACE, GAP), run("own")
     assert silence.lost([own], {}, 0.0, "own", [own.id]) == []
