@@ -47,7 +47,8 @@ async def tear_down(bench: Bench, *, force: bool = False) -> None:
 async def planned(bench: Bench) -> list[Action]:
     """What maintenance would do to the cluster once the present run counts as dead."""
     bench.grace_is_over()
-    observed = Observed.of(bench.pool, await bench.state.sessions(), await bench.state.clusters())
+    sessions, clusters = await bench.state.sessions(), await bench.state.clusters()
+    observed = Observed.of(bench.pool, sessions, clusters, bench.state.silent(clusters))
     now = bench.host().now()
     return [one for one in plan(observed, PlanConfig.of(bench.settings), now) if "cluster1" in str(one)]
 
