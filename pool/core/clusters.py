@@ -44,6 +44,8 @@ class Operation(Model):
     """What is being done."""
     run_id: Annotated[str, Field(min_length=1, max_length=253)]
     """ID of the flow run that does it; every write of the run is checked against it."""
+    word: Annotated[str, Field(max_length=64)] = ""
+    """Made anew by each beginning, and checked as well: the same run may be carried out twice."""
     started_at: Time
     """When this run began (not the first attempt)."""
     heartbeat_at: Time

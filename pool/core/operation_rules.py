@@ -61,11 +61,13 @@ and the others one that is not.
 
 @dataclass(frozen=True)
 class Ownership:
-    """What a run holds: the cluster, the kind of operation, its run ID, the epoch at the beginning, the attempt."""
+    """What a run holds: the cluster, the kind of operation, its run ID, the word of this beginning, the epoch then, the
+    attempt."""
 
     cluster_id: str
     kind: OperationKind
     run_id: str
+    word: str
     epoch: int
     attempt: int
 
@@ -93,9 +95,11 @@ def unlocked(cluster: PooledCluster, phase: ClusterPhase) -> PooledCluster:
     )
 
 
-def begun(cluster: PooledCluster, request: Request, now: datetime, *, silent: bool) -> PooledCluster:
+def begun(cluster: PooledCluster, request: Request, now: datetime, *, word: str, silent: bool) -> PooledCluster:
     """The cluster claimed by the run; for the run that has it already, its ownership renewed.
 
+    `word`: this beginning's own. What began under another is stale from here on, even if it is the same run, which is
+    carried out again while its first process only stood still.
     `silent`: whether the run that works on it was watched and gave no sign of life, if there is one.
     Raises NotHolder, OperationInProgress (another run works on it and is not silent), IllegalTransition.
     """
@@ -138,7 +142,12 @@ def begun(cluster: PooledCluster, request: Request, now: datetime, *, silent: bo
         cluster = cluster.with_status(failure=None, outage=None, takeovers=0)
     failures = cluster.status.failure.attempts if cluster.status.failure else 0
     operation = Operation(
-        kind=request.kind, run_id=request.run_id, started_at=started, heartbeat_at=now, attempt=failures + 1
+        kind=request.kind,
+        run_id=request.run_id,
+        word=word,
+        started_at=started,
+        heartbeat_at=now,
+        attempt=failures + 1,
     )
     return cluster.with_status(phase=phase, operation=operation, clean=False)
 
@@ -205,13 +214,15 @@ def owned(cluster: PooledCluster, owner: Ownership) -> Operation:
 
     A session that leaves during a reset in place ends it: the run is stale, and the cluster waits for another reset.
     """
-    operation = cluster.status.operation
-    if operation is None or operation.run_id != owner.run_id or cluster.status.epoch != owner.epoch:
+    operation, epoch = cluster.status.operation, cluster.status.epoch
+    if operation is None or (operation.run_id, operation.word, epoch) != (owner.run_id, owner.word, owner.epoch):
         actual = "no operation" if operation is None else f"{operation.kind} of run {operation.run_id}"
+        if operation is not None and operation.run_id == owner.run_id and operation.word != owner.word:
+            actual += ", carried out twice and begun again since,"
         raise StaleOperation(
             f"run {owner.run_id} does not own {cluster.name} any more",
             expected=f"{owner.kind} of run {owner.run_id} at epoch {owner.epoch}",
-            actual=f"{actual} at epoch {cluster.status.epoch}",
+            actual=f"{actual} at epoch {epoch}",
             cure="stop this run; the other one carries on",
         )
     return operation

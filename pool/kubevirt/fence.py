@@ -7,7 +7,6 @@ the API server then refuses the write of the one before. What cannot be made con
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -20,7 +19,7 @@ from pool.kubevirt.manifests import run_key
 from pool.kubevirt.ownership import Owner, named, owned, owner, removable, remove_exactly
 
 MARK = "cks.io/claim"
-"""On a VM: who may write to it, as run, epoch, and a word of the process's own: a run may be carried out twice."""
+"""On a VM: who may write to it, as run, epoch, and the word of the operation: a run may be carried out twice."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +31,9 @@ class Fence:
     prove: Callable[[], Awaitable[object]]
 
     @classmethod
-    def of(cls, kube: Kube, run_id: str, epoch: int, prove: Callable[[], Awaitable[object]]) -> Fence:
-        """A fence with a mark that no other has, not even one of the same run."""
-        return cls(kube, f"{run_key(run_id)}.{epoch}.{secrets.token_hex(4)}", prove)
+    def of(cls, kube: Kube, run_id: str, epoch: int, word: str, prove: Callable[[], Awaitable[object]]) -> Fence:
+        """A fence with a mark that no other has, not even one of the same run: `word` is its operation's."""
+        return cls(kube, f"{run_key(run_id)}.{epoch}.{word}", prove)
 
     async def take(self, *machines: Machine) -> None:
         """Put the mark on VMs, as far as they are there and not another's; on an earlier cluster's, too.

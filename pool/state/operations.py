@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -40,7 +41,7 @@ FIXED = {"phase", "epoch", "clean", "operation", "assigned_session", "assigned_s
 
 
 async def begin(store: Store, cluster_id: str, request: Request) -> OperationHandle:
-    """Own the cluster for a run; again by the same run it only renews that.
+    """Own the cluster for a run; again by the same run it only renews that, and whoever began before is stale.
 
     Another run that does not look alive, and that this process has not watched yet, is watched for the grace first. A
     session that the cluster is taken from by force is ended. Raises UnknownCluster, IllegalTransition, NotHolder,
@@ -48,9 +49,11 @@ async def begin(store: Store, cluster_id: str, request: Request) -> OperationHan
     """
     who = f"session {request.session_id}" if request.session_id else ""
     why = Why(f"{request.kind} begins", who, request.run_id)
+    # One for all tries: what was written by one whose answer was lost is this beginning's own.
+    word = secrets.token_hex(4)
     while True:
         try:
-            before, cluster = await store.change_cluster(cluster_id, partial(_begun, store, request), why)
+            before, cluster = await store.change_cluster(cluster_id, partial(_begun, store, request, word), why)
             break
         except OperationInProgress:
             if not await _fell_silent(store, cluster_id):
@@ -58,12 +61,12 @@ async def begin(store: Store, cluster_id: str, request: Request) -> OperationHan
     await store.events.drain()
     await _tell_holder(store, before, cluster, "taken back by an operator")
     attempt = cluster.status.operation.attempt if cluster.status.operation else 1
-    owner = Ownership(cluster_id, request.kind, request.run_id, cluster.status.epoch, attempt)
+    owner = Ownership(cluster_id, request.kind, request.run_id, word, cluster.status.epoch, attempt)
     return OperationHandle(store, owner, cluster)
 
 
-def _begun(store: Store, request: Request, cluster: PooledCluster) -> PooledCluster:
-    return begun(cluster, request, store.now(), silent=store.silence.left(cluster) <= 0)
+def _begun(store: Store, request: Request, word: str, cluster: PooledCluster) -> PooledCluster:
+    return begun(cluster, request, store.now(), word=word, silent=store.silence.left(cluster) <= 0)
 
 
 async def _fell_silent(store: Store, cluster_id: str) -> bool:
@@ -99,6 +102,11 @@ class OperationHandle:
     def run_id(self) -> str:
         """The run that works on it."""
         return self.ownership.run_id
+
+    @property
+    def word(self) -> str:
+        """What tells this beginning from any other, even of the same run."""
+        return self.ownership.word
 
     @property
     def epoch(self) -> int:

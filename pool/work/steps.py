@@ -83,7 +83,8 @@ class Job:
     @cached_property
     def fence(self) -> Fence:
         """What this run may do to the cluster's VMs, once it has taken them."""
-        return Fence.of(self.kube, self.operation.run_id, self.operation.epoch, self.operation.heartbeat)
+        held = self.operation
+        return Fence.of(self.kube, held.run_id, held.epoch, held.word, held.heartbeat)
 
     @property
     def run_id(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -61,7 +62,7 @@ def fence_of_nobody(kube: Kube) -> Fence:
     async def prove() -> None:
         """Nothing is to be said against it."""
 
-    return Fence.of(kube, "nobody", 0, prove)
+    return Fence.of(kube, "nobody", 0, secrets.token_hex(4), prove)
 
 
 def now() -> datetime:

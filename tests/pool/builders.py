@@ -96,8 +96,12 @@ def active(name: str, on: str, *, epoch: int = 1, expires: float = 3600) -> Sess
     return session(name, "Active", assigned_cluster=on, epoch=epoch, expires_at=at(expires), cluster_lock_time=T0)
 
 
-def operation(kind: str = "reset", run: str = "run1", *, beat: float = 0, attempt: int = 1) -> Operation:
-    return Operation(kind=OperationKind(kind), run_id=run, started_at=T0, heartbeat_at=at(beat), attempt=attempt)
+def operation(
+    kind: str = "reset", run: str = "run1", *, beat: float = 0, attempt: int = 1, word: str = ""
+) -> Operation:
+    return Operation(
+        kind=OperationKind(kind), run_id=run, word=word, started_at=T0, heartbeat_at=at(beat), attempt=attempt
+    )
 
 
 def unhealthy(message: str = "node wk NotReady") -> ClusterCondition:

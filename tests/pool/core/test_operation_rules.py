@@ -43,10 +43,11 @@ def begin(
     run: str = "run2",
     *,
     now: float = 0,
+    word: str = "",
     silent: bool = False,
     **request: Any,
 ) -> PooledCluster:
-    return begun(there, Request(OperationKind(kind), run, **request), at(now), silent=silent)
+    return begun(there, Request(OperationKind(kind), run, **request), at(now), word=word, silent=silent)
 
 
 def deleted(there: PooledCluster) -> PooledCluster:
@@ -56,7 +57,7 @@ def deleted(there: PooledCluster) -> PooledCluster:
 def owner(there: PooledCluster) -> Ownership:
     works = there.status.operation
     assert works is not None
-    return Ownership(there.name, works.kind, works.run_id, there.status.epoch, works.attempt)
+    return Ownership(there.name, works.kind, works.run_id, works.word, there.status.epoch, works.attempt)
 
 
 @pytest.mark.parametrize(("kind", "phase"), KINDS_AND_PHASES)
@@ -138,6 +139,14 @@ def test_the_same_run_begins_again_without_a_new_attempt() -> None:
     after = begin(busy, now=5)
     assert after.status.operation == operation(run="run2", beat=5)
     assert after.status.takeovers == 0
+
+
+def test_the_same_run_begun_again_makes_its_first_beginning_stale() -> None:
+    first = begin(cluster("c1", "resetting"), word="first")
+    second = begin(first, word="second")
+    with pytest.raises(StaleOperation, match="carried out twice"):
+        owned(second, owner(first))
+    assert owned(second, owner(second)).word == "second"
 
 
 def test_an_epoch_that_moved_on_makes_the_run_stale() -> None:

@@ -68,7 +68,7 @@ async def test_nobody_takes_a_vm_without_a_claim(running: Bench) -> None:
 
     before = (await vm(running))["metadata"]["annotations"][MARK]
     with pytest.raises(StaleOperation):
-        await Fence.of(running.kube, "late", 1, prove).take(running.cluster.worker)
+        await Fence.of(running.kube, "late", 1, "word", prove).take(running.cluster.worker)
     assert (await vm(running))["metadata"]["annotations"][MARK] == before
 
 
@@ -99,7 +99,7 @@ async def test_what_was_made_as_the_claim_was_lost_is_removed_again(running: Ben
     async def prove() -> None:
         raise StaleOperation("overtaken")
 
-    fence = Fence.of(running.kube, "late", 1, prove)
+    fence = Fence.of(running.kube, "late", 1, "word", prove)
     with pytest.raises(StaleOperation):
         await fence.create(VM_RESTORES, restore(running.cluster.worker, "wk-snap", "late"))
     assert await running.kube.list(VM_RESTORES, "cluster1") == []

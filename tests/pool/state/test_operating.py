@@ -28,6 +28,8 @@ from pool.kube.client import Object
 from pool.kube.resources import EVENTS, POOLED_CLUSTERS, POOLS, SESSIONS
 from pool.kubevirt.cluster import pool_labels
 from pool.state import PoolState, Transition, events
+from simulator.api.faults import Fault, FaultKind
+from simulator.app import Simulator
 from tests.pool.builders import golden
 from tests.pool.lab import ATTESTED, CountingKube, Lab
 
@@ -170,6 +172,29 @@ async def test_a_silent_run_is_taken_over_and_its_next_write_is_stale_and_change
             await write
     assert await lab.state.cluster("c1") == before
     assert (await new.finish(attested=ATTESTED)).phase == "available"
+
+
+async def test_a_run_carried_out_twice_is_its_last_beginners(lab: Lab) -> None:
+    """It is run again while its first process is only frozen: the run's ID is the same, the process is not."""
+    await lab.add("c1")
+    first = await lab.begin("c1", RESET, "run")
+    second = await lab.begin("c1", RESET, "run")
+    with pytest.raises(StaleOperation, match="carried out twice"):
+        await first.finish(attested=ATTESTED)
+    with pytest.raises(StaleOperation):
+        await first.heartbeat()
+    after = await second.finish(attested=ATTESTED)
+    assert (after.phase, after.status.takeovers) == (ClusterPhase.AVAILABLE, 0)
+
+
+async def test_a_beginning_whose_answer_was_lost_is_found_done(lab: Lab, api_server: Simulator) -> None:
+    await lab.add("c1")
+    lost = api_server.faults.add(
+        Fault(FaultKind.RESET, verbs=("update",), resource="pooledclusters", count=1, after=True)
+    )
+    work = await lab.begin("c1", RESET, "run")
+    assert lost.total == 1
+    assert (await work.finish(attested=ATTESTED)).phase is ClusterPhase.AVAILABLE
 
 
 async def test_heartbeats_keep_a_run_alive(lab: Lab) -> None:

@@ -86,7 +86,7 @@ async def dies_having_taken_it(lab: Lab) -> None:
     lab.clock.forward(1)
     with suppress(IllegalTransition):
         await lab.state._store.change_cluster(
-            "cluster1", lambda found: begun(found, request, lab.clock(), silent=False), Why("taken")
+            "cluster1", lambda found: begun(found, request, lab.clock(), word="", silent=False), Why("taken")
         )
 
 
