@@ -85,16 +85,18 @@ class Stopper:
         self.going.clear()
         try:
             here.send(job)
+            ended = asyncio.create_task(asyncio.to_thread(here.recv))
+            stopped = asyncio.create_task(self.stopped.wait())
             async with asyncio.timeout(PATIENCE):
-                ended = asyncio.create_task(asyncio.to_thread(here.recv))
-                stopped = asyncio.create_task(self.stopped.wait())
                 await asyncio.wait([ended, stopped], return_when=asyncio.FIRST_COMPLETED)
                 if not self.stopped.is_set():
                     assert await ended == ""
                     return None
-                await meanwhile()
-                self.going.set()
-                os.kill(child.pid or 0, signal.SIGCONT)
+            # The others have their own patience each.
+            await meanwhile()
+            self.going.set()
+            os.kill(child.pid or 0, signal.SIGCONT)
+            async with asyncio.timeout(PATIENCE):
                 return await ended
         finally:
             self.going.set()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from itertools import count
 from typing import Any
 
 KEY = "crash points"
@@ -28,11 +29,12 @@ class Tally:
         step, shift = (1, 0) if choice == "all" else (every, int(choice))
         yield from range(1 + shift % step, writes + 1, step)
 
-    def first(self, every: int) -> tuple[int, int]:
-        """The first point to try, in the middle of the first so many, and how far it is from one to the next."""
+    def sample(self, points: Iterable[int]) -> Iterator[int]:
+        """These points, shifted, or all there are: the first that is not there is the last."""
         choice = os.environ.get(CHOICE, "0")
-        step, shift = (1, 0) if choice == "all" else (every, int(choice))
-        return 1 + (step // 2 + shift) % step, step
+        for point in count(1) if choice == "all" else (one + int(choice) for one in points):
+            self.tried += 1
+            yield point
 
     def kept(self) -> list[object]:
         """The counts as a test's report keeps them."""
