@@ -56,8 +56,8 @@ class ExecPlugin:
         program = shutil.which(self.command)
         if program is None:
             raise self._unusable(f"is not found; {self.hint}" if self.hint else "is not found")
-        try:
-            process = await asyncio.create_subprocess_exec(
+        starting = asyncio.create_task(
+            asyncio.create_subprocess_exec(
                 program,
                 *self.arguments,
                 env={**os.environ, **dict(self.environment), "KUBERNETES_EXEC_INFO": self._information(interactive)},
@@ -65,18 +65,20 @@ class ExecPlugin:
                 stdout=asyncio.subprocess.PIPE,
                 start_new_session=not interactive,  # so that it ends with all that it started
             )
-        except OSError as error:
-            raise self._unusable(f"cannot be run: {error.strerror}") from error
+        )
+        said = None
         try:
             async with asyncio.timeout(None if interactive else PATIENCE):
+                # Cancelled half-way, the start would forget what the plugin has begun already.
+                process = await asyncio.shield(starting)
                 said, _ = await process.communicate()
         except TimeoutError:
             raise self._unusable(f"says nothing for {PATIENCE:g} s") from None
+        except OSError as error:
+            raise self._unusable(f"cannot be run: {error.strerror}") from error
         finally:
-            if process.returncode is None:
-                with suppress(ProcessLookupError):
-                    process.kill() if interactive else os.killpg(process.pid, signal.SIGKILL)
-                await process.wait()
+            if said is None and not (starting.done() and starting.exception()):
+                await _end(await starting, alone=interactive)
         if process.returncode:
             raise self._unusable(f"fails with exit code {process.returncode}")
         return said
@@ -113,3 +115,10 @@ def _time(text: str) -> datetime:
     if found.tzinfo is None:
         raise ValueError("a time without its zone")
     return found
+
+
+async def _end(process: asyncio.subprocess.Process, *, alone: bool) -> None:
+    """End it, and unless it is `alone` whatever it started: it may be gone, and its output still be held open."""
+    with suppress(ProcessLookupError):
+        process.kill() if alone else os.killpg(process.pid, signal.SIGKILL)
+    await process.communicate()

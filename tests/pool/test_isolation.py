@@ -55,6 +55,7 @@ OF_THE_HOST = {
     "IPv4 in IPv6": "::ffff:10.0.0.1",
     "IPv4 behind NAT64": "64:ff9b::a00:1",
     "IPv4 behind 6to4": "2002:a00:1::1",
+    "IPv4 behind Teredo": "2001:0:a00:1::1",
     "IPv6 multicast": "ff02::1",
 }
 

@@ -31,11 +31,11 @@ NO_INTERNET = networks(
     """
     10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 100.64.0.0/10 169.254.0.0/16
     0.0.0.0/8 127.0.0.0/8 192.0.0.0/24 192.0.2.0/24 198.18.0.0/15 198.51.100.0/24 203.0.113.0/24 224.0.0.0/3
-    168.63.129.16 2002::/16
+    168.63.129.16 2002::/16 2001::/32
     """
 )
 """Private, shared and link-local; special by IANA's registry, of which clouds use some for pods and metadata; Azure's
-metadata; IPv4 in IPv6 (6to4)."""
+metadata; IPv4 in IPv6 (6to4, Teredo)."""
 
 NOT_OUT = {"TCP": (25, 53, 465, 587), "UDP": (53,)}
 """Closed also on the internet: a lab's VM sends no mail, and asks the cluster's DNS for names."""

@@ -88,6 +88,16 @@ def plugin(world: World) -> Plugin:
     return Plugin(world)
 
 
+async def gone(group: int) -> None:
+    """Nobody of the process group is left; what is killed is gone when the kernel comes to it."""
+    for _ in range(1000):
+        left = [one for one in psutil.process_iter() if alive_in(group, one)]
+        if not left:
+            break
+        await asyncio.sleep(0.01)
+    assert not left
+
+
 def alive_in(group: int, process: psutil.Process) -> bool:
     """Whether it belongs to a process group; what has ended and was not reaped yet does not count."""
     try:
@@ -223,6 +233,16 @@ class TestPlugins:
             async with Kube.connect(world.kubeconfig):
                 pass
 
+    async def test_one_that_leaves_somebody_behind_who_could_still_speak_ends_with_him(
+        self, world: World, plugin: Plugin, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("pool.kube.plugin.PATIENCE", 0.5)
+        world.write("counting", b"#!/bin/sh\necho $$ > ${0%counting}group\nsleep 60 &\n")
+        with pytest.raises(KubeconfigError, match=r"says nothing for 0\.5 s"):
+            async with Kube.connect(world.kubeconfig):
+                pass
+        await gone(int((world.folder / "group").read_text()))
+
     async def test_one_that_nobody_waits_for_any_more_ends_with_all_that_it_started(
         self, world: World, plugin: Plugin
     ) -> None:
@@ -233,12 +253,7 @@ class TestPlugins:
         task.cancel()
         await asyncio.wait([task])
         assert task.cancelled()
-        for _ in range(1000):  # what is killed is gone when the kernel comes to it
-            left = [one for one in psutil.process_iter() if alive_in(group, one)]
-            if not left:
-                break
-            await asyncio.sleep(0.01)
-        assert not left
+        await gone(group)
 
     async def test_watches_go_on_with_what_is_shown_next(self, world: World, plugin: Plugin) -> None:
         wire = Wire(world.simulator)
