@@ -108,15 +108,48 @@ class Fence:
     async def create(self, resource: Resource, obj: Object) -> Object:
         """Create an object, and remove it again if the claim was lost meanwhile: a creation has no preconditions.
 
-        Raises StaleOperation, AlreadyExists.
+        It carries the mark, and is left alone if another run has adopted it. Raises StaleOperation, AlreadyExists.
         """
-        made = await self.kube.create(resource, obj)
+        meta = obj["metadata"]
+        marked = obj | {"metadata": meta | {"annotations": (meta.get("annotations") or {}) | {MARK: self.mark}}}
+        made = await self.kube.create(resource, marked)
         try:
             await self.prove()
         except StaleOperation:
-            await remove_exactly(self.kube, resource, made)
+            await self._take_back(resource, made)
             raise
         return made
+
+    async def adopt(self, resource: Resource, found: Object) -> Object:
+        """Put the mark on an object that is there, so that whoever made it does not take it back.
+
+        Raises StaleOperation, NotFound if it was taken back already.
+        """
+        while _mark_of(found) != self.mark:
+            meta = found["metadata"]
+            await self.prove()
+            operations = [_test("/metadata/resourceVersion", meta["resourceVersion"]), *noted(found, {MARK: self.mark})]
+            try:
+                return await self.kube.patch(resource, meta["name"], operations, meta["namespace"], repeatable=True)
+            except (Invalid, Conflict):
+                now = await self.kube.get(resource, meta["name"], meta["namespace"])
+                if now["metadata"]["resourceVersion"] == meta["resourceVersion"]:
+                    raise
+                found = now
+        return found
+
+    async def _take_back(self, resource: Resource, made: Object) -> None:
+        meta = made["metadata"]
+        while True:
+            found = await self.kube.find(resource, meta["name"], meta["namespace"])
+            if found is None or found["metadata"]["uid"] != meta["uid"] or _mark_of(found) != self.mark:
+                return
+            exactly = {"uid": meta["uid"], "resource_version": found["metadata"]["resourceVersion"]}
+            try:
+                await self.kube.delete(resource, meta["name"], meta["namespace"], **exactly)
+            except Conflict:
+                continue
+            return
 
     async def remove(self, resource: Resource, *found: Object) -> list[Object]:
         """Remove these very objects, which were read before the claim is proved; returns those that were there.

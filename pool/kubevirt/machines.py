@@ -23,7 +23,7 @@ from pool.kube.watching import Watching, described
 from pool.kubevirt.clones import slow_clones
 from pool.kubevirt.cluster import CLUSTER_LABEL, Machine
 from pool.kubevirt.failures import failure_of
-from pool.kubevirt.fence import MARK, Fence, noted, tested
+from pool.kubevirt.fence import Fence, noted, tested
 from pool.kubevirt.manifests import IMAGE_DISK_ANNOTATION, IMAGE_URL_ANNOTATION, virtual_machine
 from pool.kubevirt.ownership import owned
 
@@ -46,10 +46,9 @@ async def ensure_vm(fence: Fence, machine: Machine, pool: Pool, image: ClonedIma
     Raises NotOurs or FormerCluster if one of that name is not this very cluster's.
     """
     if await fence.kube.find(VMS, machine.name, machine.namespace) is None:
-        wanted = virtual_machine(machine, pool, image, settings)
-        wanted["metadata"]["annotations"][MARK] = fence.mark
         with suppress(AlreadyExists):
-            return owned(await fence.create(VMS, wanted), machine.cluster)
+            made = await fence.create(VMS, virtual_machine(machine, pool, image, settings))
+            return owned(made, machine.cluster)
     await get_vm(fence.kube, machine)
     await fence.take(machine)
     return await get_vm(fence.kube, machine)

@@ -87,7 +87,7 @@ async def ensure_snapshot(
     )
     if not _annotated(owned(taken, machine.cluster), annotations):
         raise SnapshotFailed(what, expected="a snapshot of this stop", actual="another run's", cure="run it again")
-    return taken
+    return await fence.adopt(VM_SNAPSHOTS, taken)
 
 
 async def delete_snapshot(fence: Fence, watching: Watching, cluster: Cluster, found: Object, *, timeout: float) -> None:

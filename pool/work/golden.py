@@ -14,7 +14,7 @@ from pool.guest.client import connect_guest
 from pool.guest.health import wait_healthy
 from pool.kube.client import Object
 from pool.kube.gather import gather
-from pool.kube.resources import VMIS
+from pool.kube.resources import VM_SNAPSHOTS, VMIS
 from pool.kubevirt.cluster import Machine
 from pool.kubevirt.fence import noted
 from pool.kubevirt.machines import (
@@ -98,7 +98,9 @@ async def stop_cleanly(job: Job, generation: int, suffix: str = "") -> None:
         _stop_hasty(job, one) for one, vm in zip(job.cluster.machines, vms, strict=True) if grace_of(vm) < grace
     )
     await _start_both(job, grace)
-    present = await boots_of(job.kube, job.cluster)
+    # What stands in etcd may be of the boot that was attested last: the VMs may have been started again since.
+    known = job.operation.cluster.status.attested_boots
+    present = await boots_of(job.kube, job.cluster, attested=known)
     nodes = await wait_healthy(job.kube, job.cluster, present, timeout=job.settings.boot_timeout)
     boots = {node.name: str(node.boots) for node in nodes}
     # That may have taken long; by now the VMs may be another run's, or a learner's.
@@ -115,7 +117,7 @@ async def snapshot_both(job: Job, generation: int, suffix: str = "") -> Pair:
     cluster = job.cluster
     pair = await taken(job.kube, cluster, generation, suffix)
     if pair:
-        return pair
+        return {name: await job.fence.adopt(VM_SNAPSHOTS, found) for name, found in pair.items()}
     vms = {one.name: await get_vm(job.kube, one) for one in cluster.machines}
     stops = [notes_of(vm).get(STOPPED_ANNOTATION) for vm in vms.values()]
     running = [await job.kube.find(VMIS, one.name, one.namespace) for one in cluster.machines]

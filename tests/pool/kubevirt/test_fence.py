@@ -9,10 +9,10 @@ import pytest
 
 from pool.core.errors import Invalid, StaleOperation
 from pool.kube.client import Object
-from pool.kube.resources import VM_RESTORES, VMS
+from pool.kube.resources import VM_RESTORES, VM_SNAPSHOTS, VMS
 from pool.kubevirt.fence import MARK, Fence, noted
 from pool.kubevirt.machines import delete_vm, start, stop
-from pool.kubevirt.manifests import restore
+from pool.kubevirt.manifests import restore, snapshot
 from simulator.api.errors import ApiError
 from tests.pool.bench import Bench
 
@@ -103,6 +103,21 @@ async def test_what_was_made_as_the_claim_was_lost_is_removed_again(running: Ben
     with pytest.raises(StaleOperation):
         await fence.create(VM_RESTORES, restore(running.cluster.worker, "wk-snap", "late"))
     assert await running.kube.list(VM_RESTORES, "cluster1") == []
+
+
+async def test_what_another_run_has_adopted_is_not_taken_back(running: Bench) -> None:
+    """It goes on with what the one before had asked for in the moment in which it was overtaken."""
+    other = await running.taken()
+
+    async def prove() -> None:
+        there = await running.kube.get(VM_SNAPSHOTS, "late", "cluster1")
+        await other.adopt(VM_SNAPSHOTS, there)
+        raise StaleOperation("overtaken")
+
+    late = Fence.of(running.kube, "late", 1, "word", prove)
+    with pytest.raises(StaleOperation):
+        await late.create(VM_SNAPSHOTS, snapshot(running.cluster.worker, "late", running.settings))
+    assert await running.kube.find(VM_SNAPSHOTS, "late", "cluster1") is not None
 
 
 async def test_the_older_way_to_have_a_vm_run_gives_way_to_the_pools(running: Bench) -> None:
