@@ -58,6 +58,7 @@ from pool.kube.resources import (
     Resource,
 )
 from pool.kubevirt.cluster import Cluster
+from pool.state import PoolState
 from pool.work.steps import Host
 from simulator.app import Simulator
 from simulator.faults.troubles import Trouble, TroubleKind
@@ -267,8 +268,9 @@ async def test_every_stuck_cluster_is_taken_over_by_one_run_at_a_time_however_of
 ) -> None:
     """One dead run may have held several clusters; and a takeover may die before it claims anything."""
     await completed(await bootstrap_pool(size=2, return_state=True))
+    of_another_process = PoolState(host.kube, host.settings, now=host.now)
     for name in ("cluster1", "cluster2"):
-        await begin(host.state, name, OperationKind.RESET, "dead-run")
+        await begin(of_another_process, name, OperationKind.RESET, "dead-run")
         cluster = await host.kube.get(POOLED_CLUSTERS, name, host.settings.namespace)
         cluster["status"]["operation"]["heartbeatAt"] = "2026-01-01T00:00:00Z"
         await host.kube.replace(POOLED_CLUSTERS, cluster, subresource="status")

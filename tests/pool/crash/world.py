@@ -65,8 +65,9 @@ class World:
         waits = {f"CKS_POOL_{name.upper()}": str(getattr(SETTINGS, name)) for name in TIMEOUTS}
         return waits | {
             "CKS_POOL_KUBECONFIG": str(self.simulator.kubeconfig_path),
-            # A dead run is silent from its last write on, and the next run need not wait; no child lives to a beat.
-            "CKS_POOL_OPERATION_GRACE": "0.001",
+            # A dead run is silent from its last write on, and the next run need not wait; no child lives to a beat. Two
+            # fresh processes tell the time to half a second: no two of their stamps are to fall into the grace.
+            "CKS_POOL_OPERATION_GRACE": "0.000001",
             "CKS_POOL_OPERATION_HEARTBEAT": "3600",
         }
 
