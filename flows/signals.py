@@ -13,9 +13,14 @@ import signal
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+AGAIN = 15.0
+"""Seconds after which work that a signal was to cancel is cancelled again: what it waited for just then may have lost
+the first. A worker needs less for its last reports."""
 
 
 class Stopped(Exception):
@@ -51,18 +56,23 @@ def run_beside_signals(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
             outcome.set_exception(error)
         ended.set()
 
+    def cancel() -> None:
+        for loop, task in running:
+            with suppress(RuntimeError):  # the loop has ended in this moment
+                loop.call_soon_threadsafe(task.cancel)
+
     def stop(number: int, _frame: object) -> None:
         signals.append(number)
-        for loop, task in running:
-            if not ended.is_set():
-                loop.call_soon_threadsafe(task.cancel)
+        cancel()
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         context = contextvars.copy_context()
         threading.Thread(target=context.run, args=(run,), name="loop", daemon=True).start()
-        while not ended.wait(timeout=3600):
-            continue
+        cancelled = 0
+        while not ended.wait(timeout=AGAIN):
+            if signals and (cancelled := cancelled + 1) > 1:
+                cancel()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
