@@ -103,6 +103,15 @@ class Watching:
         except TimeoutError:
             raise WaitTimeout(what, last[0], timeout) from None
 
+    async def gone(self, resource: Resource, obj: Object, *, timeout: float, what: str, labels: str = "") -> None:
+        """Wait until this very object is gone, whatever has its name by then. As `until`, and raises as that does."""
+        name, namespace, uid = obj["metadata"]["name"], obj["metadata"].get("namespace"), obj["metadata"]["uid"]
+
+        def check(seen: Object | None) -> bool | None:
+            return True if seen is None or seen["metadata"]["uid"] != uid else None
+
+        await self.until(resource, name, namespace, check, timeout=timeout, what=what, labels=labels)
+
     async def _until(
         self,
         scope: Scope,

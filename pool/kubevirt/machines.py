@@ -238,13 +238,5 @@ async def delete_vm(fence: Fence, watching: Watching, machine: Machine, *, timeo
     found = await fence.delete(machine)
     if found is None:
         return
-    uid = found["metadata"]["uid"]
-    await watching.until(
-        VMS,
-        machine.name,
-        machine.namespace,
-        lambda vm: True if vm is None or vm["metadata"]["uid"] != uid else None,
-        timeout=timeout,
-        what=f"VM {machine.namespace}/{machine.name} to be deleted",
-        labels=CLUSTER_LABEL,
-    )
+    what = f"VM {machine.namespace}/{machine.name} to be deleted"
+    await watching.gone(VMS, found, timeout=timeout, what=what, labels=CLUSTER_LABEL)

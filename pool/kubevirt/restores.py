@@ -59,11 +59,9 @@ async def delete_restores(
 
     async def gone(one: Object) -> None:
         meta = one["metadata"]
-        await watching.until(
+        await watching.gone(
             VM_RESTORES,
-            meta["name"],
-            meta["namespace"],
-            lambda seen: True if seen is None or seen["metadata"]["uid"] != meta["uid"] else None,
+            one,
             timeout=timeout,
             what=f"restore {meta['namespace']}/{meta['name']} to be deleted",
             # Those of others carry no label of ours; they are rare.

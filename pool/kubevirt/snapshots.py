@@ -97,16 +97,8 @@ async def delete_snapshot(fence: Fence, watching: Watching, cluster: Cluster, fo
     Also one of an earlier cluster of this name; raises NotOurs for any other, StaleOperation.
     """
     await fence.remove(VM_SNAPSHOTS, removable(found, cluster))
-    name, namespace, uid = (found["metadata"][key] for key in ("name", "namespace", "uid"))
-    await watching.until(
-        VM_SNAPSHOTS,
-        name,
-        namespace,
-        lambda seen: True if seen is None or seen["metadata"]["uid"] != uid else None,
-        timeout=timeout,
-        what=f"{named(found)} to be deleted",
-        labels=CLUSTER_LABEL,
-    )
+    what = f"{named(found)} to be deleted"
+    await watching.gone(VM_SNAPSHOTS, found, timeout=timeout, what=what, labels=CLUSTER_LABEL)
 
 
 def _usable(found: Object, machine: Machine, name: str, annotations: Mapping[str, str]) -> bool:

@@ -83,16 +83,8 @@ async def sweep(fence: Fence, watching: Watching, cluster: Cluster, *, timeout: 
 
 
 async def _gone(watching: Watching, leftover: Leftover, timeout: float) -> None:
-    name, namespace, uid = (leftover.found["metadata"][key] for key in ("name", "namespace", "uid"))
-    await watching.until(
-        leftover.resource,
-        name,
-        namespace,
-        lambda seen: True if seen is None or seen["metadata"]["uid"] != uid else None,
-        timeout=timeout,
-        what=f"{leftover} to be deleted",
-        labels=CLUSTER_LABEL,
-    )
+    what = f"{leftover} to be deleted"
+    await watching.gone(leftover.resource, leftover.found, timeout=timeout, what=what, labels=CLUSTER_LABEL)
 
 
 def _restored(meta: Object) -> bool:

@@ -8,7 +8,7 @@ from pool.kube.resources import DATA_VOLUMES, PVCS, SECRETS, VM_SNAPSHOTS
 from pool.kubevirt.cluster import CLUSTER_LABEL
 from pool.kubevirt.former import left_of_former, secret_names
 from pool.kubevirt.machines import delete_vm
-from pool.kubevirt.ownership import removable
+from pool.kubevirt.ownership import named, removable
 from pool.kubevirt.restores import delete_restores, restores_of
 from pool.kubevirt.snapshots import delete_snapshot
 from pool.work.steps import Job, step
@@ -68,13 +68,5 @@ async def _secrets(job: Job) -> None:
 
 async def _gone(job: Job, found: Object) -> None:
     resource = DATA_VOLUMES if found["kind"] == DATA_VOLUMES.kind else PVCS
-    name, uid = found["metadata"]["name"], found["metadata"]["uid"]
-    await job.watching.until(
-        resource,
-        name,
-        job.cluster.namespace,
-        lambda seen: True if seen is None or seen["metadata"]["uid"] != uid else None,
-        timeout=job.settings.delete_timeout,
-        what=f"{found['kind']} {job.cluster.namespace}/{name} to be deleted",
-        labels=CLUSTER_LABEL,
-    )
+    what = f"{named(found)} to be deleted"
+    await job.watching.gone(resource, found, timeout=job.settings.delete_timeout, what=what, labels=CLUSTER_LABEL)

@@ -137,15 +137,8 @@ async def _gone(watching: Watching, resource: Resource, disk: Object | None, set
     """Wait until the disk, if there is one, is gone: what is left of an import would be taken for the next one's."""
     if disk is None:
         return
-    name, namespace, uid = (disk["metadata"][key] for key in ("name", "namespace", "uid"))
-    await watching.until(
-        resource,
-        name,
-        namespace,
-        lambda seen: True if seen is None or seen["metadata"]["uid"] != uid else None,
-        timeout=settings.delete_timeout,
-        what=f"{resource.kind} {namespace}/{name} of an earlier import to be deleted",
-    )
+    what = f"{named(disk)} of an earlier import to be deleted"
+    await watching.gone(resource, disk, timeout=settings.delete_timeout, what=what)
 
 
 def _failure(volume: Object | None) -> str:

@@ -128,15 +128,8 @@ async def _ensure_labelled(kube: Kube, found: Object | None, cluster: Cluster, s
 
 
 async def _gone(watching: Watching, found: Object, timeout: float) -> None:
-    name, uid = found["metadata"]["name"], found["metadata"]["uid"]
-    await watching.until(
-        NAMESPACES,
-        name,
-        None,
-        lambda seen: True if seen is None or seen["metadata"]["uid"] != uid else None,
-        timeout=timeout,
-        what=f"namespace {name} to be deleted",
-    )
+    what = f"namespace {found['metadata']['name']} to be deleted"
+    await watching.gone(NAMESPACES, found, timeout=timeout, what=what)
 
 
 def _established(crd: Object | None) -> bool | None:
