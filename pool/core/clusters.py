@@ -75,7 +75,7 @@ class Golden(Model):
     taken_at: Time
     """When both were verified."""
     kubernetes_version: Annotated[str, Field(max_length=64)] | None = None
-    """What the guest's API server says it is, as v1.32.0."""
+    """What the guest's API server says it is, as v1.34.1."""
     certificates_expire_at: Time | None = None
     """First end of the certificates inside; a reset brings these back."""
 

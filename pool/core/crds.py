@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from pool.core.clusters import ClusterSpec, ClusterStatus, PooledCluster
+from pool.core.image_sources import FORMS, RULES, URL
 from pool.core.lifecycle import TRANSITIONS, ClusterPhase
 from pool.core.pools import Pool, PoolSpec, PoolStatus
 from pool.core.resource import GROUP, VERSION
@@ -27,9 +28,17 @@ def _pools() -> dict[str, Any]:
     spec["properties"]["clusterPrefix"]["x-kubernetes-validations"] = [
         _rule("self == oldSelf", "a pool's prefix never changes; make another Pool")
     ]
-    sessions = spec["properties"]["sessions"]
-    # Whole, since a rule sees a default as it stands.
-    sessions["default"] = {name: field["default"] for name, field in sessions["properties"].items()}
+    image, machines, sessions = (spec["properties"][name] for name in ("image", "machines", "sessions"))
+    # Whole where there are rules, since they see a default as it stands.
+    image["default"], sessions["default"] = _whole(image), _whole(sessions)
+    image["properties"]["url"]["x-kubernetes-validations"] = [_rule(f"self.matches('^({URL})$')", f"it is {FORMS}")]
+    image["x-kubernetes-validations"] = [_rule(*rule) for rule in RULES]
+    machines["x-kubernetes-validations"] = [
+        _rule(
+            "!has(self.cpuRequest) || !has(self.dedicatedCpus) || !self.dedicatedCpus",
+            "cpuRequest and dedicatedCpus exclude each other: dedicated cores are kept whole",
+        )
+    ]
     sessions["x-kubernetes-validations"] = [
         _rule("self.ttlSeconds <= self.maxTtlSeconds", "ttlSeconds is at most maxTtlSeconds")
     ]
@@ -177,6 +186,15 @@ def _session_rules() -> list[Schema]:
             "an active session keeps its cluster",
         ),
     ]
+
+
+def _whole(node: Schema) -> Schema:
+    """The default of an object with the defaults of all its fields."""
+    fields = {
+        name: _whole(child) if "properties" in child else child.get("default")
+        for name, child in node["properties"].items()
+    }
+    return {name: default for name, default in fields.items() if default is not None}
 
 
 def _rule(rule: str, message: str) -> Schema:

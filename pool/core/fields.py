@@ -12,6 +12,8 @@ from pool.core.quantities import PATTERN
 
 MAX_TTL_SECONDS = 7 * 24 * 3600
 MIN_TTL_SECONDS = 60
+DNS_NAME = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+"""A DNS subdomain, as most objects are named."""
 
 
 def _utc(value: datetime) -> datetime:
@@ -36,7 +38,7 @@ ClusterId = Annotated[
 SessionId = Annotated[
     str,
     Field(
-        pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
+        pattern=DNS_NAME,
         max_length=253,
         description="A DNS subdomain: small letters, digits, dashes and dots.",
     ),

@@ -8,7 +8,12 @@ from pydantic import BaseModel
 
 Schema = dict[str, Any]
 
-KEPT = ("type", "description", "enum", "format", "pattern", "minimum", "maximum", "minLength", "maxLength", "default")
+KEPT = (
+    *("type", "description", "enum", "format", "pattern", "minimum", "maximum", "minLength", "maxLength"),
+    *("maxItems", "maxProperties", "default"),
+)
+MAPS = {"conditions": ["type"]}
+"""Lists that the API server merges by keys; all others are replaced as a whole."""
 
 
 def structural(model: type[BaseModel]) -> Schema:
@@ -27,12 +32,15 @@ def _node(schema: Schema, defs: dict[str, Schema], field: str) -> Schema:
         node["maxLength"] = max(map(len, node["enum"]))
     if node["type"] == "integer":
         node["format"] = "int64"
-    if node["type"] == "object":
+    if "properties" in schema:
         node["properties"] = {name: _node(child, defs, name) for name, child in schema["properties"].items()}
         node |= {"required": schema["required"]} if schema.get("required") else {}
+    elif node["type"] == "object":
+        node["additionalProperties"] = _node(schema["additionalProperties"], defs, field)
     if node["type"] == "array":
         node["items"] = _node(schema["items"], defs, field)
-        node |= {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
+        node["x-kubernetes-list-type"] = "map" if field in MAPS else "atomic"
+        node |= {"x-kubernetes-list-map-keys": MAPS[field]} if field in MAPS else {}
     if isinstance(node.get("default"), list) or field == "phase":
         node.pop("default", None)
     if isinstance(node.get("default"), dict):

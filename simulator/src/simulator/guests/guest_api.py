@@ -53,7 +53,7 @@ class GuestApi:
         await self._listener.open(address, port)
 
     def say_version(self, version: str) -> None:
-        """What it is by /version, as `v1.32.0`: what kubeadm was told to install."""
+        """What it is by /version, as `v1.34.1`: what kubeadm was told to install."""
 
         def page(_: Request) -> Response:
             major, minor = version.removeprefix("v").split(".")[:2]

@@ -87,7 +87,7 @@ def read_init(text: str, hostname: str, addresses: Collection[str]) -> Init:
         endpoint=str(cluster.get("controlPlaneEndpoint") or ""),
         cert_sans=sans,
         tokens=tokens,
-        version=str(cluster.get("kubernetesVersion") or "v1.32.0"),
+        version=str(cluster.get("kubernetesVersion") or "v1.34.1"),
         service_address=_first_address(str((cluster.get("networking") or {}).get("serviceSubnet") or "10.96.0.0/12")),
     )
 
