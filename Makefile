@@ -8,7 +8,7 @@ SPEED ?= 20
 # The machine's own certificates, as pip and curl use them: uv ships its own and fails behind a proxy without this.
 export UV_SYSTEM_CERTS ?= 1
 
-.PHONY: help setup demo up test test-pool test-simulator coverage check format crds bench clean
+.PHONY: help setup demo up boot test test-pool test-simulator coverage check format crds bench clean
 
 help: ## list the commands
 	@echo "make COMMAND, the commands:"
@@ -29,6 +29,10 @@ demo: setup ## run the whole story on this machine: pool, golden snapshots, two 
 
 up: setup ## the same, left running: Prefect UI with every deployment, until Ctrl-C
 	@$(BIN)/python -m demo --speed $(SPEED) --keep
+
+boot: setup ## boot a pair of nodes from IMAGE under QEMU, restore it, cut its power (boot/README.md)
+	@$(BIN)/python -m boot $(if $(IMAGE),--image '$(IMAGE)') $(if $(KUBERNETES),--kubernetes '$(KUBERNETES)') \
+		$(if $(NETWORK),--network '$(NETWORK)') $(if $(CUT),--cut '$(CUT)')
 
 test: test-pool test-simulator ## run the whole test suite
 

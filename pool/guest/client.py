@@ -25,6 +25,7 @@ from cryptography import x509
 
 from pool.core.errors import GuestUnhealthy
 from pool.guest.kubeconfig import credentials_of
+from pool.guest.pki import KeyPair
 from pool.kube.client import Kube, Object
 from pool.kube.resources import SECRETS, SERVICES, Resource
 from pool.kubevirt.cluster import API_PORT, KUBECONFIG_SECRET, Cluster
@@ -187,16 +188,7 @@ async def connect_guest(kube: Kube, cluster: Cluster) -> AsyncIterator[Guest]:
     secret = owned(await kube.get(SECRETS, KUBECONFIG_SECRET, cluster.namespace), cluster)
     client, ca = credentials_of(secret)
     try:
-        context = ssl.create_default_context(cadata=ca.decode())
-        # Before 1.3 it is the server that chooses the numbers to reckon with, so large that one handshake stalls the
-        # process for seconds. Every API server of Kubernetes speaks 1.3.
-        context.minimum_version = ssl.TLSVersion.TLSv1_3
-        # Python's TLS loads keys from files only.
-        with tempfile.TemporaryDirectory(prefix="cks-pool-") as folder:
-            pem = Path(folder, "client.pem")
-            pem.touch(mode=0o600)
-            pem.write_bytes(client.certificate + client.key)
-            context.load_cert_chain(pem)
+        context = tls_context(client, ca)
     except (ssl.SSLError, ValueError) as error:
         raise GuestUnhealthy(
             f"Secret {cluster.namespace}/{KUBECONFIG_SECRET}",
@@ -209,6 +201,21 @@ async def connect_guest(kube: Kube, cluster: Cluster) -> AsyncIterator[Guest]:
         yield guest
     finally:
         await guest.close()
+
+
+def tls_context(client: KeyPair, ca: bytes) -> ssl.SSLContext:
+    """Who believes this CA alone and shows this certificate. Raises ssl.SSLError, ValueError."""
+    context = ssl.create_default_context(cadata=ca.decode())
+    # Before 1.3 it is the server that chooses the numbers to reckon with, so large that one handshake stalls the
+    # process for seconds. Every API server of Kubernetes speaks 1.3.
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    # Python's TLS loads keys from files only.
+    with tempfile.TemporaryDirectory(prefix="cks-pool-") as folder:
+        pem = Path(folder, "client.pem")
+        pem.touch(mode=0o600)
+        pem.write_bytes(client.certificate + client.key)
+        context.load_cert_chain(pem)
+    return context
 
 
 def cleaned(text: str) -> str:

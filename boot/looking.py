@@ -1,0 +1,90 @@
+"""Asking the guest how it is, with the code and the credentials by which the pool asks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import yaml
+
+from boot.node import Node
+from pool.core.errors import GuestUnhealthy
+from pool.guest import pki
+from pool.guest.client import Guest, tls_context
+from pool.guest.health import Boot, Counted, Look, NodeHealth
+from pool.guest.identity import Identity
+from pool.guest.kubeconfig import USER, make_kubeconfig
+from pool.kube.client import Kube
+from pool.kubevirt.cluster import API_PORT, Role
+
+PAUSE = 1.0
+"""Seconds between two looks."""
+
+
+async def until_ready(
+    nodes: Sequence[Node],
+    identity: Identity,
+    golden: Mapping[str, int],
+    *,
+    timeout: float,
+    seen: Callable[[str], None],
+) -> tuple[NodeHealth, ...]:
+    """Look until both nodes are Ready in their present boots, and say how often their disks have booted.
+
+    `golden`: how often the golden copies had, by node; empty if there are none. `seen` is told what each look found.
+    Raises GuestUnhealthy with what was last seen, AttestationFailed if a disk is not the golden one's successor.
+    """
+    boots = {node.name: Boot(node.since, Counted(golden.get(node.name))) for node in nodes}
+    guest = _guest(nodes, identity)
+    look, last = Look(guest, boots), "nothing"
+    try:
+        async with asyncio.timeout(timeout):
+            while True:
+                try:
+                    return await look()
+                except GuestUnhealthy as error:
+                    last = f"{error.what}: {error.actual}"
+                    seen(last)
+                for node in nodes:
+                    if not node.running:
+                        raise GuestUnhealthy(f"machine {node.name}", expected="it on", actual="it is off")
+                await asyncio.sleep(PAUSE)
+    except TimeoutError:
+        raise GuestUnhealthy(
+            "the pair", expected=f"two Ready nodes within {timeout:.0f} s", actual=last, cure="see the consoles"
+        ) from None
+    finally:
+        await guest.close()
+
+
+@asynccontextmanager
+async def administrator(nodes: Sequence[Node], identity: Identity, kubeconfig: Path) -> AsyncIterator[Kube]:
+    """A way to the guest's API that may write; the kubeconfig stays, for whoever wants to look for themselves."""
+    control_plane = _control_plane(nodes)
+    cluster = control_plane.machine.cluster
+    made = yaml.safe_load(make_kubeconfig(cluster, identity.ca.certificate, _client(identity)))
+    made["clusters"][0]["cluster"] |= {
+        "server": f"https://{control_plane.placed.api}:{API_PORT}",
+        "tls-server-name": cluster.server_name,
+    }
+    kubeconfig.touch(mode=0o600)
+    kubeconfig.write_text(yaml.safe_dump(made, sort_keys=False))
+    async with Kube.connect(kubeconfig) as kube:
+        yield kube
+
+
+def _guest(nodes: Sequence[Node], identity: Identity) -> Guest:
+    control_plane = _control_plane(nodes)
+    context = tls_context(_client(identity), identity.ca.certificate)
+    return Guest(control_plane.machine.cluster, control_plane.placed.api, context)
+
+
+def _client(identity: Identity) -> pki.KeyPair:
+    return pki.make_client(identity.ca, USER, pki.CLUSTER_ADMINS, datetime.now(UTC))
+
+
+def _control_plane(nodes: Sequence[Node]) -> Node:
+    return next(node for node in nodes if node.machine.role is Role.CONTROL_PLANE)
