@@ -7,11 +7,15 @@ from typing import Annotated, TypeVar
 from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
 from pool.core.errors import GuestUnhealthy
+from pool.guest.first_boot import Said, in_annotation
 from pool.kube.client import Object
 
 BOOTS_ANNOTATION = "cks.io/boots"
 """On a guest's Node: how often its disk has booted, and the boot ID in which it says so. On a VM before its golden stop
 and on its golden snapshot: how often that disk had booted then."""
+
+FIRST_BOOT_ANNOTATION = "cks.io/first-boot"
+"""On a guest's Node: how far its first boot is (pool.guest.first_boot). Nodes of earlier versions do not say it."""
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -37,9 +41,10 @@ class NodeStatus(BaseModel):
 
 
 class Annotations(BaseModel):
-    """The annotation that the nodes' own unit writes (deployments/templates/boots.sh.j2)."""
+    """What the nodes' own units write (deployments/templates)."""
 
     boots: Annotated[str, Field(alias=BOOTS_ANNOTATION, pattern=r"^[0-9]{1,9} [0-9a-f-]{1,36}$")] = ""
+    first_boot: Annotated[str, Field(alias=FIRST_BOOT_ANNOTATION)] = ""
 
 
 class Metadata(BaseModel):
@@ -69,6 +74,11 @@ class Node(BaseModel):
         """How often the node's disk has booted; None if nothing was said of it in that boot."""
         count, _, boot_id = self.metadata.annotations.boots.partition(" ")
         return int(count) if boot_id and boot_id == self.boot_id else None
+
+    @property
+    def first_boot(self) -> Said | None:
+        """How far its first boot is; None if nothing was said of it."""
+        return in_annotation(self.metadata.annotations.first_boot)
 
 
 class LeaseSpec(BaseModel):

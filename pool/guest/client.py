@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import ssl
 import tempfile
 from collections.abc import AsyncIterator
@@ -26,6 +25,7 @@ from cryptography import x509
 from pool.core.errors import GuestUnhealthy
 from pool.guest.kubeconfig import credentials_of
 from pool.guest.pki import KeyPair
+from pool.guest.words import SHOWN, cleaned
 from pool.kube.client import Kube, Object
 from pool.kube.resources import SECRETS, SERVICES, Resource
 from pool.kubevirt.cluster import API_PORT, KUBECONFIG_SECRET, Cluster
@@ -37,11 +37,7 @@ PATIENCE = 5.0
 """Seconds for one request in all, from the connection to the last byte."""
 SIP = 1024
 """Bytes that are read at once. A guest may have each few of them cost a parser as much as a whole answer."""
-SHOWN = 200
-"""Characters that are kept of a guest's words."""
 HEADERS = [("Accept", "application/json, */*;q=0.1"), ("Accept-Encoding", "identity")]
-UNPLAIN = re.compile(r"[^A-Za-z0-9 .,:;=+%'/-]|//+|\bwww\.")
-"""What is taken out of a guest's words: control characters, markup of terminals, Markdown and rich, links."""
 
 
 class Sipped(httpcore.AsyncNetworkStream):
@@ -216,11 +212,6 @@ def tls_context(client: KeyPair, ca: bytes) -> ssl.SSLContext:
         pem.write_bytes(client.certificate + client.key)
         context.load_cert_chain(pem)
     return context
-
-
-def cleaned(text: str) -> str:
-    """A guest's words as they may be shown anywhere: plain characters in one line, cut. Pure."""
-    return " ".join(UNPLAIN.sub(" ", text[: 10 * SHOWN]).split())[:SHOWN]
 
 
 def _words(body: bytes) -> str:

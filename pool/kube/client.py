@@ -7,8 +7,9 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 import stamina
@@ -18,11 +19,13 @@ from pool.kube import faults
 from pool.kube.access import Access, unusable
 from pool.kube.config import find_access
 from pool.kube.resources import Resource
-from pool.kube.sending import ANY, Call, Sender
+from pool.kube.sending import ANY, Call, Read, Sender, as_nothing, as_object, as_text
 
 Object = dict[str, Any]
 Objects = list[Object]
 Patch = Object | Objects
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -226,7 +229,14 @@ class Kube:
 
         KubeVirt: start and stop answer 202 with an empty body, and 406 to `Accept: application/json`.
         """
-        await self.request("PUT", path, None, body if body is not None else {}, accept=ANY)
+        await self._answered(Call("PUT", path, {}, body if body is not None else {}, accept=ANY), as_nothing)
+
+    async def text(
+        self, resource: Resource, name: str, namespace: str, *, subresource: str, query: dict[str, str], most: int
+    ) -> str:
+        """What a subresource (a pod's `log`) answers in plain text: its first `most` bytes, nothing after them."""
+        call = Call("GET", resource.path(namespace, name, subresource), query, accept=ANY)
+        return await self._answered(call, partial(as_text, most=most))
 
     async def watch(
         self,
@@ -275,11 +285,14 @@ class Kube:
         body: Patch | None = None,
         *,
         content: str = "application/json",
-        accept: str = "application/json",
         repeatable: bool = True,
     ) -> Object:
         """One call, tried again while it can pass; an empty answer is {}. Raises ApiError."""
-        call = Call(method, path, query or {}, body, content, accept)
+        call = Call(method, path, query or {}, body, content)
+        return await self._answered(call, as_object, repeatable=repeatable)
+
+    async def _answered(self, call: Call, read: Read[T], *, repeatable: bool = True) -> T:
+        """What `read` makes of the answer, which is asked for again while that can help. Raises ApiError."""
         try:
             async for attempt in stamina.retry_context(
                 faults.retry_on(repeatable),
@@ -289,16 +302,14 @@ class Kube:
                 wait_jitter=0.5,
             ):
                 with attempt:
-                    return await self._answer(call)
+                    return await self._once(call, read)
         except faults.Faulty as failed:
             raise failed.fault.error from failed.__cause__
         raise AssertionError("retries end with an answer or an error")
 
-    async def _answer(self, call: Call) -> Object:
+    async def _once(self, call: Call, read: Read[T]) -> T:
         async with self._sender.send(call, aiohttp.ClientTimeout(total=self._timeout)) as response:
             try:
-                data = await response.read()
-                found = json.loads(data) if data.strip() and call.accept != ANY else {}
+                return await read(response)
             except (*faults.NETWORK_FAULTS, ValueError) as error:
                 raise faults.Faulty(faults.unanswered(error, self.server)) from error
-        return found if isinstance(found, dict) else {}

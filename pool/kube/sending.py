@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 import aiohttp
@@ -25,6 +26,8 @@ AGENT = "cks-pool"
 
 ANY = "*/*"
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
 class Call:
@@ -36,6 +39,32 @@ class Call:
     body: dict[str, Any] | list[dict[str, Any]] | None = field(default=None, repr=False)  # may hold secrets
     content: str = "application/json"
     accept: str = "application/json"
+
+
+Read = Callable[[aiohttp.ClientResponse], Awaitable[T]]
+"""Reads an answer. Raises ValueError if it is not what it should be."""
+
+
+async def as_object(response: aiohttp.ClientResponse) -> dict[str, Any]:
+    """JSON; an empty answer is {}."""
+    data = await response.read()
+    found = json.loads(data) if data.strip() else {}
+    return found if isinstance(found, dict) else {}
+
+
+async def as_nothing(response: aiohttp.ClientResponse) -> None:
+    """Whatever it says."""
+    await response.read()
+
+
+async def as_text(response: aiohttp.ClientResponse, *, most: int) -> str:
+    """Its first `most` bytes; the rest is not waited for. What is no UTF-8 is replaced."""
+    data = bytearray()
+    async for part in response.content.iter_any():
+        data += part
+        if len(data) >= most:
+            break
+    return data[:most].decode(errors="replace")
 
 
 class Sender:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pool.core.clusters import ClonedImage, ClusterCondition, ConditionType, OperationKind
 from pool.core.pools import Pool
 from pool.core.resource import ConditionStatus
+from pool.guest.booting import FirstBoots
 from pool.guest.boots import boots_of
 from pool.guest.cloudinit import ensure_cloud_init
 from pool.guest.health import NodeHealth, wait_healthy
@@ -90,9 +91,10 @@ async def wait_machines(job: Job) -> None:
 
 @step
 async def wait_guest(job: Job) -> Nodes:
-    """Wait until the guest of VMs at their first boot is healthy. Raises GuestUnhealthy."""
+    """Wait until the guest of VMs at their first boot is healthy. Raises GuestUnhealthy that says how far they got."""
     boots = await boots_of(job.kube, job.cluster)
-    return await wait_healthy(job.kube, job.cluster, boots, timeout=job.settings.boot_timeout)
+    first = FirstBoots(job.kube, job.cluster, await job.pool(), job.host.warn)
+    return await first.during(wait_healthy(job.kube, job.cluster, boots, timeout=job.settings.boot_timeout))
 
 
 async def ensure_secrets(job: Job, pool: Pool) -> None:

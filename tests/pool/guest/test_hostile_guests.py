@@ -30,9 +30,10 @@ import pytest
 
 from pool.core.errors import GuestUnhealthy
 from pool.guest import client
-from pool.guest.client import SIP, Sipped, cleaned, connect_guest
+from pool.guest.client import SIP, Sipped, connect_guest
 from pool.guest.health import Boot, Look, check_healthy
 from pool.guest.identity import make_identity
+from pool.guest.words import cleaned
 from pool.kube.client import Kube
 from pool.kubevirt.cluster import Cluster
 from simulator.app import Simulator

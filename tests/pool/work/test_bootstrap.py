@@ -13,6 +13,7 @@ import pytest
 from pool.core.clusters import OperationKind
 from pool.core.errors import GuestUnhealthy, NotOurs, StaleOperation, VMFailed, WaitTimeout
 from pool.core.lifecycle import ClusterPhase
+from pool.guest import booting
 from pool.guest.identity import ensure_identity
 from pool.kube.client import Object
 from pool.kube.resources import (
@@ -38,6 +39,7 @@ from pool.work.rebuild import rebuild
 from pool.work.services import ensure_services
 from simulator.faults.troubles import Trouble, TroubleKind
 from tests.pool.bench import Bench, now
+from tests.pool.consoles import Consoles
 
 T = TypeVar("T")
 
@@ -156,6 +158,22 @@ async def test_a_wait_that_ends_in_vain_names_the_slow_copies(bench: Bench) -> N
     await bench.watching.until(PVCS, worker.root_disk, "cluster1", copied, timeout=10, what="its disk to be copied")
     with pytest.raises(WaitTimeout, match="is copied byte by byte: No compatible volumesnapshotclass found"):
         await wait_running(bench.kube, bench.watching, worker, timeout=0.2)
+
+
+async def test_a_bootstrap_that_does_not_get_on_fails_with_what_its_nodes_say(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(booting, "SILENT", 0.0)
+    consoles = Consoles(bench.simulator)
+    why = "60-cluster: failed: kubeadm join: x509: certificate signed by unknown authority"
+    consoles.printed["wk-cluster1"] = f"cks-first-boot: 60-cluster: begins\r\ncks-first-boot: {why}\r\n"
+    bench.simulator.troubles.add(Trouble(TroubleKind.HANG_BOOT))
+    bench.configured(boot_timeout=0.5, reset_attempts=1)
+    with pytest.raises(GuestUnhealthy, match="A bootstrap that does not get on"):
+        await bench.bootstrap()
+    failure = (await bench.pooled()).status.failure
+    assert failure is not None
+    assert "got wk-cluster1: 60-cluster: kubeadm join: x509: certificate signed by unknown authority" in failure.message
 
 
 async def test_a_vm_of_somebody_else_is_left_alone(bench: Bench) -> None:

@@ -1,0 +1,15 @@
+"""A guest's words as they may be shown anywhere: whoever wrote them may be root on it."""
+
+from __future__ import annotations
+
+import re
+
+SHOWN = 200
+"""Characters that are kept of a guest's words."""
+UNPLAIN = re.compile(r"[^A-Za-z0-9 .,:;=+%'/-]|//+|\bwww\.")
+"""What is taken out of a guest's words: control characters, markup of terminals, Markdown and rich, links."""
+
+
+def cleaned(text: str) -> str:
+    """Plain characters in one line, cut. Pure."""
+    return " ".join(UNPLAIN.sub(" ", text[: 10 * SHOWN]).split())[:SHOWN]

@@ -1,0 +1,196 @@
+"""A wait for new nodes says why it waits: what they print and say is asked for, rarely, and believed for what it is.
+
+| the console                                     | and the wait                                     |
+|-------------------------------------------------|--------------------------------------------------|
+| says what failed                                | says it, as it goes on and when it fails         |
+| says that a step refuses                        | ends at once, naming what to change              |
+| cannot be read: no container, no right, no log  | says so once, and goes on                        |
+| never ends, is huge, is no text                 | reads a quarter of a megabyte of it              |
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from pool.core.errors import GuestUnhealthy
+from pool.core.pools import Pool
+from pool.guest import booting
+from pool.guest.booting import FirstBoots
+from pool.kube.client import Kube
+from pool.kubevirt.cluster import Cluster
+from pool.kubevirt.console import MOST_BYTES, console_of
+from simulator.api.errors import ApiError
+from simulator.app import Simulator
+from tests.pool.consoles import Consoles, Printed, with_launchers
+from tests.pool.guest.hostile import Hostile, hostile_at, saying
+
+FAILED = "cks-first-boot: 60-cluster: failed: kubeadm join: x509: certificate signed by unknown authority\n"
+REFUSED = "cks-first-boot: 50-version: refused: the image carries Kubernetes v1.34.1, the Pool wants v1.33.5\n"
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(booting, "SILENT", 0.0)
+    monkeypatch.setattr(booting, "PAUSE", 0.01)
+
+
+@pytest.fixture
+async def host(api_server: Simulator, cluster: Cluster, tmp_path: Path) -> AsyncIterator[Hostile]:
+    async with Kube.connect(api_server.kubeconfig_path) as kube, hostile_at(kube, cluster, tmp_path) as made:
+        await with_launchers(kube, cluster)
+        yield made
+
+
+@pytest.fixture
+def consoles(api_server: Simulator) -> Consoles:
+    return Consoles(api_server)
+
+
+class Wait:
+    """A wait that ends when a test says so."""
+
+    def __init__(self, host: Hostile, pool: Pool) -> None:
+        self.told: list[str] = []
+        self.over = asyncio.Event()
+        self.failure: GuestUnhealthy | None = None
+        self._first = FirstBoots(host.kube, host.cluster, pool, self._tell)
+        self.enough = 1
+        """So many lines told end it."""
+
+    def _tell(self, line: str) -> None:
+        self.told.append(line)
+        if len(self.told) >= self.enough:
+            self.over.set()
+
+    async def __call__(self) -> str:
+        async def healthy() -> str:
+            await self.over.wait()
+            if self.failure is not None:
+                raise self.failure
+            return "healthy"
+
+        async with asyncio.timeout(9):
+            return await self._first.during(healthy())
+
+
+@pytest.fixture
+def wait(host: Hostile, pool: Pool) -> Wait:
+    return Wait(host, pool)
+
+
+async def test_a_failed_wait_says_what_the_node_says(consoles: Consoles, wait: Wait) -> None:
+    consoles.printed["cp-cluster1"] = "cks-first-boot: done\n"
+    consoles.printed["wk-cluster1"] = FAILED
+    wait.failure = GuestUnhealthy("guest cluster cluster1", expected="Ready", actual="no answer yet")
+    wait.enough = 2
+    with pytest.raises(GuestUnhealthy) as raised:
+        await wait()
+    why = "wk-cluster1: 60-cluster: kubeadm join: x509: certificate signed by unknown authority"
+    assert raised.value.actual == f"{why}; cp-cluster1: done; seen last: no answer yet"
+    assert wait.told == ["first boot of cp-cluster1: done", f"first boot of {why}"]
+
+
+async def test_a_wait_of_which_nothing_is_said_fails_as_it_does(consoles: Consoles, wait: Wait) -> None:
+    wait.failure = GuestUnhealthy("guest cluster cluster1", actual="no answer yet")
+    wait.over.set()
+    with pytest.raises(GuestUnhealthy) as raised:
+        await wait()
+    assert raised.value is wait.failure
+
+
+async def test_a_refusal_ends_the_wait_and_names_what_to_change(consoles: Consoles, wait: Wait, pool: Pool) -> None:
+    consoles.printed["cp-cluster1"] = REFUSED
+    wait.enough = 9
+    with pytest.raises(GuestUnhealthy) as raised:
+        await wait()
+    said = str(raised.value)
+    assert "the image carries Kubernetes v1.34.1, the Pool wants v1.33.5" in said
+    assert pool.spec.image.url in said
+    assert pool.spec.image.kubernetes_version in said
+    assert "spec.image.url or spec.image.kubernetesVersion of Pool default" in said
+    assert "seen last" not in said
+
+
+async def test_the_words_of_a_node_are_preferred_to_its_console(host: Hostile, consoles: Consoles, wait: Wait) -> None:
+    node = {
+        "metadata": {"annotations": {"cks.io/first-boot": "90-prepare: failed: trivy: no space left"}},
+        "status": {"nodeInfo": {"bootID": "b"}},
+    }
+    wait.enough = 2
+    async with host.serving(saying(json.dumps(node).encode())):
+        assert await wait() == "healthy"
+    assert wait.told[0] == "first boot of cp-cluster1: 90-prepare: trivy: no space left"
+    assert consoles.asked == []
+
+
+async def test_what_is_said_again_is_not_told_again(consoles: Consoles, wait: Wait) -> None:
+    consoles.printed["wk-cluster1"] = FAILED
+    waiting = asyncio.create_task(wait())
+    wait.enough = 2
+    await consoles.often.wait()
+    consoles.printed["wk-cluster1"] = FAILED + "cks-first-boot: 90-prepare: begins\n"
+    await waiting
+    assert [line.rpartition(": ")[2] for line in wait.told] == ["certificate signed by unknown authority", "begins"]
+
+
+async def test_a_first_boot_that_is_over_is_looked_at_no_more(consoles: Consoles, wait: Wait) -> None:
+    consoles.printed = {"cp-cluster1": "cks-first-boot: done", "wk-cluster1": "cks-first-boot: 10-kernel: begins"}
+    waiting = asyncio.create_task(wait())
+    wait.enough = 9
+    await consoles.often.wait()
+    wait.over.set()
+    await waiting
+    assert [vm for vm, _ in consoles.asked].count("cp-cluster1") == 1
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        pytest.param(
+            ApiError(400, "BadRequest", "container guest-console-log is not valid for pod virt-launcher-x"),
+            id="an old KubeVirt",
+        ),
+        pytest.param(ApiError(403, "Forbidden", "pods/log is forbidden"), id="no right"),
+        pytest.param(ApiError(404, "NotFound", "pods x not found"), id="no pod"),
+    ],
+)
+async def test_a_console_that_cannot_be_read_is_told_once_and_no_failure(
+    consoles: Consoles, wait: Wait, refusal: ApiError
+) -> None:
+    consoles.printed = {"cp-cluster1": refusal, "wk-cluster1": "lost since"}
+    waiting = asyncio.create_task(wait())
+    wait.enough = 9
+    await consoles.often.wait()
+    wait.over.set()
+    assert await waiting == "healthy"
+    assert len(wait.told) == 1
+    assert "console of cp-cluster1 cannot be read" in wait.told[0]
+    assert refusal.message in wait.told[0]
+
+
+async def flood() -> AsyncIterator[bytes]:
+    """More than is read, and no end."""
+    for _ in range(5):
+        yield b"A" * 0x10000
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize(
+    "printed",
+    [
+        pytest.param(flood, id="endless"),
+        pytest.param(b"\x1b[2J" * (1 << 20), id="huge"),
+        pytest.param(bytes(range(256)) * 100, id="no text"),
+    ],
+)
+async def test_of_a_hostile_console_only_so_much_is_read(host: Hostile, consoles: Consoles, printed: Printed) -> None:
+    consoles.printed["cp-cluster1"] = printed
+    async with asyncio.timeout(9):
+        assert len(await console_of(host.kube, host.cluster.control_plane)) <= MOST_BYTES
+    bounds = {"container": "guest-console-log", "tailLines": "500", "limitBytes": str(MOST_BYTES)}
+    assert consoles.asked == [("cp-cluster1", bounds)]
