@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from pool.core.errors import Forbidden
+from pool.core.errors import Forbidden, NotFound
 from pool.kube.client import Kube, Object
 from pool.kube.resources import (
     CLUSTER_ROLE_BINDINGS,
@@ -220,6 +220,29 @@ async def test_the_worker_reads_secrets_only_where_it_bound_itself(host: Host) -
     await refused(host.worker.list(SECRETS))
     # Not even there all of them.
     await refused(host.worker.list(SECRETS, host.own))
+
+
+async def test_the_worker_reads_logs_only_where_it_bound_itself(host: Host) -> None:
+    """A pod's log may hold anything; those of its clusters' VMs are their consoles."""
+
+    async def log(namespace: str) -> str:
+        return await host.worker.text(PODS, "none", namespace, subresource="log", query={}, most=1)
+
+    await host.worker.create(ROLE_BINDINGS, binding(host.own))
+    with pytest.raises(NotFound):
+        await granted(lambda: log(host.own))
+    for namespace in ("kube-system", "default", HOME, "vm-templates", host.theirs, host.other):
+        await refused(log(namespace))
+
+
+async def test_the_worker_reads_config_maps_only_beside_its_pools_and_images(host: Host) -> None:
+    await host.worker.create(ROLE_BINDINGS, binding(host.own))
+    for namespace in (HOME, "vm-templates"):
+        assert await host.worker.find(CONFIG_MAPS, "none", namespace) is None
+    for namespace in ("kube-system", "default", host.own, host.theirs, host.other):
+        await refused(host.worker.find(CONFIG_MAPS, "none", namespace))
+    await refused(host.worker.list(CONFIG_MAPS, HOME))
+    await refused(host.worker.create(CONFIG_MAPS, CONFIG_MAPS.manifest("tried", HOME)))
 
 
 async def test_the_worker_changes_no_kinds_roles_or_policies(host: Host) -> None:
