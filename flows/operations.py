@@ -80,5 +80,7 @@ async def keep_diagnostics(cluster: Cluster, error: str) -> None:
     """Keep what is known of a cluster that went wrong as the artifact `diagnostics-CLUSTER`; no secrets are in it."""
     async with connected() as pool:
         bundle = await diagnostics.bundle(pool.kube, cluster, pool.settings.namespace)
-    text = f"**{error}**\n\n```json\n{json.dumps(bundle, indent=1, default=str)}\n```\n"
+    # Nothing that is shown may end the block it is shown in.
+    shown = json.dumps(bundle, indent=1, default=str).replace("`", "'")
+    text = f"**{error}**\n\n```json\n{shown}\n```\n"
     await acreate_markdown_artifact(text, key=f"diagnostics-{cluster.id}", description=error)

@@ -1,6 +1,6 @@
-"""What is known of a cluster that went wrong, for whoever looks later: objects, conditions, events, timings.
+"""What is known of a cluster that went wrong, for whoever looks later: objects, conditions, events, timings, consoles.
 
-No secrets: kinds that hold them are not read, and the others only refer to theirs.
+No secrets: kinds that hold them are not read, and the others only refer to theirs. What guests say is cut and cleaned.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from pool.core.errors import ApiError
+from pool.guest.words import cleaned
 from pool.kube.client import Kube, Object
 from pool.kube.resources import (
     DATA_VOLUMES,
@@ -24,12 +25,19 @@ from pool.kube.resources import (
     VOLUME_SNAPSHOTS,
     Resource,
 )
-from pool.kubevirt.cluster import Cluster
+from pool.kubevirt.cluster import Cluster, Machine
+from pool.kubevirt.console import console_of
 
 SHOWN: tuple[Resource, ...] = (VMS, VMIS, PODS, DATA_VOLUMES, PVCS, VM_SNAPSHOTS, VOLUME_SNAPSHOTS, VM_RESTORES)
 """Kinds that are shown. Secrets are not among them, and VMs only refer to theirs."""
 EVENTS_KEPT = 200
 """The newest events: a day of a quiet cluster, the last attempts of a broken one."""
+LINES_KEPT = 200
+"""The last lines of each console: a first boot prints some fifty, what its scripts install the rest."""
+OF_GUESTS = ("guestOSInfo", "interfaces", "fsFreezeStatus")
+"""Fields of a VMI's status that KubeVirt fills with what the guest's agent says. So are conditions of the agent."""
+INTERFACES_KEPT = 20
+"""A node with a few pods has fewer."""
 
 
 async def bundle(kube: Kube, cluster: Cluster, pool_namespace: str) -> dict[str, Any]:
@@ -46,6 +54,7 @@ async def bundle(kube: Kube, cluster: Cluster, pool_namespace: str) -> dict[str,
         objects += [(resource.kind, one) for one in found] if isinstance(found, list) else []
     shown["timings"] = timings(objects)
     shown["events"] = await _events(kube, cluster.namespace)
+    shown["consoles"] = {machine.name: await _console(kube, machine) for machine in cluster.machines}
     return shown
 
 
@@ -76,7 +85,10 @@ def _seconds(since: str, at: str) -> float:
 
 
 def brief(obj: Object) -> Object:
-    """An object without what nobody reads: managed fields and the copy that kubectl keeps in an annotation."""
+    """An object without what nobody reads: managed fields and the copy that kubectl keeps in an annotation.
+
+    What a guest's agent says is cleaned.
+    """
     meta = {key: value for key, value in obj["metadata"].items() if key != "managedFields"}
     annotations = {
         key: value
@@ -84,7 +96,26 @@ def brief(obj: Object) -> Object:
         if key != "kubectl.kubernetes.io/last-applied-configuration"
     }
     meta |= {"annotations": annotations} if annotations else {}
-    return {"metadata": meta, "spec": obj.get("spec"), "status": obj.get("status")}
+    return {"metadata": meta, "spec": obj.get("spec"), "status": _cleaned_status(obj.get("status"))}
+
+
+def _cleaned_status(status: Object | None) -> Object | None:
+    if status is None:
+        return None
+    said = {name: _cleaned(status[name]) for name in OF_GUESTS if name in status}
+    of_agent = [
+        _cleaned(one) if str(one.get("type")).startswith("Agent") else one for one in status.get("conditions") or []
+    ]
+    return status | said | ({"conditions": of_agent} if of_agent else {})
+
+
+def _cleaned(value: Any) -> Any:
+    """A guest's words wherever they stand in it."""
+    if isinstance(value, dict):
+        return {key: _cleaned(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_cleaned(one) for one in value[:INTERFACES_KEPT]]
+    return cleaned(value) if isinstance(value, str) else value
 
 
 def event_line(event: Object) -> str:
@@ -109,6 +140,15 @@ async def _listed(kube: Kube, resource: Resource, cluster: Cluster) -> list[Obje
     except ApiError as error:
         # Half a bundle beats none: it is made when things are broken, perhaps the API itself.
         return f"not listed: {error}"
+
+
+async def _console(kube: Kube, machine: Machine) -> list[str] | str:
+    try:
+        printed = await console_of(kube, machine)
+    except ApiError as error:
+        return f"not read: {error}"
+    lines = [cleaned(line) for line in printed.splitlines()]
+    return [line for line in lines if line][-LINES_KEPT:]
 
 
 def _when(event: Object) -> str:
