@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -180,3 +181,12 @@ lastTimestamp: "2026-01-01T00:00:00Z"
     header, row = (await kubectl("get", "events")).splitlines()
     assert header.split() == ["LAST", "SEEN", "TYPE", "REASON", "OBJECT", "MESSAGE"]
     assert row.split()[1:] == ["Normal", "Why", "pod/p", "because"]
+
+
+async def test_logs_are_printed(kubectl: Kubectl, api_server: Simulator) -> None:
+    await kubectl("run", "web", "--image", "web", "--overrides", '{"spec":{"nodeName":"n"}}')
+    status = '{"status":{"containerStatuses":[{"name":"web","state":{"running":{}}}]}}'
+    await kubectl("patch", "pod", "web", "--subresource", "status", "--type", "merge", "-p", status)
+    api_server.api.printed = lambda *_: [(datetime.now(UTC), "old"), (datetime.now(UTC), "new")]
+    assert await kubectl("logs", "web", "--tail", "1") == "new\n"
+    assert "container db is not valid for pod web" in await kubectl("logs", "web", "-c", "db", fails=True)

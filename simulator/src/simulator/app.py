@@ -178,6 +178,7 @@ async def _controllers(simulator: Simulator) -> AsyncIterator[None]:
     try:
         kept = database.load() if database is not None else None
         world = Controllers(client, simulator.delays, troubles=simulator.troubles, clock=simulator.clock, disks=kept)
+        simulator.api.printed = world.consoles.printed
         install(simulator.api, client, world.context.cache(VM_RESTORES))
         with calendar(simulator.clock):
             await world.start()

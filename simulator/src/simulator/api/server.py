@@ -25,6 +25,7 @@ from simulator.api.errors import ApiError, method_not_allowed, no_such_path, not
 from simulator.api.kinds import Kind
 from simulator.api.policies import Policies
 from simulator.api.reading import lists as reading
+from simulator.api.reading import logs
 from simulator.api.reading.negotiation import Wanted, wanted
 from simulator.api.reading.watching import Watch
 from simulator.api.requests import Dropped, Request, Response, Target, User, answer, failure, target
@@ -76,6 +77,8 @@ class ApiServer:
         """Further paths that are no resource; who may call them is judged as for all paths."""
         self.authenticator = Authenticator(self.store, tokens, token_key)
         self.authorizer = Authorizer(self.store)
+        self.printed: logs.Printed = logs.nothing
+        """What a container of a pod printed, for `pods/log`."""
         self.mutation: list[Hook] = []
         """What completes objects before they are judged."""
         self.admission: list[Hook] = [
@@ -193,6 +196,8 @@ class ApiServer:
             return answer(await self.writer.scale(call, call.version.scale))
         if subresource == "binding" and subresource in call.kind.subresources:
             return await self._bind(call)
+        if subresource == "log" and subresource in call.kind.subresources:
+            return self._log(call)
         if subresource and subresource != "finalize" and not (subresource == "status" and call.version.status):
             raise no_such_path() if call.kind.builtin else _missing(call)
         verb = call.target.verb
@@ -212,6 +217,11 @@ class ApiServer:
             raise method_not_allowed()
         await self.writer.bind(call)
         return answer({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}, 201)
+
+    def _log(self, call: Call) -> Response:
+        if call.target.verb != "get":
+            raise method_not_allowed()
+        return logs.respond(reading.get(self.store, call).obj, call.request.query, self.printed)
 
     def _get(self, call: Call, form: Wanted) -> Response:
         stored = reading.get(self.store, call)

@@ -13,6 +13,7 @@ from simulator.controllers.cdi.storage_profile import StorageProfiles
 from simulator.controllers.csi.provisioner import Provisioner
 from simulator.controllers.csi.snapshotter import Snapshotter
 from simulator.controllers.csi.volumes import ClaimProtection, Reclaimer
+from simulator.controllers.handler.console_log import ConsoleLogs
 from simulator.controllers.handler.virt_handler import VirtHandler
 from simulator.controllers.network.endpoints import EndpointsOfServices
 from simulator.controllers.network.service_proxy import ServiceProxy
@@ -60,6 +61,7 @@ class Controllers:
     ) -> None:
         self.context = Context(client, delays, troubles, clock)
         self.disks = disks if disks is not None else Disks()
+        self.consoles = ConsoleLogs()
         chosen = [controller for part in Part if part in only for controller in self._part(part)]
         self._manager = Manager(self.context, chosen)
 
@@ -94,5 +96,5 @@ class Controllers:
         if part is Part.NODE:
             return [Pods(context)]
         if part is Part.GUESTS:
-            return [VirtHandler(context, disks)]
+            return [VirtHandler(context, disks, self.consoles)]
         return [EndpointsOfServices(context), ServiceProxy(context)]

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from simulator.faults.troubles import Part, TroubleKind, Troubles, Victim
 from simulator.guests import boots, cloudinit, first_boot, kubeadm, network
+from simulator.guests.console import Console
 from simulator.guests.control_plane import ControlPlane
 from simulator.guests.disk import Disk
 from simulator.guests.first_boot import Script
@@ -25,8 +26,8 @@ from simulator.timing.clock import Clock
 from simulator.timing.delays import Delays
 
 log = logging.getLogger("simulator.guests")
-Console = Callable[[bool, str], None]
-"""Takes what the guest prints: whether it went wrong, and the text."""
+Tell = Callable[[bool, str], None]
+"""Takes what is worth an Event: whether it went wrong, and the text."""
 MOUNTED = "mounted"
 """On a disk while a system runs from it; still there at a boot, the last run was cut short, or never seen to end by
 who took the snapshot."""
@@ -43,6 +44,7 @@ class Machine:
         delays: Delays,
         neighbours: Neighbours,
         console: Console,
+        tell: Tell,
         troubles: Troubles,
         clock: Clock,
     ) -> None:
@@ -54,6 +56,7 @@ class Machine:
         self._delays = delays
         self._neighbours = neighbours
         self._console = console
+        self._tell = tell
         self._troubles = troubles
         self._hangs = troubles.of(TroubleKind.HANG_BOOT, self.as_victim) is not None
         self._clock = clock
@@ -89,7 +92,8 @@ class Machine:
 
     def say(self, text: str, *, wrong: bool = False) -> None:
         log.log(logging.WARNING if wrong else logging.INFO, "%s/%s: %s", *self._where, text)
-        self._console(wrong, text)
+        self._console.print(text)
+        self._tell(wrong, text)
 
     @property
     def hangs(self) -> bool:
@@ -117,7 +121,7 @@ class Machine:
             self.say(str(error), wrong=True)
         except Exception:
             log.exception("guest %s/%s broke", *self._where)
-            self._console(True, "kernel panic: the simulated guest broke, see the simulator's log")
+            self.say("kernel panic: the simulated guest broke, see the simulator's log", wrong=True)
 
     async def _boot(self) -> None:
         if self._hangs:

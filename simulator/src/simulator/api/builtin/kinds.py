@@ -90,7 +90,7 @@ def host() -> list[Kind]:
             status=True,
             categories="all",
             graceful=True,
-            subresources=("binding",),
+            subresources=("binding", "log"),
             returns_deleted=True,
             selectable="spec.nodeName spec.restartPolicy spec.schedulerName spec.serviceAccountName status.phase"
             " status.podIP status.nominatedNodeName",

@@ -87,6 +87,7 @@ def subresources(kind: Kind, version: Version) -> list[tuple[str, str, str, list
         "token": ("authentication.k8s.io/v1", "TokenRequest", ["create"]),
         "binding": (own, "Binding", ["create"]),
         "finalize": (own, kind.kind, ["update"]),
+        "log": (own, kind.kind, ["get"]),
     }
     return [*found, *((name, *special[name]) for name in kind.subresources)]
 

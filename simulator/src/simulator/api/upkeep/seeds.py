@@ -48,6 +48,7 @@ _COMMON = [
         apiGroups=[""],
         resources=[
             "pods",
+            "pods/log",
             "services",
             "endpoints",
             "configmaps",

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from simulator.client import Obj
 from simulator.client.meta import deleting, is_true, now, without_condition
 from simulator.client.resources import PODS, PVCS, PVS, SERVICES, VMIS
+from simulator.controllers.handler.console_log import ConsoleLogs
 from simulator.controllers.handler.hardware import hardware_of
 from simulator.controllers.handler.migratable import live_migratable
 from simulator.controllers.runtime.manager import Context, Controller
@@ -20,7 +21,7 @@ from simulator.controllers.virt.vmi import launcher_of
 from simulator.controllers.virt.vmi_status import in_phase
 from simulator.faults.troubles import TroubleKind, victim
 from simulator.guests.disk import Disk, Disks, image
-from simulator.guests.machine import Console, Machine
+from simulator.guests.machine import Machine, Tell
 from simulator.guests.neighbours import Neighbours
 
 COMPONENT = "virt-handler"
@@ -47,11 +48,12 @@ class VirtHandler(Controller):
 
     name = "virt-handler"
 
-    def __init__(self, context: Context, disks: Disks, node: str = "node-a") -> None:
+    def __init__(self, context: Context, disks: Disks, consoles: ConsoleLogs, node: str = "node-a") -> None:
         super().__init__(context)
         self._node = node
         self._disks = disks
         self._neighbours = Neighbours(lambda namespace: context.cache(SERVICES).inside(namespace))
+        self._consoles = consoles
         self._domains: dict[str, Domain] = {}
         self._due: dict[str, float] = {}
 
@@ -90,6 +92,8 @@ class VirtHandler(Controller):
 
     async def _bury(self, key: Key, vmi: Obj | None) -> None:
         """Destroy domains of instances that are gone."""
+        if vmi is None:
+            self._consoles.close(key)
         for uid, domain in list(self._domains.items()):
             if domain.key == key and (vmi is None or vmi["metadata"]["uid"] != uid):
                 del self._domains[uid]
@@ -103,8 +107,9 @@ class VirtHandler(Controller):
             return wait
         if uid not in self._domains:
             hardware = await hardware_of(self.client, vmi, pod)
-            parts = (self.delays, self._neighbours, self._console(vmi), self.context.troubles, self.context.clock)
-            machine = Machine(hardware, self._disk(vmi), *parts)
+            prints = self._consoles.open(key, uid), self._teller(vmi)
+            world = self.context.troubles, self.context.clock
+            machine = Machine(hardware, self._disk(vmi), self.delays, self._neighbours, *prints, *world)
             self._domains[uid] = Domain(key, machine)
         await self.context.update(VMIS, self._running(vmi, pod))
         self._domains[uid].machine.power_on()
@@ -113,7 +118,7 @@ class VirtHandler(Controller):
         self.context.events.record(vmi, "Normal", "Started", text, component=COMPONENT)
         return None
 
-    def _console(self, vmi: Obj) -> Console:
+    def _teller(self, vmi: Obj) -> Tell:
         def tell(wrong: bool, text: str) -> None:
             type_, reason = ("Warning", "GuestFault") if wrong else ("Normal", "GuestConsole")
             self.context.events.record(vmi, type_, reason, text, component="guest")

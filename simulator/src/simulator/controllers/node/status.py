@@ -23,18 +23,19 @@ def running(pod: Obj, address: str) -> Obj:
         "startTime": status.get("startTime") or now(),
         "qosClass": "Burstable",
         "conditions": conditions,
-        "containerStatuses": [
-            {
-                "name": container["name"],
-                "image": container.get("image", ""),
-                "ready": True,
-                "started": True,
-                "restartCount": 0,
-                "state": {"running": {"startedAt": now()}},
-            }
-            for container in pod["spec"].get("containers") or []
-        ],
+        **_states(pod, {"ready": True, "started": True, "restartCount": 0, "state": {"running": {"startedAt": now()}}}),
     }
+
+
+def _states(pod: Obj, state: Obj) -> Obj:
+    """All containers in one state. The only init containers here are sidecars, which run beside the others."""
+    found = {}
+    for field, told in (("initContainers", "initContainerStatuses"), ("containers", "containerStatuses")):
+        containers = pod["spec"].get(field) or []
+        states = [{"name": one["name"], "image": one.get("image", ""), **state} for one in containers]
+        if states or field == "containers":
+            found[told] = states
+    return found
 
 
 def waiting(pod: Obj, reason: str, said: Callable[[str], str] | None = None) -> Obj:

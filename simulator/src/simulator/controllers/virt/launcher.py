@@ -15,6 +15,8 @@ POD_EXTRA_GRACE = 30
 
 ERR_IMAGE_PULL, IMAGE_PULL_BACK_OFF = "ErrImagePull", "ImagePullBackOff"
 """Why a container waits whose image cannot be pulled: just tried, between two tries."""
+CONSOLE_LOG = "guest-console-log"
+"""The container that prints what the guest prints on its serial console."""
 CLOUD_INIT_SECRETS = {"secretRef": "udata", "userDataSecretRef": "udata", "networkDataSecretRef": "ndata"}
 """References to Secrets, and what ends the names of their volumes in the pod."""
 
@@ -59,6 +61,7 @@ def launcher_pod(vmi: Obj) -> Obj:
         "spec": {
             "restartPolicy": "Never",
             "terminationGracePeriodSeconds": grace_of(vmi) + POD_EXTRA_GRACE,
+            **({"initContainers": [_console_log()]} if _logs_console(vmi) else {}),
             "containers": [
                 {"name": "compute", "image": "virt-launcher", "resources": _resources(vmi)},
                 *({"name": f"volume{name}", "image": image} for name, image in _container_disks(vmi)),
@@ -70,6 +73,17 @@ def launcher_pod(vmi: Obj) -> Obj:
             + [{"name": name, "secret": {"secretName": secret}} for name, secret in _cloud_init_secrets(vmi)],
         },
     }
+
+
+def _logs_console(vmi: Obj) -> bool:
+    """Only if the VM asks for it: of a cluster with `disableSerialConsoleLog`, which leaves it to the VM."""
+    devices = vmi["spec"].get("domain", {}).get("devices") or {}
+    return devices.get("logSerialConsole") is True and devices.get("autoattachSerialConsole") is not False
+
+
+def _console_log() -> Obj:
+    """A sidecar. (KubeVirt: pkg/virt-controller/services/serialconsolelog.go.)"""
+    return {"name": CONSOLE_LOG, "image": "virt-launcher", "command": ["/usr/bin/virt-tail"], "restartPolicy": "Always"}
 
 
 def _container_disks(vmi: Obj) -> list[tuple[str, str]]:
