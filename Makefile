@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 SPEED ?= 20
 # The machine's own certificates, as pip and curl use them: uv ships its own and fails behind a proxy without this.
 export UV_SYSTEM_CERTS ?= 1
+# Some machines say so to all of Python: then each process that the tests start compiles all that it imports, for seconds.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup demo up boot test test-pool test-simulator coverage check format crds bench clean
 
