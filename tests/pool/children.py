@@ -19,7 +19,9 @@ from pool.kube.client import Kube, Object
 from pool.state import PoolState
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["tests.pool.children", "tests.pool.scenarios", "tests.pool.crash.plain"])
+PRELOADED = ["tests.pool.children", "tests.pool.scenarios", "tests.pool.crash.plain"]
+# What anyio imports when it is first used: else each child would by itself.
+CONTEXT.set_forkserver_preload([*PRELOADED, "anyio._backends._asyncio"])
 
 Scenario = Callable[[PoolState], Awaitable[Any]]
 
