@@ -86,7 +86,7 @@ class ApiServer:
             Escalation(self.authorizer),
             Policies(self.store),
         ]
-        self.quotas = Quotas(self.store, lambda: [kind.collection for kind in self.registry if kind.namespaced])
+        self.quotas = Quotas(self.store)
         self.writer = Writer(self.store, self.mutation, self.admission, self.quotas)
         self.watches: set[Watch] = set()
         self._aggregated: dict[tuple[str, str, str], Handler] = {}

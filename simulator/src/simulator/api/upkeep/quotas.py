@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -58,9 +58,11 @@ def _pod(obj: Obj) -> dict[str, Decimal]:
 class Quotas:
     """The admission hook, and the controller that keeps `status.used`."""
 
-    def __init__(self, store: Store, kinds: Callable[[], Iterable[Collection]]) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
-        self._kinds = kinds
+        self._used: dict[str, dict[str, Decimal]] = {}
+        """What each namespace uses that was asked about, kept with every write: some have thousands of Events."""
+        store.listen(self._count)
 
     def __call__(self, request: AdmissionRequest) -> None:
         """Raises ApiError 403 when the write takes more of something than its quota has left."""
@@ -84,12 +86,21 @@ class Quotas:
 
     def used(self, namespace: str) -> dict[str, Decimal]:
         """What the namespace uses at the moment."""
-        total: dict[str, Decimal] = {}
-        for collection in self._kinds():
-            for stored in self._store.list(collection, namespace):
-                for name, amount in usage(collection, stored.obj).items():
-                    total[name] = total.get(name, Decimal(0)) + amount
-        return total
+        if namespace not in self._used:
+            total = self._used[namespace] = {}
+            for collection in self._store.collections():
+                for stored in self._store.list(collection, namespace):
+                    _add(total, usage(collection, stored.obj))
+        return self._used[namespace]
+
+    def _count(self, change: Change) -> None:
+        total = self._used.get(change.key[0])
+        if total is None:
+            return
+        if change.before is not None:
+            _add(total, {name: -amount for name, amount in usage(change.collection, change.before.obj).items()})
+        if change.type != "DELETED":
+            _add(total, usage(change.collection, change.stored.obj))
 
     def concerns(self, change: Change) -> bool:
         """Whether the change may alter what a quota says."""
@@ -106,6 +117,11 @@ class Quotas:
             if stored.obj.get("status") != status and not stored.obj["metadata"].get("deletionTimestamp"):
                 obj = {**stored.obj, "metadata": {**stored.obj["metadata"]}, "status": status}
                 self._store.put(QUOTAS, (namespace, obj["metadata"]["name"]), obj, expected=stored.version)
+
+
+def _add(total: dict[str, Decimal], amounts: dict[str, Decimal]) -> None:
+    for name, amount in amounts.items():
+        total[name] = total.get(name, Decimal(0)) + amount
 
 
 def _exceeded(quota: Obj, more: dict[str, Decimal], used: dict[str, Decimal]) -> str:
