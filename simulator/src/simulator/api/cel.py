@@ -31,6 +31,7 @@ REASONS = ("FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "F
 """What a rule may give as its cause's reason."""
 
 
+@lru_cache(maxsize=4096)
 def escaped(name: str) -> str:
     """A property's name as rules have to write it."""
     if name in KEYWORDS:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 from simulator.api import cel
@@ -26,9 +27,9 @@ def broken(value: Any, old: Any, schema: Schema, path: str, *, kept: bool = Fals
     kept = kept or (old is not MISSING and value == old)
     if kept and not schema.deep_transitions:
         return
-    for rule in schema.rules:
-        if rule.transition or not kept:
-            yield from _rule(rule, value, old, schema, path)
+    judged = [rule for rule in schema.rules if rule.transition or not kept]
+    if judged:
+        yield from _judged(judged, _Seen(value, schema, "self"), _Seen(old, schema, "oldSelf"), path)
     if isinstance(value, dict):
         before = old if isinstance(old, dict) else {}
         for name, item in value.items():
@@ -42,22 +43,42 @@ def broken(value: Any, old: Any, schema: Schema, path: str, *, kept: bool = Fals
             yield from broken(item, former, schema.items, f"{path}[{index}]", kept=kept)
 
 
-def _rule(rule: cel.Rule, value: Any, old: Any, schema: Schema, path: str) -> Iterator[Cause]:
-    unknown_old = old is MISSING or old is None
+class _Seen:
+    """A value as rules see it under a name: made once for all of them."""
+
+    def __init__(self, value: Any, schema: Schema, name: str) -> None:
+        self.value, self._schema, self._name = value, schema, name
+
+    @cached_property
+    def data(self) -> Any:
+        return for_cel(self.value, self._schema)
+
+    @cached_property
+    def typed(self) -> str:
+        return times(self.value, self._schema, self._name)
+
+
+def _judged(rules: list[cel.Rule], now: _Seen, before: _Seen, path: str) -> Iterator[Cause]:
+    for rule in rules:
+        yield from _rule(rule, now, before, path)
+
+
+def _rule(rule: cel.Rule, now: _Seen, before: _Seen, path: str) -> Iterator[Cause]:
+    unknown_old = before.value is MISSING or before.value is None
     if rule.transition and unknown_old and not rule.optional_old:
         return
-    data: Obj = {"self": for_cel(value, schema)}
-    typed = {"self": times(value, schema, "self")}
+    data: Obj = {"self": now.data}
+    typed = {"self": now.typed}
     if rule.transition and not unknown_old:
-        data["oldSelf"] = for_cel(old, schema)
-        typed["oldSelf"] = times(old, schema, "oldSelf")
+        data["oldSelf"] = before.data
+        typed["oldSelf"] = before.typed
     if rule.transition and rule.optional_old:
         typed["oldSelf"] = "optional.none()" if unknown_old else f"optional.of({typed['oldSelf'] or 'oldSelf'})"
     said = rule.broken(data, {name: made for name, made in typed.items() if made})
     if said is not None:
         below = _QUOTED.sub(r".\1", rule.path)
         where = f"{path}{below}" if path else below.lstrip(".")
-        yield Cause(where or "<nil>", _rule_message(rule, value, said), rule.reason)
+        yield Cause(where or "<nil>", _rule_message(rule, now.value, said), rule.reason)
 
 
 def _rule_message(rule: cel.Rule, value: Any, said: str) -> str:
