@@ -84,9 +84,15 @@ def _schema_faults(versions: list[Obj]) -> Iterator[Cause]:
         if not source:
             yield Cause(path, "Required value: schemas are required", "FieldValueRequired")
         elif not shared:
-            yield from schemafaults.faults(source, path)
+            yield from _faults(orjson.dumps(source), path)
         elif index == 0:
-            yield from schemafaults.faults(source, "spec.validation.openAPIV3Schema")
+            yield from _faults(orjson.dumps(source), "spec.validation.openAPIV3Schema")
+
+
+@lru_cache(maxsize=64)
+def _faults(source: bytes, path: str) -> tuple[Cause, ...]:
+    """What is wrong with a schema, found once for all servers of a process, as its tree is read."""
+    return tuple(schemafaults.faults(orjson.loads(source), path))
 
 
 def _moved(spec: Obj, old: Obj | None) -> Iterator[Cause]:

@@ -19,6 +19,8 @@ from simulator.api.values import shown
 
 Obj = dict[str, Any]
 NAMESPACES = ("", "namespaces")
+_UNCHANGED: set[bytes] = set()
+"""Specs of definitions that fit their type and that decoding leaves as they are."""
 
 
 def decode(call: Call, obj: Obj) -> None:
@@ -34,6 +36,11 @@ def decode(call: Call, obj: Obj) -> None:
     given = orjson.dumps(obj, option=orjson.OPT_SORT_KEYS) if wanted == "Strict" else b""
     # The server's own record, which no write can change: the most of many objects, and never unfit.
     record = obj["metadata"].pop("managedFields", None)
+    # A definition's is large, and the same at every server of a process.
+    spec = obj.get("spec") if call.kind.collection == crds.CRDS else None
+    raw = orjson.dumps(spec) if spec else b""
+    if raw in _UNCHANGED:
+        obj["spec"] = {}
     if call.kind.builtin:
         wrong = gotypes.misfit(obj, call.kind.group, call.kind.kind)
     else:
@@ -50,6 +57,10 @@ def decode(call: Call, obj: Obj) -> None:
         defaulting.prune(obj["metadata"], metadata, path="metadata", removed=unknown)
     defaulting.prune(obj, schema, root=True, removed=unknown)
     defaulting.default(obj, schema)
+    if raw in _UNCHANGED:
+        obj["spec"] = spec
+    elif raw and raw == orjson.dumps(spec):
+        _UNCHANGED.add(raw)
     if record is not None:
         obj["metadata"]["managedFields"] = record
     said = [f'unknown field "{path}"' for path in unknown]
