@@ -10,6 +10,7 @@ from typing import Any
 from simulator.api.calls import Call
 from simulator.api.gvr import GVR
 from simulator.api.requests import User
+from simulator.api.values import copied
 
 Obj = dict[str, Any]
 
@@ -62,12 +63,3 @@ async def admitted(hooks: Sequence[Hook], call: Call, operation: str, obj: Obj, 
     )
     await admit(hooks, request)
     return request.object
-
-
-def copied(value: Any) -> Any:
-    """A JSON value that shares nothing with the given one."""
-    if isinstance(value, dict):
-        return {key: copied(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [copied(item) for item in value]
-    return value

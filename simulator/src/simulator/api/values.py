@@ -1,11 +1,19 @@
-"""Values of custom resources: how messages print them, and which item of a list was which before."""
+"""Values of custom resources: copies, how messages print them, and which item of a list was which before."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
+import orjson
+
 from simulator.api.schema import MISSING, Schema
+
+
+def copied(value: Any) -> Any:
+    """A JSON value that shares nothing with the given one."""
+    # An order faster than a walk through it.
+    return orjson.loads(orjson.dumps(value))
 
 
 def shown(value: Any) -> str:

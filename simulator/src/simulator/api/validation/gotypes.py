@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from simulator.api.quantities import quantity
@@ -101,6 +102,7 @@ def misfit_metadata(meta: Obj) -> Misfit | None:
     return next(_struct(meta, components()["V1ObjectMeta"], "ObjectMeta", ""), None)
 
 
+@cache
 def _short(name: str) -> str:
     return _PREFIX.sub("", name)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import jsonpatch
 
 from simulator.api.errors import ApiError, bad_request
+from simulator.api.values import copied
 
 Obj = dict[str, Any]
 LIMIT = 10_000
@@ -34,7 +34,7 @@ def json_patch(target: Obj, operations: Any) -> Any:
         said = f"The allowed maximum operations in a JSON patch is {LIMIT}, got {len(operations)}"
         raise ApiError(413, "RequestEntityTooLarge", said)
     try:
-        return jsonpatch.JsonPatch(operations).apply(copy.deepcopy(target))
+        return jsonpatch.JsonPatch(operations).apply(copied(target), in_place=True)
     except (jsonpatch.InvalidJsonPatch, jsonpatch.JsonPointerException) as error:
         raise _unprocessable() from error
     except (jsonpatch.JsonPatchException, KeyError, TypeError, IndexError) as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from simulator.api import bodies, objects, writeoptions
-from simulator.api.admission import Hook, admitted, copied
+from simulator.api.admission import Hook, admitted
 from simulator.api.apply import managed
 from simulator.api.apply.applying import apply
 from simulator.api.calls import Call
@@ -23,6 +23,7 @@ from simulator.api.kinds import Kind, Scale
 from simulator.api.store import Conflict, Key, Store, Stored
 from simulator.api.upkeep import deletion
 from simulator.api.upkeep.garbage import finish
+from simulator.api.values import copied
 from simulator.api.writing import scaling, strategic
 from simulator.api.writing.binding import bound
 from simulator.api.writing.judging import NAMESPACES, check_definition, check_namespace, decode, judge

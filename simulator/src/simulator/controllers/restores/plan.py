@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import uuid
 from collections.abc import Mapping
 from enum import StrEnum
 
 from simulator.api.quantities import quantity
+from simulator.api.values import copied
 from simulator.client import Obj
 from simulator.client.meta import annotation, owner
 from simulator.controllers.storage.claims import POPULATED_FOR
@@ -128,7 +128,7 @@ def restored_claim(restore: Obj, vm: Obj | None, content: Obj, entry: Obj, backu
 
 def _restored_claim_spec(original: Obj, snapshot: Obj) -> Obj:
     kept = ("accessModes", "resources", "storageClassName", "volumeMode")
-    spec = copy.deepcopy({key: original[key] for key in kept if key in original})
+    spec = copied({key: original[key] for key in kept if key in original})
     name = snapshot["metadata"]["name"]
     data = {"apiGroup": "snapshot.storage.k8s.io", "kind": "VolumeSnapshot", "name": name}
     requests = spec.setdefault("resources", {}).setdefault("requests", {})
@@ -190,7 +190,7 @@ def restored_spec(vm: Obj | None, content: Obj, restore: Obj) -> Obj:
     """The VM's spec after the restore: the snapshot's, on the restored disks, with the VM's own run strategy. A volume
     that was left out of the snapshot is on the disk that it was on then."""
     source = content["spec"]["source"]["virtualMachine"]
-    spec: Obj = copy.deepcopy(source["spec"])
+    spec: Obj = copied(source["spec"])
     templated = template_volumes(spec)
     by_volume = {one["volumeName"]: one for one in (restore.get("status") or {}).get("restores") or []}
     _switch_off(spec, vm["spec"] if vm is not None else None)

@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-import copy
-
+from simulator.api.values import copied
 from simulator.client import Obj
 from simulator.client.meta import now, owned_by, owner, with_condition, without_condition
 from simulator.client.resources import CONTROLLER_REVISIONS
@@ -45,7 +44,7 @@ def started_with(context: Context, vm: Obj, vmi: Obj | None) -> Obj:
 
 def as_it_runs(context: Context, vm: Obj, vmi: Obj | None) -> Obj:
     """The VM with the spec of its instance, but the volumes, disks and templates it has now: what a snapshot keeps."""
-    spec = copy.deepcopy(started_with(context, vm, vmi))
+    spec = copied(started_with(context, vm, vmi))
     ran, present = spec["template"]["spec"], vm["spec"]["template"]["spec"]
     _take(ran, present, "volumes")
     _take(spec, vm["spec"], "dataVolumeTemplates")
@@ -77,8 +76,11 @@ def with_restart_required(context: Context, vm: Obj, vmi: Obj | None) -> Obj:
 def _fixed(template: Obj) -> Obj:
     """What of a template's spec cannot be changed while it runs: all but disks that are plugged in. (More only by the
     rollout strategy LiveUpdate, which is not KubeVirt's default. Labels and annotations are not of the spec.)"""
-    spec = copy.deepcopy(template.get("spec") or {})
+    spec: Obj = template.get("spec") or {}
     plugged = {one["name"] for one in spec.get("volumes") or [] if _hotpluggable(one)}
+    if not plugged:
+        return spec
+    spec = copied(spec)
     devices = (spec.get("domain") or {}).get("devices") or {}
     for holder, key in ((spec, "volumes"), (devices, "disks")):
         if key in holder:

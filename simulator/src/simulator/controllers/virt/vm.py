@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import copy
-
 from simulator.api.errors import ApiError
+from simulator.api.values import copied
 from simulator.client import Obj
 from simulator.client.meta import (
     annotation,
@@ -202,7 +201,7 @@ class VirtualMachines(Controller):
 
 def instance_of(vm: Obj) -> Obj:
     """The new instance of a VM, from its template."""
-    template = copy.deepcopy(vm["spec"]["template"])
+    template = copied(vm["spec"]["template"])
     meta = template.get("metadata") or {}
     generation = vm["metadata"]["generation"]
     return {
