@@ -110,10 +110,15 @@ async def with_agent(lab: Lab, agent: str) -> None:
 
 async def test_a_guest_with_an_agent_is_frozen_until_the_snapshot_is_taken(lab: Lab) -> None:
     await with_agent(lab, Agent.CONNECTED)
-    vmi = kubevirt(lab.namespace, "virtualmachineinstances", "cp")
+    instances = kubevirt(lab.namespace, "virtualmachineinstances")
+    before = (await lab.api.get(instances))["metadata"]["resourceVersion"]
     await lab.api.create(snapshots(lab.namespace), spec("cp"))
-    await lab.api.until(vmi, lambda one: one and one["status"].get("fsFreezeStatus") == "frozen")
-    await lab.api.until(vmi, lambda one: one and "fsFreezeStatus" not in one["status"])
+    async with asyncio.timeout(20):
+        # From before: it may be over by now.
+        async for _, vmi in lab.api.events(instances, version=before):
+            if vmi["status"].get("fsFreezeStatus") == "frozen":
+                break
+    await lab.api.until(f"{instances}/cp", lambda one: one and "fsFreezeStatus" not in one["status"])
     path = snapshots(lab.namespace, name="cp-snap")
     ready = await lab.api.until(path, lambda one: one if one and one["status"]["readyToUse"] else None)
     assert ready["status"]["indications"] == ["GuestAgent", "Online"]
