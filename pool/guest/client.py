@@ -134,7 +134,7 @@ class Guest:
         """When the certificate ends that the server showed for the last answer, UTC."""
         try:
             return x509.load_der_x509_certificate(self._certificate).not_valid_after_utc
-        except ValueError as error:
+        except (ValueError, x509.InvalidVersion) as error:
             self._refuse("its certificate", type(error).__name__, error)
 
     async def _answer(self, path: str) -> tuple[int, bytes]:

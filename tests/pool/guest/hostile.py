@@ -9,6 +9,11 @@ from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+
 from pool.guest.identity import Identity, ensure_identity
 from pool.guest.kubeconfig import ensure_kubeconfig
 from pool.kube.client import Kube
@@ -40,14 +45,17 @@ class Hostile:
         name: str = "",
         identity: Identity | None = None,
         newest: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3,
+        forged: Callable[[str, pki.Authority], str] = lambda certificate, _authority: certificate,
     ) -> AsyncIterator[Hostile]:
-        """While entered, it answers so; with the certificate for another name, or of another CA, or by an older TLS."""
+        """While entered, it answers so; with the certificate for another name, of another CA, or forged, or by an older
+        TLS."""
         self.answer, self.connections = answer, 0
         ca = (identity or self.identity).ca
         authority = pki.load(ca.certificate.decode(), ca.key.decode(), datetime.now(UTC))
         names = [name or self.cluster.server_name]
         pem = self._folder / "hostile.pem"
-        pem.write_text("".join(pki.serving_certificate(authority, names, datetime.now(UTC))))
+        certificate, key = pki.serving_certificate(authority, names, datetime.now(UTC))
+        pem.write_text(forged(certificate, authority) + key)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(pem)
         context.maximum_version = newest
@@ -89,6 +97,17 @@ def saying(body: bytes, status: str = "200 OK", *headers: str) -> Answer:
         writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
 
     return answer
+
+
+def of_no_version(certificate: str, authority: pki.Authority) -> str:
+    """The certificate of a version that X.509 does not have, signed as it was."""
+    known = x509.load_pem_x509_certificate(certificate.encode())
+    content = known.tbs_certificate_bytes
+    algorithm = known.public_bytes(Encoding.DER).partition(content)[2][:12]  # ecdsa-with-SHA256
+    content = content.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x05", 1)
+    signature = b"\0" + authority.key.sign(content, ec.ECDSA(hashes.SHA256()))
+    whole = content + algorithm + b"\x03" + bytes([len(signature)]) + signature
+    return ssl.DER_cert_to_PEM_cert(b"\x30\x82" + len(whole).to_bytes(2, "big") + whole)
 
 
 def ready_and(otherwise: Answer) -> Answer:

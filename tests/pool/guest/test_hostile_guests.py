@@ -38,7 +38,7 @@ from pool.kube.client import Kube
 from pool.kubevirt.cluster import Cluster
 from simulator.app import Simulator
 from tests.pool.bench import now
-from tests.pool.guest.hostile import Answer, Hostile, endless, hostile_at, ready_and, saying, silent
+from tests.pool.guest.hostile import Answer, Hostile, endless, hostile_at, of_no_version, ready_and, saying, silent
 
 MiB = 1 << 20
 DEEP = b'{"a":' * 100_000 + b"1" + b"}" * 100_000
@@ -168,6 +168,16 @@ async def test_no_guest_chooses_the_numbers_of_a_handshake(hostile: Hostile) -> 
     async with hostile.serving(listening, newest=ssl.TLSVersion.TLSv1_2):
         assert "does not answer" in await looked_at(hostile)
     assert heard == []
+
+
+async def test_a_certificate_of_a_version_that_is_none_is_a_sick_guests(hostile: Hostile) -> None:
+    async with (
+        hostile.serving(saying(b"ok"), forged=of_no_version),
+        connect_guest(hostile.kube, hostile.cluster) as guest,
+    ):
+        await guest.ask("/readyz")
+        with pytest.raises(GuestUnhealthy, match="InvalidVersion"):
+            guest.certificate_ends()
 
 
 async def test_others_have_their_turn_between_two_sips_of_an_answer() -> None:
