@@ -9,7 +9,7 @@ from prefect import flow, task
 from prefect.states import Completed
 from pydantic import Field
 
-from flows.clusters import ClusterIds, OfPool, OneCluster, at_most, existing
+from flows.clusters import ClusterIds, IfDue, OfPool, OneCluster, at_most, existing
 from flows.operations import diagnosed
 from flows.reset import Force, keep_attestation
 from flows.runtime import connected
@@ -23,8 +23,6 @@ from pool.work.teardown import ask_removal, check_nobody_holds, finish_removal, 
 
 AT_ONCE = 20
 """Clusters that are torn down side by side: nobody waits for them, and all that is to do is to delete a namespace."""
-
-IfDue = Annotated[bool, Field(description="Do nothing if it is not due any more.")]
 
 
 @flow(name="release-all-clusters")

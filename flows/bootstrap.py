@@ -9,7 +9,7 @@ from prefect import flow, task
 from prefect.states import Completed
 from pydantic import Field
 
-from flows.clusters import ClusterIds, OfPool, Size, at_most
+from flows.clusters import ClusterIds, IfDue, OfPool, Size, at_most
 from flows.golden import prove_storage, snapshot_cluster
 from flows.namespaces import ensure_foundations
 from flows.operations import diagnosed
@@ -30,6 +30,7 @@ async def bootstrap_pool(
     size: Size = None,
     cluster_ids: ClusterIds = None,
     golden_snapshots: GoldenToo = True,
+    if_due: IfDue = False,
 ) -> Any:
     """Make every missing cluster, in parallel, until its guest cluster is healthy. Existing ones are left alone.
 
@@ -38,6 +39,7 @@ async def bootstrap_pool(
         size: How many clusters the Pool has from now on, 1 to 500; as it has it if left out.
         cluster_ids: Only these clusters, by name; all of the pool if left out.
         golden_snapshots: Take the golden snapshots as well, so that the clusters are available.
+        if_due: Leave clusters alone that are cordoned.
     """
     # What keeps a cluster from being made is noted on it: so its bootstrap makes its namespace.
     names = await ensure_foundations(pool, size, cluster_ids, of_unmade=False)
@@ -47,7 +49,7 @@ async def bootstrap_pool(
     async with connected() as host:
 
         async def make(name: str) -> bool:
-            return await make_cluster(host, name, golden_snapshots=golden_snapshots)
+            return await make_cluster(host, name, golden_snapshots=golden_snapshots, if_due=if_due)
 
         ours = await at_most((await host.state.pool(pool)).spec.max_concurrent_operations, make, missing)
     made = [name for name, mine in zip(missing, ours, strict=True) if mine]
@@ -66,10 +68,11 @@ async def ensure_clusters(pool: str, names: Sequence[str]) -> list[str]:
     return [cluster.name for cluster in found if cluster.phase is ClusterPhase.CREATING and not cluster.removing]
 
 
-async def make_cluster(host: Host, cluster_id: str, *, golden_snapshots: bool) -> bool:
-    """One cluster, from its namespace to a healthy guest, or to `available`. False if another run does it."""
+async def make_cluster(host: Host, cluster_id: str, *, golden_snapshots: bool, if_due: bool) -> bool:
+    """One cluster, from its namespace to a healthy guest, or to `available`. False if another run does it, or it is not
+    due."""
     async with diagnosed(host, cluster_id):
-        work = bootstrap(host, cluster_id, run_id=run_id())
-        if await unless_others_do(host, cluster_id, work) is None:
+        work = bootstrap(host, cluster_id, run_id=run_id(), unless_cordoned=if_due)
+        if await unless_others_do(host, cluster_id, work, unless_cordoned=if_due) is None:
             return False
-    return not golden_snapshots or await snapshot_cluster(host, cluster_id)
+    return not golden_snapshots or await snapshot_cluster(host, cluster_id, if_due=if_due)

@@ -89,7 +89,7 @@ def parameters_of(work: Work, pool: str) -> dict[str, Any]:
         case OperationKind.TEARDOWN:
             return only | {"confirm": "teardown", "if_due": True}
         case OperationKind.BOOTSTRAP | OperationKind.GOLDEN:
-            return only
+            return only | {"if_due": True}
 
 
 async def start_given_back(host: Host, cluster_id: str) -> str | None:

@@ -8,7 +8,7 @@ from prefect import flow, get_run_logger, task
 from prefect.states import Completed
 from pydantic import Field
 
-from flows.clusters import ClusterIds, OfPool, at_most, existing
+from flows.clusters import ClusterIds, IfDue, OfPool, at_most, existing
 from flows.operations import diagnosed
 from flows.reset import keep_attestation
 from flows.runtime import connected
@@ -30,7 +30,7 @@ Refresh = Annotated[
 
 @flow(name="create-golden-snapshots")
 async def create_golden_snapshots(
-    pool: OfPool = DEFAULT_POOL, cluster_ids: ClusterIds = None, refresh: Refresh = False
+    pool: OfPool = DEFAULT_POOL, cluster_ids: ClusterIds = None, refresh: Refresh = False, if_due: IfDue = False
 ) -> Any:
     """Stop both VMs of each new cluster cleanly, snapshot them together, verify, start them: it is available.
 
@@ -40,6 +40,7 @@ async def create_golden_snapshots(
         pool: Name of the Pool.
         cluster_ids: Only these clusters, by name; all of the pool if left out.
         refresh: Take a new generation of idle clusters as well, one at a time, proved before the old one goes.
+        if_due: Leave clusters alone that are cordoned.
     """
     async with connected() as host:
         found = existing(await host.state.clusters(), pool, cluster_ids)
@@ -49,7 +50,7 @@ async def create_golden_snapshots(
             await prove_storage(pool)
 
         async def snapshot(name: str) -> bool:
-            return await snapshot_cluster(host, name)
+            return await snapshot_cluster(host, name, if_due=if_due)
 
         limit = (await host.state.pool(pool)).spec.max_concurrent_operations
         ours = await at_most(limit, snapshot, new)
@@ -80,11 +81,11 @@ async def prove_storage(pool: str) -> None:
     get_run_logger().info("snapshots of storage class %s outlive their volumes", name)
 
 
-async def snapshot_cluster(host: Host, cluster_id: str) -> bool:
-    """A new cluster is available. False if it is left to another run that makes it so."""
+async def snapshot_cluster(host: Host, cluster_id: str, *, if_due: bool = False) -> bool:
+    """A new cluster is available. False if it is left to another run that makes it so, or is not due."""
     async with diagnosed(host, cluster_id):
-        work = golden.take(host, cluster_id, run_id=run_id())
-        return await unless_others_do(host, cluster_id, work) is not None
+        work = golden.take(host, cluster_id, run_id=run_id(), unless_cordoned=if_due)
+        return await unless_others_do(host, cluster_id, work, unless_cordoned=if_due) is not None
 
 
 async def refresh_cluster(host: Host, cluster_id: str) -> bool:

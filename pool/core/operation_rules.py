@@ -75,7 +75,8 @@ class Ownership:
 @dataclass(frozen=True)
 class Request:
     """What a run wants to do. `session_id` (and `epoch`, if known) asks for a reset in place; `force` takes a locked
-    cluster from its session; `if_waiting` refuses a cluster that does not wait for a reset, or is cordoned."""
+    cluster from its session; `if_waiting` refuses a cluster that does not wait for a reset, or is cordoned;
+    `unless_cordoned` refuses one that is cordoned."""
 
     kind: OperationKind
     run_id: str
@@ -83,6 +84,7 @@ class Request:
     epoch: int | None = None
     force: bool = False
     if_waiting: bool = False
+    unless_cordoned: bool = False
 
 
 def unlocked(cluster: PooledCluster, phase: ClusterPhase) -> PooledCluster:
@@ -109,6 +111,13 @@ def begun(cluster: PooledCluster, request: Request, now: datetime, *, word: str,
             f"{cluster.name} does not wait for a reset",
             expected="resetting, and not cordoned",
             actual=f"{cluster.phase}{', cordoned' if cluster.spec.cordoned else ''}",
+        )
+    if request.unless_cordoned and cluster.spec.cordoned:
+        raise IllegalTransition(
+            f"{cluster.name} was cordoned",
+            expected="one on which work that was planned may begin",
+            actual="cordoned",
+            cure=f"uncordon it, or start {request.kind} by hand",
         )
     if request.session_id is not None:
         _check_holder(cluster, request)

@@ -247,15 +247,17 @@ class PoolState:
         epoch: int | None = None,
         force: bool = False,
         if_waiting: bool = False,
+        unless_cordoned: bool = False,
     ) -> AsyncIterator[OperationHandle]:
         """Own the cluster for a run, and keep that alive by heartbeats in the background while the body runs.
 
         `session_id` (and `epoch`, if known) asks for a reset in place; `force` takes a held cluster from its session,
-        which is ended; `if_waiting` begins only on one that waits for its reset. Raises UnknownCluster,
-        IllegalTransition, NotHolder, OperationInProgress; and StaleOperation out of the body as soon as the run is
-        found overtaken. A cluster that became available goes to the queue's head.
+        which is ended; `if_waiting` begins only on one that waits for its reset, `unless_cordoned` on none that is
+        cordoned. Raises UnknownCluster, IllegalTransition, NotHolder, OperationInProgress; and StaleOperation out of
+        the body as soon as the run is found overtaken. A cluster that became available goes to the queue's head.
         """
-        request = Request(kind, run_id, session_id=session_id, epoch=epoch, force=force, if_waiting=if_waiting)
+        asked = {"force": force, "if_waiting": if_waiting, "unless_cordoned": unless_cordoned}
+        request = Request(kind, run_id, session_id=session_id, epoch=epoch, **asked)
         handle = await operations.begin(self._store, inputs.cluster_id(cluster_id), request)
         async with keeping_alive(handle):
             yield handle

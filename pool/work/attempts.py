@@ -47,13 +47,14 @@ async def attempt(
     session_id: str | None = None,
     force: bool = False,
     if_waiting: bool = False,
+    unless_cordoned: bool = False,
 ) -> T:
     """Claim the cluster and carry out `steps`; when they fail, do so again until its attempts are used up.
 
     Each try has a run ID of its own, so that it trusts nothing a failed one left half done. An outage of the host's API
     is waited out and is no failed attempt: the same try goes on if nothing of it could be recorded and no other run was
     faster, else another one begins. `session_id` asks for a reset in place; `if_waiting` claims only what waits for its
-    reset. Raises what the steps or the claim raise, the last time.
+    reset, `unless_cordoned` nothing that is cordoned by then. Raises what the steps or the claim raise, the last time.
     """
     state = host.state
     tries, failures, interruptions = 1, 0, 0
@@ -64,7 +65,7 @@ async def attempt(
             # Force was for what was found at first.
             again = tries > 1 or interruptions > 0
             asked: dict[str, Any] = {"session_id": session_id, "force": force and not again, "if_waiting": if_waiting}
-            claim = state.operation(cluster_id, kind, name, **asked)
+            claim = state.operation(cluster_id, kind, name, unless_cordoned=unless_cordoned, **asked)
             async with claim as operation:
                 return await steps(await _taken(Job(host, Cluster.of(operation.cluster), operation)))
         except (Silenced, ApiUnavailable) as outage:
@@ -99,8 +100,11 @@ async def _taken(job: Job) -> Job:
     return job
 
 
-async def unless_others_do(host: Host, cluster_id: str, work: Awaitable[T]) -> T | None:
-    """The result of `work` on the cluster; None if another run does it, or has done it, in the meantime.
+async def unless_others_do(
+    host: Host, cluster_id: str, work: Awaitable[T], *, unless_cordoned: bool = False
+) -> T | None:
+    """The result of `work` on the cluster; None if another run does it, or has done it, in the meantime, or if it was
+    cordoned and is to be left alone then.
 
     Raises what `work` raises, refusals too if nobody works on the cluster and it is of no use as it is.
     """
@@ -108,6 +112,9 @@ async def unless_others_do(host: Host, cluster_id: str, work: Awaitable[T]) -> T
         return await work
     except (IllegalTransition, OperationInProgress) as refusal:
         now = await host.state.cluster(cluster_id)
+        if unless_cordoned and now.spec.cordoned:
+            host.warn(f"{cluster_id} is left as it is: {refusal}")
+            return None
         served = now.phase in (ClusterPhase.AVAILABLE, ClusterPhase.LOCKED)
         if now.status.operation is None and not served:
             raise

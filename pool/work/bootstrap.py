@@ -29,12 +29,12 @@ from pool.work.steps import Host, Job, step
 Nodes = tuple[NodeHealth, ...]
 
 
-async def bootstrap(host: Host, cluster_id: str, *, run_id: str) -> Nodes:
+async def bootstrap(host: Host, cluster_id: str, *, run_id: str, unless_cordoned: bool = False) -> Nodes:
     """Make a new cluster, with all its attempts: it is healthy at the end, without golden snapshots.
 
     Raises what the last attempt failed of, or why the cluster is not to be made.
     """
-    return await attempt(host, cluster_id, OperationKind.BOOTSTRAP, run_id, steps)
+    return await attempt(host, cluster_id, OperationKind.BOOTSTRAP, run_id, steps, unless_cordoned=unless_cordoned)
 
 
 async def steps(job: Job) -> Nodes:

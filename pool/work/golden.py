@@ -48,12 +48,12 @@ ATTEMPTS = 2
 """How often a snapshot that fails is taken, at the same stop."""
 
 
-async def take(host: Host, cluster_id: str, *, run_id: str) -> Golden:
+async def take(host: Host, cluster_id: str, *, run_id: str, unless_cordoned: bool = False) -> Golden:
     """Take the golden generation of a new cluster, with all its attempts: it is available at the end.
 
     Raises what the last attempt failed of, or why the cluster is not to be snapshotted.
     """
-    return await attempt(host, cluster_id, OperationKind.GOLDEN, run_id, steps)
+    return await attempt(host, cluster_id, OperationKind.GOLDEN, run_id, steps, unless_cordoned=unless_cordoned)
 
 
 async def steps(job: Job) -> Golden:

@@ -25,17 +25,18 @@ async def rebuild(host: Host, cluster_id: str, *, run_id: str, if_due: bool = Fa
         return await anew(host, cluster_id, run_id)
     if not await _is_due(host, cluster_id):
         return None
-    return await unless_others_do(host, cluster_id, anew(host, cluster_id, run_id))
+    work = anew(host, cluster_id, run_id, unless_cordoned=True)
+    return await unless_others_do(host, cluster_id, work, unless_cordoned=True)
 
 
-async def anew(host: Host, cluster_id: str, run_id: str) -> Golden:
+async def anew(host: Host, cluster_id: str, run_id: str, *, unless_cordoned: bool = False) -> Golden:
     """As `rebuild`, whether it is due or not."""
     pool = await host.state.pool((await host.state.cluster(cluster_id)).spec.pool)
     # Before the cluster is touched: an image that cannot be had costs none of those that there are.
     image = partial(ensure_image, host.kube, host.watching, pool, host.settings)
     await host.run_step("ensure-image", cluster_id, image)
-    await attempt(host, cluster_id, OperationKind.REBUILD, run_id, steps)
-    return await golden.take(host, cluster_id, run_id=run_id)
+    await attempt(host, cluster_id, OperationKind.REBUILD, run_id, steps, unless_cordoned=unless_cordoned)
+    return await golden.take(host, cluster_id, run_id=run_id, unless_cordoned=unless_cordoned)
 
 
 async def steps(job: Job) -> None:

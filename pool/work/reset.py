@@ -46,7 +46,7 @@ async def reset(
     if not waits(await host.state.cluster(cluster_id)):
         return None
     waited = attempt(host, cluster_id, OperationKind.RESET, run_id, steps, if_waiting=True)
-    return await unless_others_do(host, cluster_id, waited)
+    return await unless_others_do(host, cluster_id, waited, unless_cordoned=True)
 
 
 async def steps(job: Job) -> Attestation:

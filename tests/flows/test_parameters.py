@@ -59,8 +59,8 @@ def test_only_the_pools_own_clusters_are_worked_on() -> None:
 @pytest.mark.parametrize(
     ("kind", "expected"),
     [
-        (OperationKind.BOOTSTRAP, {"pool": "labs", "cluster_ids": ["lab1"]}),
-        (OperationKind.GOLDEN, {"pool": "labs", "cluster_ids": ["lab1"]}),
+        (OperationKind.BOOTSTRAP, {"pool": "labs", "cluster_ids": ["lab1"], "if_due": True}),
+        (OperationKind.GOLDEN, {"pool": "labs", "cluster_ids": ["lab1"], "if_due": True}),
         (OperationKind.RESET, {"cluster_id": "lab1", "if_waiting": True}),
         (OperationKind.REBUILD, {"cluster_id": "lab1", "if_due": True}),
         (
