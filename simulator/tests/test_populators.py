@@ -161,6 +161,30 @@ async def test_a_failing_import_is_started_again_until_it_succeeds(
     assert done["status"]["progress"] == "100.0%"
 
 
+async def test_an_import_whose_secret_is_missing_starts_once_it_is_there(space: Api) -> None:
+    await space.create(volumes(SPACE), volume("image", {"registry": {"url": "docker://image", "secretRef": "hub"}}))
+    path = volumes(SPACE, "image")
+    waiting = await space.until(path, lambda one: _running(one, "CreateContainerConfigError"))
+    assert (waiting["status"], waiting["message"]) == ("False", 'secret "hub" not found')
+    one = await space.get(path)
+    assert (one["status"]["phase"], one["status"].get("restartCount", 0)) == ("ImportScheduled", 0)
+    await space.create(core(SPACE, "secrets"), {"metadata": {"name": "hub"}, "stringData": {"accessKeyId": "joe"}})
+    await phase(space, path, "Succeeded")
+
+
+async def test_an_import_with_another_checksum_fails_for_good(space: Api, simulator: Simulator) -> None:
+    text = (
+        "Unable to process data: checksum validation failed: checksum mismatch: expected sha256:1, calculated sha256:2"
+    )
+    simulator.troubles.add(Trouble(TroubleKind.FAIL_IMPORT, name="image", message=text))
+    await space.create(volumes(SPACE), volume("image", {"http": {"url": "https://images.example/node.img"}}))
+    failed = await phase(space, volumes(SPACE, "image"), "Failed")
+    found = _running(failed, "ChecksumError")
+    assert found is not None
+    assert found["message"] == text
+    assert failed["status"].get("restartCount", 0) == 0
+
+
 def _running(one: Obj | None, reason: str) -> Obj | None:
     conditions = ((one or {}).get("status") or {}).get("conditions") or []
     return next((each for each in conditions if each["type"] == "Running" and each.get("reason") == reason), None)

@@ -6,6 +6,7 @@ from simulator.api.server import ApiServer
 from simulator.client import Client
 from simulator.virtapi.admission import Webhooks
 from simulator.virtapi.claims import ClaimAdmission
+from simulator.virtapi.clone_admission import CloneAdmission
 from simulator.virtapi.mutation import mutate
 from simulator.virtapi.restore_webhook import Restores
 from simulator.virtapi.subresources import GROUP, VERSIONS, Subresources
@@ -15,7 +16,7 @@ def install(api: ApiServer, client: Client, restores: Restores | None = None) ->
     """Webhooks, claim admission, and start, stop and restart of VMs. `restores`: virt-api's cache of them; without one
     two restores of a VM can never get in together, as they can in life."""
     api.mutation.append(mutate)
-    api.admission += [Webhooks(client, restores), ClaimAdmission(client)]
+    api.admission += [CloneAdmission(client), Webhooks(client, restores), ClaimAdmission(client)]
     handler = Subresources(client)
     for version in VERSIONS:
         api.aggregate(

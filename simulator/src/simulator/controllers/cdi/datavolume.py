@@ -5,7 +5,8 @@ from __future__ import annotations
 from simulator.api.errors import ApiError
 from simulator.client import Obj
 from simulator.client.meta import annotation, controller_of, deleting, owned_by, owner, with_annotations
-from simulator.client.resources import DATA_VOLUMES, PVCS, STORAGE_CLASSES, VOLUME_SNAPSHOTS
+from simulator.client.resources import DATA_SOURCES, DATA_VOLUMES, PVCS, STORAGE_CLASSES, VOLUME_SNAPSHOTS
+from simulator.controllers.cdi.data_sources import meant, named
 from simulator.controllers.cdi.datavolume_events import events
 from simulator.controllers.cdi.datavolume_status import Why, status_of, status_without_claim
 from simulator.controllers.runtime.manager import Controller
@@ -13,8 +14,10 @@ from simulator.controllers.runtime.workqueue import Key
 from simulator.controllers.storage.claims import (
     CLONE_REQUEST,
     IMPORT_ENDPOINT,
+    IMPORT_SECRET,
     IMPORT_SOURCE,
     POPULATED_FOR,
+    SOURCE_NAMESPACE,
     class_of,
     waits,
     waits_for_consumer,
@@ -46,7 +49,19 @@ class DataVolumes(Controller):
         self.follow(DATA_VOLUMES)
         self.context.cache(PVCS).subscribe(self._claim_changed)
         self.context.cache(VOLUME_SNAPSHOTS).subscribe(lambda one: self._source_changed("snapshot", one))
+        self.context.cache(DATA_SOURCES).subscribe(self._named_changed)
         self.context.cache(STORAGE_CLASSES)
+
+    def _named_changed(self, source: Obj) -> None:
+        where = (source["metadata"]["namespace"], source["metadata"]["name"])
+        for volume in self.context.cache(DATA_VOLUMES):
+            if named(volume, volume["metadata"]["namespace"]) == where:
+                self.queue.add((volume["metadata"]["namespace"], volume["metadata"]["name"]))
+
+    def _looked_up(self, volume: Obj) -> Obj:
+        """The DataVolume with its source; one that names a DataSource keeps that name where it is stored."""
+        where = named(volume, volume["metadata"]["namespace"])
+        return meant(volume, self.context.cache(DATA_SOURCES).get(*where)) if where is not None else volume
 
     def _claim_changed(self, claim: Obj) -> None:
         self.queue.add((claim["metadata"]["namespace"], claim["metadata"]["name"]))
@@ -55,7 +70,7 @@ class DataVolumes(Controller):
     def _source_changed(self, kind: str, source: Obj) -> None:
         there = (kind, source["metadata"]["namespace"], source["metadata"]["name"])
         for volume in self.context.cache(DATA_VOLUMES):
-            if clone_source(volume) == there and volume.get("status", {}).get("phase") != "Succeeded":
+            if clone_source(self._looked_up(volume)) == there and volume.get("status", {}).get("phase") != "Succeeded":
                 self.queue.add((volume["metadata"]["namespace"], volume["metadata"]["name"]))
 
     async def reconcile(self, key: Key) -> float | None:
@@ -77,13 +92,16 @@ class DataVolumes(Controller):
         if annotation(volume, PRE_POPULATED) is not None:
             await self._report_none(volume, "Pending")
             return None
-        source = clone_source(volume)
+        looked_up = self._looked_up(volume)
+        if not looked_up["spec"].get("source") and named(volume, "") is not None:
+            return None
+        source = clone_source(looked_up)
         if source is not None and not self._there(*source):
             text = f"The source {source[0]} {source[2]} doesn't exist"
             await self._report_none(volume, "CloneScheduled", ("CloneWithoutSource", text))
             return None
         try:
-            await self.context.create(PVCS, claim_of(volume, self._class_name(volume)))
+            await self.context.create(PVCS, claim_of(looked_up, self._class_name(volume)))
         except ApiError as error:
             if error.code != 403 or "exceeded quota" not in error.message:
                 raise
@@ -124,7 +142,7 @@ class DataVolumes(Controller):
             volume = await self.context.update(DATA_VOLUMES, with_annotations(volume, {CLONE_TYPE: strategy}))
         if status != volume.get("status"):
             await self.context.set_status(DATA_VOLUMES, volume, status)
-            for told in events(volume, status, clone_source(volume)):
+            for told in events(volume, status, clone_source(self._looked_up(volume))):
                 self.context.events.record(volume, *told, component=COMPONENT)
 
 
@@ -150,13 +168,10 @@ def claim_of(volume: Obj, class_name: str | None) -> Obj:
         spec["storageClassName"] = class_name
     meta = volume["metadata"]
     own = {POPULATED_FOR: meta["name"], POD_RESTARTS: "0"}
-    source = volume["spec"].get("source") or {}
-    if "snapshot" in source:
-        spec["dataSource"] = {
-            "apiGroup": "snapshot.storage.k8s.io",
-            "kind": "VolumeSnapshot",
-            "name": source["snapshot"]["name"],
-        }
+    source = clone_source(volume)
+    if source is not None and source[0] == "snapshot":
+        spec["dataSource"] = {"apiGroup": "snapshot.storage.k8s.io", "kind": "VolumeSnapshot", "name": source[2]}
+        own |= {SOURCE_NAMESPACE: source[1]} if source[1] != meta["namespace"] else {}
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
@@ -182,6 +197,9 @@ def source_annotations(volume: Obj) -> dict[str, str]:
     for kind in IMPORTS:
         if kind in source:
             told = {IMPORT_SOURCE: "none" if kind == "blank" else kind, POD_PHASE: "Pending"}
-            url = {} if kind == "blank" else {IMPORT_ENDPOINT: str((source[kind] or {}).get("url", kind))}
-            return told | url
+            if kind == "blank":
+                return told
+            asked = source[kind] or {}
+            secret = {IMPORT_SECRET: asked["secretRef"]} if asked.get("secretRef") else {}
+            return told | secret | {IMPORT_ENDPOINT: str(asked.get("url", kind))}
     return {}

@@ -29,8 +29,8 @@ CLONE_PHASES = {
     ClonePhase.SUCCEEDED: "Succeeded",
 }
 """What a DataVolume reads in the phases of its claim; an error leaves it as it is, so it is never Failed."""
-IMPORT_PHASES = {"Pending": "ImportScheduled", "Running": "ImportInProgress"}
-"""What a DataVolume reads while its import's pod is in a phase; a pod that fails is started again."""
+IMPORT_PHASES = {"Pending": "ImportScheduled", "Running": "ImportInProgress", "Failed": "Failed"}
+"""What a DataVolume reads while its import's pod is in a phase; one that fails is started again, but for a checksum."""
 
 Why = tuple[str, str]
 """Reason and message."""

@@ -5,12 +5,21 @@ from __future__ import annotations
 import asyncio
 from urllib.parse import urlsplit
 
+from simulator.api.errors import ApiError
 from simulator.client import Obj
 from simulator.client.meta import annotation, deleting, with_annotations
-from simulator.client.resources import PODS, PVCS, STORAGE_CLASSES
+from simulator.client.resources import PODS, PVCS, SECRETS, STORAGE_CLASSES
 from simulator.controllers.runtime.manager import Context, Controller
 from simulator.controllers.runtime.workqueue import Key
-from simulator.controllers.storage.claims import IMPORT_ENDPOINT, IMPORT_SOURCE, bound, class_of, slowness, waits
+from simulator.controllers.storage.claims import (
+    IMPORT_ENDPOINT,
+    IMPORT_SECRET,
+    IMPORT_SOURCE,
+    bound,
+    class_of,
+    slowness,
+    waits,
+)
 from simulator.controllers.storage.populating import (
     DONE,
     POD_PHASE,
@@ -26,6 +35,10 @@ FAILED = "Unable to connect to {source} data source: dial tcp: lookup {host}: no
 """As the importer ends when it does not find the server."""
 NOWHERE = ".invalid"
 """No server has a name that ends so. (RFC 2606)"""
+NO_SECRET = "CreateContainerConfigError"
+"""Reason of a pod whose environment names a Secret that is not there; it starts once there is one."""
+MISMATCH = "checksum mismatch"
+"""An import that ends so is not tried again. (CDI v1.65, pkg/controller/import-controller.go)"""
 LOOKS = 4
 """How often the progress of an import is looked at."""
 
@@ -57,6 +70,8 @@ class ImportPopulator(Controller):
         storage_class = class_of(claim, self.context.cache(STORAGE_CLASSES))
         if waits(claim, storage_class):
             return None
+        if annotation(claim, POD_PHASE) == "Failed":
+            return None
         if annotation(claim, POD_PHASE) == "Pending":
             return await self._start(claim)
         if annotation(claim, RUNNING) == "false":
@@ -67,6 +82,10 @@ class ImportPopulator(Controller):
         wait = self.delays.pod_start - self._since(claim, "Pending")
         if wait > 0:
             return wait
+        missing = await self._missing_secret(claim)
+        if missing:
+            await self._note(claim, running(False, f'secret "{missing}" not found', NO_SECRET))
+            return self.delays.retry
         await self._note(claim, {POD_PHASE: "Running", **running(True, "", POD_RUNNING)})
         return None
 
@@ -74,7 +93,9 @@ class ImportPopulator(Controller):
         text = self._fault(claim)
         if text:
             self._began.pop((claim["metadata"]["uid"], "Running"), None)
-            await self._note(claim, running(False, text, "Error"))
+            final = MISMATCH in text
+            failed = {POD_PHASE: "Failed"} if final else {}
+            await self._note(claim, failed | running(False, text, "ChecksumError" if final else "Error"))
             return None
         if annotation(claim, IMPORT_ENDPOINT) is None:
             return None
@@ -82,6 +103,18 @@ class ImportPopulator(Controller):
         share = min(self._since(claim, "Running") / total, 0.999)
         await self._note(claim, {PROGRESS: f"{100 * share:.1f}%"})
         return total / LOOKS
+
+    async def _missing_secret(self, claim: Obj) -> str:
+        name = annotation(claim, IMPORT_SECRET)
+        if name is None:
+            return ""
+        try:
+            await self.context.client.get(SECRETS, name, claim["metadata"]["namespace"])
+        except ApiError as error:
+            if error.code != 404:
+                raise
+            return name
+        return ""
 
     def _fault(self, claim: Obj) -> str:
         """Why the image cannot be fetched, or empty."""

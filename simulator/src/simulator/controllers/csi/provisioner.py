@@ -65,7 +65,7 @@ class Provisioner(Controller):
     def _snapshot_changed(self, snapshot: Obj) -> None:
         namespace, name = snapshot["metadata"]["namespace"], snapshot["metadata"]["name"]
         for claim in self.context.cache(PVCS).inside(namespace):
-            if not bound(claim) and source_of(claim) == (Source.SNAPSHOT, name):
+            if not bound(claim) and source_of(claim) == (Source.SNAPSHOT, f"{namespace}/{name}"):
                 self.queue.add((namespace, claim["metadata"]["name"]))
 
     async def reconcile(self, key: Key) -> float | None:
@@ -122,8 +122,9 @@ class Provisioner(Controller):
         """Why the source cannot be read yet, or empty."""
         if source is Source.CLONE and self._volume(name) is None:
             return f"source pvc {name} is not bound"
-        if source is Source.SNAPSHOT and self._snapshot_handle(claim["metadata"]["namespace"], name) is None:
-            return f"error getting handle for DataSource Type VolumeSnapshot by Name {name}: snapshot is not ready"
+        if source is Source.SNAPSHOT and self._snapshot_handle(name) is None:
+            plain = name.partition("/")[2]
+            return f"error getting handle for DataSource Type VolumeSnapshot by Name {plain}: snapshot is not ready"
         return ""
 
     def _content(self, claim: Obj, source: Source, name: str) -> Disk:
@@ -133,15 +134,15 @@ class Provisioner(Controller):
             volume = self._volume(name)
             return volume.copy() if volume else Disk()
         if source is Source.SNAPSHOT:
-            handle = self._snapshot_handle(claim["metadata"]["namespace"], name) or ""
+            handle = self._snapshot_handle(name) or ""
             void = self.context.troubles.of(TroubleKind.VOID_RESTORE, victim(claim)) is not None
             return (self._last(claim, name) if void else None) or self._disks.snapshots[handle].disk.copy()
         return Disk()
 
-    def _last(self, claim: Obj, snapshot_name: str) -> Disk | None:
+    def _last(self, claim: Obj, snapshot_key: str) -> Disk | None:
         """What the disk that the snapshot was taken of has now, or the one restored in its place."""
         namespace = claim["metadata"]["namespace"]
-        snapshot = self.context.cache(VOLUME_SNAPSHOTS).get(namespace, snapshot_name) or {}
+        snapshot = self.context.cache(VOLUME_SNAPSHOTS).get(*snapshot_key.split("/", 1)) or {}
         first = ((snapshot.get("spec") or {}).get("source") or {}).get("persistentVolumeClaimName", "")
         later = [one for one in self.context.cache(PVCS).inside(namespace) if bound(one) and _vm(one) == _vm(claim)]
         names = [first, *(one["metadata"]["name"] for one in later if _vm(one))]
@@ -155,8 +156,9 @@ class Provisioner(Controller):
             return None
         return self._disks.volumes.get(f"vol-{found['metadata']['uid']}")
 
-    def _snapshot_handle(self, namespace: str, name: str) -> str | None:
-        snapshot = self.context.cache(VOLUME_SNAPSHOTS).get(namespace, name)
+    def _snapshot_handle(self, key: str) -> str | None:
+        """The snapshot `namespace/name` as the storage knows it, once it is ready."""
+        snapshot = self.context.cache(VOLUME_SNAPSHOTS).get(*key.split("/", 1))
         status = (snapshot or {}).get("status") or {}
         content = self.context.cache(VOLUME_SNAPSHOT_CONTENTS).get("", status.get("boundVolumeSnapshotContentName", ""))
         handle: str = ((content or {}).get("status") or {}).get("snapshotHandle", "")

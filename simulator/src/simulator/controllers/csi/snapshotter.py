@@ -51,7 +51,8 @@ class Snapshotter(Controller):
         namespace = claim["metadata"]["namespace"]
         source, name = source_of(claim)
         if source is Source.SNAPSHOT:
-            self.queue.add((namespace, name))
+            where, _, plain = name.partition("/")
+            self.queue.add((where, plain))
         for snapshot in self.context.cache(VOLUME_SNAPSHOTS).inside(namespace):
             if snapshot["spec"]["source"].get("persistentVolumeClaimName") == claim["metadata"]["name"]:
                 self.queue.add((namespace, snapshot["metadata"]["name"]))
@@ -163,8 +164,12 @@ class Snapshotter(Controller):
         if not has_finalizer(snapshot, BOUND):
             return None
         namespace, name = snapshot["metadata"]["namespace"], snapshot["metadata"]["name"]
-        for claim in self.context.cache(PVCS).inside(namespace):
-            if source_of(claim) == (Source.SNAPSHOT, name) and not bound(claim) and not deleting(claim):
+        for claim in self.context.cache(PVCS):
+            if (
+                source_of(claim) == (Source.SNAPSHOT, f"{namespace}/{name}")
+                and not bound(claim)
+                and not deleting(claim)
+            ):
                 text = "Snapshot is being used to restore a PVC"
                 self._tell(snapshot, "SnapshotDeletePending", text, "Warning")
                 return None

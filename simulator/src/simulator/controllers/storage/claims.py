@@ -10,8 +10,12 @@ from simulator.client.meta import annotation
 
 IMPORT_ENDPOINT = "cdi.kubevirt.io/storage.import.endpoint"
 CLONE_REQUEST = "k8s.io/CloneRequest"
+SOURCE_NAMESPACE = "cdi.kubevirt.io/dataSourceNamespace"
+"""Where the source of a clone is, if not in the claim's own namespace."""
 POPULATED_FOR = "cdi.kubevirt.io/storage.populatedFor"
 IMPORT_SOURCE = "cdi.kubevirt.io/storage.import.source"
+IMPORT_SECRET = "cdi.kubevirt.io/storage.import.secretName"
+"""Name of the Secret with the user and the password for the import."""
 BIND_IMMEDIATE = "cdi.kubevirt.io/storage.bind.immediate.requested"
 SELECTED_NODE = "volume.kubernetes.io/selected-node"
 DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
@@ -29,17 +33,18 @@ class Source(StrEnum):
 
 
 def source_of(claim: Obj) -> tuple[Source, str]:
-    """The kind of source and its name: `namespace/name` of a PVC, the name of a VolumeSnapshot, else empty."""
+    """The kind of source and its `namespace/name`: of a PVC or a VolumeSnapshot, else empty."""
     if annotation(claim, IMPORT_ENDPOINT) is not None:
         return Source.IMAGE, ""
     clone = annotation(claim, CLONE_REQUEST)
     if clone is not None:
         return Source.CLONE, clone
     data = claim["spec"].get("dataSourceRef") or claim["spec"].get("dataSource")
+    namespace = annotation(claim, SOURCE_NAMESPACE) or claim["metadata"]["namespace"]
     if data and data["kind"] == "VolumeSnapshot":
-        return Source.SNAPSHOT, data["name"]
+        return Source.SNAPSHOT, f"{namespace}/{data['name']}"
     if data and data["kind"] == "PersistentVolumeClaim":
-        return Source.CLONE, f"{claim['metadata']['namespace']}/{data['name']}"
+        return Source.CLONE, f"{namespace}/{data['name']}"
     return (Source.OTHER, data["name"]) if data else (Source.BLANK, "")
 
 
