@@ -105,6 +105,10 @@ class ClonedImage(Model):
     """Where it was imported from."""
     disk: Annotated[str, Field(max_length=253)]
     """Name of its disk (DataVolume and PVC) in the templates' namespace, which stays while a cluster stems from it."""
+    checksum: Annotated[str, Field(max_length=135)] | None = None
+    """Of the file, if one was compared."""
+    kubernetes_version: Annotated[str, Field(max_length=32)] | None = None
+    """What the cluster was to run when it was made; unknown of older ones."""
 
 
 class Failure(Model):

@@ -13,6 +13,7 @@ from __future__ import annotations
 from enum import StrEnum
 from re import fullmatch
 
+from pool.core.clusters import ClonedImage
 from pool.core.errors import InvalidInput
 from pool.core.pools import Image
 
@@ -82,6 +83,17 @@ def object_of(image: Image) -> tuple[str, str]:
     """Namespace and name of the object on the host that the image is a copy of."""
     namespace, _, name = image.url.partition("://")[2].partition("/")
     return namespace, name
+
+
+def outdated(made: ClonedImage, wanted: Image) -> str:
+    """What a cluster that was made of that has other than it is to have, in words; empty if nothing."""
+    if made.url != wanted.url:
+        return f"it was made from {made.url}"
+    if made.checksum != wanted.checksum:
+        return f"it was made from {made.url} with {made.checksum or 'no checksum'}"
+    if made.kubernetes_version not in (None, wanted.kubernetes_version):
+        return f"it was made with Kubernetes {made.kubernetes_version}"
+    return ""
 
 
 def _invalid(why: str, url: str) -> InvalidInput:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pool.core.clusters import POOL_LABEL, PooledCluster
+from pool.core.image_sources import outdated
 from pool.core.lifecycle import ClusterPhase, SessionPhase
 from pool.core.planner.observed import Observed
 from pool.core.pools import Pool, PoolCondition, PoolConditionType, PoolStatus
@@ -92,7 +93,6 @@ def _look(observed: Observed, prefix_taken: str, not_imported: str) -> _Looked:
     names = [pool.cluster_name(number) for number in range(1, pool.spec.size + 1)]
     failures = [cluster.status.failure for cluster in wanted if cluster.status.failure is not None]
     failed_imports = [failure.message for failure in failures if failure.reason == IMPORT_FAILED]
-    url = pool.spec.image.url
     return _Looked(
         pool=pool,
         prefix_taken=prefix_taken,
@@ -106,7 +106,7 @@ def _look(observed: Observed, prefix_taken: str, not_imported: str) -> _Looked:
         outdated=[
             cluster
             for cluster in wanted
-            if cluster.status.image and cluster.status.image.url != url and not cluster.spec.cordoned
+            if cluster.status.image and outdated(cluster.status.image, pool.spec.image) and not cluster.spec.cordoned
         ],
         wanted=Counter(cluster.phase for cluster in wanted),
     )

@@ -24,7 +24,7 @@ from pool.kubevirt.clones import slow_clones
 from pool.kubevirt.cluster import CLUSTER_LABEL, Machine
 from pool.kubevirt.failures import failure_of
 from pool.kubevirt.fence import Fence, noted, tested
-from pool.kubevirt.manifests import IMAGE_DISK_ANNOTATION, IMAGE_URL_ANNOTATION, virtual_machine
+from pool.kubevirt.manifests import virtual_machine
 from pool.kubevirt.ownership import owned
 
 STOPPED_ANNOTATION = "cks.io/stopped-cleanly"
@@ -57,15 +57,6 @@ async def ensure_vm(fence: Fence, machine: Machine, pool: Pool, image: ClonedIma
 async def get_vm(kube: Kube, machine: Machine) -> Object:
     """The VM as it is. Raises NotFound; NotOurs or FormerCluster if it is not this very cluster's."""
     return owned(await kube.get(VMS, machine.name, machine.namespace), machine.cluster)
-
-
-def image_of(vm: Object) -> ClonedImage | None:
-    """What the VM's disk was cloned from when it was made; None if nobody noted it."""
-    # The template's source says it only until the first restore; KubeVirt keeps a VM's annotations.
-    notes = vm["metadata"].get("annotations") or {}
-    if not notes.keys() >= {IMAGE_URL_ANNOTATION, IMAGE_DISK_ANNOTATION}:
-        return None
-    return ClonedImage(url=notes[IMAGE_URL_ANNOTATION], disk=notes[IMAGE_DISK_ANNOTATION])
 
 
 async def start(fence: Fence, machine: Machine, *, grace: int, restore: str | None = None) -> None:

@@ -5,11 +5,14 @@ An image is known by what it is (pool.kubevirt.manifests.wanted_image): another 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from typing import TypeVar
 
 from pool.core.clusters import POOL_UID_LABEL, ClonedImage, PooledCluster
-from pool.core.errors import AlreadyExists, NotOurs, VMFailed, WaitTimeout
+from pool.core.errors import AlreadyExists, Forbidden, Invalid, InvalidInput, NotOurs, WaitTimeout
+from pool.core.image_sources import checked, outdated
 from pool.core.pools import Pool
 from pool.core.settings import Settings
 from pool.kube.client import Kube, Object
@@ -17,19 +20,26 @@ from pool.kube.gather import gather
 from pool.kube.resources import DATA_VOLUMES, PVCS, VMS, Resource
 from pool.kube.watching import Watching
 from pool.kubevirt.cluster import Cluster
-from pool.kubevirt.machines import image_of
-from pool.kubevirt.manifests import IMAGE_LABEL, image_disk, wanted_image
+from pool.kubevirt.import_failures import failure_of, import_failed, trouble_of
+from pool.kubevirt.manifests import IMAGE_LABEL, image_disk, image_of, wanted_image
 from pool.kubevirt.ownership import Owner, labels_of, named, owner, remove_exactly, whose
+from pool.kubevirt.sources import check_source, is_compared, is_from
 from pool.state import PoolState
 
-RESTARTS = 3
-"""How often CDI's importer fails before it is believed: its restarts take over a minute, as short outages do not."""
+T = TypeVar("T")
+
+PATIENCE = 30.0
+"""Seconds that what keeps an image from coming may last before it is believed: rights, sources, Secrets may be under
+way."""
 
 
-async def ensure_image(kube: Kube, watching: Watching, pool: Pool, settings: Settings) -> ClonedImage:
+async def ensure_image(
+    kube: Kube, watching: Watching, pool: Pool, settings: Settings, *, patience: float = PATIENCE
+) -> ClonedImage:
     """The image that the pool's clusters are to be cloned from, imported. A failed import is begun anew.
 
-    Raises VMFailed (reason ImportFailed) when it fails or does not end in time, NotOurs.
+    Raises VMFailed (reason ImportFailed) when it fails or does not end in time, InvalidInput for an image that cannot
+    be, NotOurs.
     """
     image, namespace = wanted_image(pool), settings.templates_namespace
     found, claim = await gather(kube.find(kind, image.disk, namespace) for kind in (DATA_VOLUMES, PVCS))
@@ -39,26 +49,63 @@ async def ensure_image(kube: Kube, watching: Watching, pool: Pool, settings: Set
     # A disk without its DataVolume is imported: some versions of CDI remove those that are done.
     if found is None and claim is not None and not _goes(claim):
         return image
-    if found is None or _failure(found) or _goes(found):
+    if found is None or _is_void(found, pool):
+        await check_source(kube, pool.spec.image, namespace)
         if found is not None:
             await remove_exactly(kube, DATA_VOLUMES, found)
         await _gone(watching, DATA_VOLUMES, found, settings)
         await _gone(watching, PVCS, claim, settings)
+        await _create(kube, pool, settings)
+    await _wait_imported(watching, pool, settings, patience)
+    return image
+
+
+def _is_void(found: Object, pool: Pool) -> bool:
+    """Whether the import is to be begun anew: it failed, goes, or is made otherwise than it is to be made now."""
+    image = pool.spec.image
+    if failure_of(found) or _goes(found) or not is_compared(found, image):
+        return True
+    return _phase(found) != "Succeeded" and not is_from(found, image)
+
+
+async def _create(kube: Kube, pool: Pool, settings: Settings) -> None:
+    try:
         with suppress(AlreadyExists):
             await kube.create(DATA_VOLUMES, image_disk(pool, settings))
+    except (Invalid, Forbidden) as error:
+        # CDI asks for the right to clone from another namespace, and looks the source up.
+        raise import_failed(pool, error.message) from error
 
-    def imported(volume: Object | None) -> bool | None:
-        failure = _failure(volume)
+
+async def _wait_imported(watching: Watching, pool: Pool, settings: Settings, patience: float) -> None:
+    """Wait until the disk is filled. Raises VMFailed, at once for a failure, after `patience` seconds for a trouble."""
+    image, namespace = wanted_image(pool), settings.templates_namespace
+    deadline = asyncio.get_running_loop().time() + settings.import_timeout
+
+    def seen(volume: Object | None) -> str | None:
+        failure = failure_of(volume)
         if failure:
-            raise _import_failed(image, pool, failure)
-        return True if _phase(volume) == "Succeeded" else None
+            raise import_failed(pool, failure)
+        if volume is not None and not is_compared(volume, pool.spec.image):
+            raise import_failed(pool, "checksum dropped: this CDI compares none, version 1.65 and newer do")
+        return "" if _phase(volume) == "Succeeded" else trouble_of(volume) or None
+
+    def untroubled(volume: Object | None) -> bool | None:
+        return None if seen(volume) else True
+
+    async def until(check: Callable[[Object | None], T | None], timeout: float) -> T:
+        what = f"golden image {namespace}/{image.disk} to be imported"
+        left = max(0.0, min(timeout, deadline - asyncio.get_running_loop().time()))
+        return await watching.until(DATA_VOLUMES, image.disk, namespace, check, timeout=left, what=what)
 
     try:
-        what = f"golden image {namespace}/{image.disk} to be imported"
-        await watching.until(DATA_VOLUMES, image.disk, namespace, imported, timeout=settings.import_timeout, what=what)
+        while trouble := await until(seen, settings.import_timeout):
+            try:
+                await until(untroubled, patience)
+            except WaitTimeout:
+                raise import_failed(pool, trouble) from None
     except WaitTimeout as late:
-        raise _import_failed(image, pool, f"not within {late.timeout:g} s: {late.last_seen}") from late
-    return image
+        raise import_failed(pool, f"not within {settings.import_timeout:g} s: {late.last_seen}") from late
 
 
 async def ensure_cluster_image(
@@ -68,8 +115,8 @@ async def ensure_cluster_image(
 
     So both halves stem from one image, also when the Pool was changed between them. Raises what `ensure_image` does.
     """
-    noted = await cloned_image(kube, cluster)
-    if noted is not None and noted != wanted_image(pool):
+    noted, wanted = await cloned_image(kube, cluster), wanted_image(pool)
+    if noted is not None and (noted.disk != wanted.disk or outdated(noted, pool.spec.image)):
         return noted
     # Also for what is cloned already: should the disk have gone in the moment before, the clone waits for it.
     return await ensure_image(kube, watching, pool, settings)
@@ -121,10 +168,13 @@ async def remove_unused_images(kube: Kube, state: PoolState, pool: Pool) -> list
 
 async def import_failure(kube: Kube, pool: Pool, settings: Settings) -> str:
     """Why the image that the pool wants cannot be imported; empty if nothing is known against it."""
-    image = wanted_image(pool)
-    found = await kube.find(DATA_VOLUMES, image.disk, settings.templates_namespace)
-    failure = _failure(found) if found is not None and _of_pool(found, pool) else ""
-    return str(_import_failed(image, pool, failure)) if failure else ""
+    try:
+        checked(pool.spec.image)
+    except InvalidInput as error:
+        return str(error)
+    found = await kube.find(DATA_VOLUMES, wanted_image(pool).disk, settings.templates_namespace)
+    failure = failure_of(found) if found is not None and _of_pool(found, pool) else ""
+    return str(import_failed(pool, failure)) if failure else ""
 
 
 def _goes(disk: Object) -> bool:
@@ -139,26 +189,6 @@ async def _gone(watching: Watching, resource: Resource, disk: Object | None, set
         return
     what = f"{named(disk)} of an earlier import to be deleted"
     await watching.gone(resource, disk, timeout=settings.delete_timeout, what=what)
-
-
-def _failure(volume: Object | None) -> str:
-    """Why the import will not succeed by waiting, else empty. CDI: an importer that fails is started again for ever."""
-    status = (volume or {}).get("status") or {}
-    running = [one for one in status.get("conditions") or [] if one["type"] == "Running" and one["status"] == "False"]
-    said = " ".join(str(one.get("message", "")) for one in running if one.get("reason") == "Error")
-    if status.get("phase") == "Failed":
-        return said or "phase Failed"
-    return said if int(status.get("restartCount") or 0) >= RESTARTS else ""
-
-
-def _import_failed(image: ClonedImage, pool: Pool, actual: str) -> VMFailed:
-    return VMFailed(
-        f"golden image {image.url}",
-        reason="ImportFailed",
-        expected=f"its import into disk {image.disk}",
-        actual=actual,
-        cure=f"mend spec.image.url (kubectl edit pool {pool.name}) or its registry; existing clusters stay as they are",
-    )
 
 
 def _not_ours(disk: Object, pool: Pool) -> NotOurs:

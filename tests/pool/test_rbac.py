@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from pool.core.clusters import POOL_NAMESPACE_LABEL, ConditionType, OperationKind
 from pool.core.crds import definitions
-from pool.core.errors import Forbidden, NamespaceNotOurs, UnknownPool
-from pool.kube.resources import CRDS, DATA_VOLUMES, NAMESPACES, POOLS, ROLE_BINDINGS
+from pool.core.errors import Forbidden, NamespaceNotOurs, UnknownPool, VMFailed
+from pool.kube.resources import CRDS, DATA_SOURCES, DATA_VOLUMES, NAMESPACES, POOLS, ROLE_BINDINGS
 from pool.kube.watching import Watching
 from pool.kubevirt.manifests import wanted_image
 from pool.kubevirt.preflight import ensure_storage_proved
@@ -33,8 +34,9 @@ from pool.work.upkeep.health import look
 from simulator.api.errors import ApiError
 from simulator.app import Simulator
 from tests.pool.bench import SETTINGS, Bench, bench_at
+from tests.pool.builders import pool
 from tests.pool.kubectl import Kubectl, needed
-from tests.pool.rights import DEPLOYMENTS, INSTALLER, WORKER, as_account, install
+from tests.pool.rights import DEPLOYMENTS, INSTALLER, KINDS, WORKER, as_account, install
 
 
 @pytest.fixture
@@ -81,6 +83,27 @@ async def test_the_worker_can_do_all_the_pool_does_once_it_is_installed(bench: B
     assert [cluster.name for cluster in await bench.state.clusters()] == ["standby"]
     await bench.want(image={"url": "docker://registry.example/newer:1"})
     assert await images.remove_unused_images(bench.kube, bench.state, bench.pool) == [was.disk]
+
+
+async def test_the_worker_clones_images_of_other_namespaces_once_it_is_let(admin: Bench, bench: Bench) -> None:
+    """With the rights that docs/nodes.md gives it."""
+    await ensure_templates_namespace(admin.kube, SETTINGS)
+    await admin.kube.create(NAMESPACES, NAMESPACES.manifest("golden"))
+    disk = {"source": {"blank": {}}, "storage": {"resources": {"requests": {"storage": "20Gi"}}}}
+    await admin.kube.create(DATA_VOLUMES, DATA_VOLUMES.manifest("node", "golden", spec=disk))
+    named = DATA_SOURCES.manifest("node", "golden", spec={"source": {"pvc": {"namespace": "golden", "name": "node"}}})
+    await admin.kube.create(DATA_SOURCES, named)
+    sources = [pool(image={"url": f"{kind}://golden/node"}) for kind in ("pvc", "datavolume", "datasource")]
+    for of in sources:
+        with pytest.raises(VMFailed, match="insufficient permissions in clone source namespace golden") as raised:
+            await images.ensure_image(bench.kube, bench.watching, of, SETTINGS)
+        assert "docs/nodes.md" in raised.value.cure
+    page = (DEPLOYMENTS.parent / "docs" / "nodes.md").read_text()
+    for manifest in yaml.safe_load_all(page.split("```yaml\n")[1].split("```")[0]):
+        await admin.kube.apply(KINDS[manifest["kind"]], manifest, force=True)
+    for of in sources:
+        image = await images.ensure_image(bench.kube, bench.watching, of, SETTINGS)
+        assert image.url == of.spec.image.url
 
 
 async def test_a_pool_lives_and_goes_by_maintenance_as_the_worker(bench: Bench) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator
 from datetime import datetime
 
 from pool.core.clusters import OperationKind, PooledCluster
+from pool.core.image_sources import outdated
 from pool.core.lifecycle import ClusterPhase, SessionPhase
 from pool.core.planner.actions import StartRebuild, wish
 from pool.core.planner.observed import Observed, PlanConfig, generation_ended, ill
@@ -41,9 +42,7 @@ def why_outdated(observed: Observed, cluster: PooledCluster, config: PlanConfig,
     # Not before half of their time is over: those that never last as long as the margin would be made again for ever.
     if ends is not None and ends - now < min(config.certificate_margin, (ends - golden.taken_at) / 2):
         return f"its golden certificates end on {ends:%Y-%m-%d}"
-    if image is not None and image.url != observed.pool.spec.image.url:
-        return f"it was made from {image.url}"
-    return ""
+    return outdated(image, observed.pool.spec.image) if image is not None else ""
 
 
 def _age(cluster: PooledCluster, now: datetime) -> tuple[bool, datetime, str]:

@@ -15,8 +15,8 @@ from pool.core.pools import Pool
 from pool.kube.client import Kube, Object
 from pool.kube.resources import DATA_VOLUMES, POOLED_CLUSTERS, POOLS, PVCS, VMS
 from pool.kube.watching import Watching
-from pool.kubevirt.machines import ensure_vm, image_of
-from pool.kubevirt.manifests import image_disk, wanted_image
+from pool.kubevirt.machines import ensure_vm
+from pool.kubevirt.manifests import image_disk, image_of, wanted_image
 from pool.work.bootstrap import bootstrap, ensure_secrets
 from pool.work.images import (
     cloned_image,
@@ -142,7 +142,8 @@ async def test_an_import_that_fails_says_so_with_the_cure(templates: Bench) -> N
         await imported(templates, BAD)
     assert raised.value.reason == "ImportFailed"
     assert "lookup nowhere.invalid: no such host" in str(raised.value)
-    assert "spec.image.url (kubectl edit pool default)" in raised.value.cure
+    assert "mend spec.image.url" in raised.value.cure
+    assert "kubectl edit pool default" in raised.value.cure
     assert "existing clusters stay as they are" in raised.value.cure
 
 
