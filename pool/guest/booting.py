@@ -1,6 +1,7 @@
 """Why a new cluster is waited for: its nodes are asked from time to time how far their first boot is.
 
-The Node's annotation says it where the guest's API answers, else the serial console does, which the host keeps.
+The serial console says it, which the host keeps, and the Node's annotation where the guest's API answers. The latter is
+of the last failure, or the end; the former says as well what is at work since.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pool.core.errors import ApiError, GuestUnhealthy
 from pool.core.pools import Pool
 from pool.guest.answers import Node, understood
 from pool.guest.client import Guest, connect_guest
-from pool.guest.first_boot import Said, What, on_console
+from pool.guest.first_boot import Said, What, on_console, over
 from pool.kube.client import Kube
 from pool.kube.resources import NODES
 from pool.kubevirt.cluster import Cluster, Machine
@@ -76,10 +77,11 @@ class FirstBoots:
                 await asyncio.sleep(PAUSE)
 
     async def _look(self, guest: Guest, machine: Machine) -> None:
-        before = self._said.get(machine.name)
-        if before is not None and before.what is What.DONE:
+        if over(self._said.get(machine.name)):
             return
-        said = await _annotated(guest, machine) or await self._printed(machine)
+        said = await _annotated(guest, machine)
+        if said is None or said.what in (What.BEGINS, What.FAILED):
+            said = await self._printed(machine) or said
         if said is None:
             return
         self._said[machine.name] = said

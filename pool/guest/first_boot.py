@@ -70,6 +70,11 @@ def on_console(console: str) -> Said | None:
     return last
 
 
+def over(said: Said | None) -> bool:
+    """Whether these are the words of a first boot that is over. Pure."""
+    return said is not None and said.what is What.DONE
+
+
 def in_annotation(value: str) -> Said | None:
     """The same of a Node's annotation, which has no prefix. Pure."""
     return _read(PREFIX + value)

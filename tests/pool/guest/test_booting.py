@@ -51,6 +51,12 @@ def consoles(api_server: Simulator) -> Consoles:
     return Consoles(api_server)
 
 
+def node(first_boot: str) -> bytes:
+    """A Node whose first boot is so far."""
+    said = {"annotations": {"cks.io/first-boot": first_boot}}
+    return json.dumps({"metadata": said, "status": {"nodeInfo": {"bootID": "b"}}}).encode()
+
+
 class Wait:
     """A wait that ends when a test says so."""
 
@@ -116,15 +122,25 @@ async def test_a_refusal_ends_the_wait_and_names_what_to_change(consoles: Consol
     assert "seen last" not in said
 
 
-async def test_the_words_of_a_node_are_preferred_to_its_console(host: Hostile, consoles: Consoles, wait: Wait) -> None:
-    node = {
-        "metadata": {"annotations": {"cks.io/first-boot": "90-prepare: failed: trivy: no space left"}},
-        "status": {"nodeInfo": {"bootID": "b"}},
-    }
+async def test_what_nodes_say_on_their_objects_counts_where_no_console_says_anything(
+    host: Hostile, consoles: Consoles, wait: Wait
+) -> None:
+    consoles.printed = {"wk-cluster1": "cks-first-boot: 80-addons: failed: x\r\ncks-first-boot: 90-prepare: begins\r\n"}
     wait.enough = 2
-    async with host.serving(saying(json.dumps(node).encode())):
+    async with host.serving(saying(node("80-addons: failed: no such kind"))):
         assert await wait() == "healthy"
-    assert wait.told[0] == "first boot of cp-cluster1: 90-prepare: trivy: no space left"
+    assert wait.told == [
+        "first boot of cp-cluster1: 80-addons: no such kind",
+        "first boot of wk-cluster1: 90-prepare: begins",
+    ]
+
+
+async def test_a_node_that_says_on_its_object_that_it_is_done_needs_no_console(
+    host: Hostile, consoles: Consoles, wait: Wait
+) -> None:
+    wait.enough = 2
+    async with host.serving(saying(node("done"))):
+        assert await wait() == "healthy"
     assert consoles.asked == []
 
 
