@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from pool.guest.kubeconfig import credentials_of
-from pool.kube.access import Access, Pair, Server
 from pool.kube.client import Kube
+from pool.kube.credentials.access import Access, Pair, Server
 from pool.kube.resources import SECRETS, SERVICES
 from pool.kubevirt.cluster import API_PORT, KUBECONFIG_SECRET, Cluster
 

@@ -16,8 +16,8 @@ import stamina
 
 from pool.core.errors import ApiError, ApiUnavailable, Forbidden, NotFound
 from pool.kube import faults
-from pool.kube.access import Access, unusable
-from pool.kube.config import find_access
+from pool.kube.credentials.access import Access, unusable
+from pool.kube.credentials.config import find_access
 from pool.kube.resources import Resource
 from pool.kube.sending import ANY, Call, Read, Sender, as_nothing, as_object, as_text
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from kubernetes.aio.client import ApiClient, Configuration
 
 from pool.core.errors import KubeconfigError
-from pool.kube.access import unusable
-from pool.kube.credentials import Shown
+from pool.kube.credentials.access import unusable
+from pool.kube.credentials.current import Shown
 
 logger = logging.getLogger(__name__)
 

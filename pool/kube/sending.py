@@ -16,10 +16,10 @@ from multidict import CIMultiDict
 
 from pool.core.errors import KubeconfigError
 from pool.kube import faults
-from pool.kube.access import Access
 from pool.kube.clock import ServerClock
 from pool.kube.connections import Connections
-from pool.kube.credentials import Credentials, Shown
+from pool.kube.credentials.access import Access
+from pool.kube.credentials.current import Credentials, Shown
 
 AGENT = "cks-pool"
 """Who we are in the server's audit log."""

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pool.core.errors import ApiUnavailable, NotFound
 from pool.kube.client import Kube
 from pool.kube.clock import ServerClock
-from pool.kube.config import find_access
+from pool.kube.credentials.config import find_access
 from pool.kube.resources import NAMESPACES
 from simulator.api.errors import ApiError as Refusal
 from simulator.app import Simulator

@@ -227,7 +227,7 @@ class TestPlugins:
     async def test_one_that_hangs_is_no_wait_for_ever(
         self, world: World, plugin: Plugin, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("pool.kube.plugin.PATIENCE", 0.1)
+        monkeypatch.setattr("pool.kube.credentials.plugin.PATIENCE", 0.1)
         world.write("counting", b"#!/bin/sh\nsleep 60 | cat\n")
         with pytest.raises(KubeconfigError, match=r"says nothing for 0\.1 s"):
             async with Kube.connect(world.kubeconfig):
@@ -236,7 +236,7 @@ class TestPlugins:
     async def test_one_that_leaves_somebody_behind_who_could_still_speak_ends_with_him(
         self, world: World, plugin: Plugin, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("pool.kube.plugin.PATIENCE", 0.5)
+        monkeypatch.setattr("pool.kube.credentials.plugin.PATIENCE", 0.5)
         world.write("counting", b"#!/bin/sh\necho $$ > ${0%counting}group\nsleep 60 &\n")
         with pytest.raises(KubeconfigError, match=r"says nothing for 0\.5 s"):
             async with Kube.connect(world.kubeconfig):

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from pool.core.errors import PoolError
-from pool.kube.proxies import proxy_of_environment
+from pool.kube.credentials.proxies import proxy_of_environment
 from simulator.api.listening import Listener
 from simulator.app import Simulator
 from simulator.identity import certificates

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pool.core.errors import KubeconfigError
-from pool.kube.config import find_access
+from pool.kube.credentials.config import find_access
 
 EXEC = {"apiVersion": "client.authentication.k8s.io/v1", "command": "x", "interactiveMode": "Never", "env": []}
 OIDC = {"client-id": "a", "idp-issuer-url": "https://127.0.0.1", "id-token": "SECRET.SECRET.SECRET"}

@@ -7,8 +7,8 @@ import pytest
 from pool.core.errors import ApiError
 from pool.guest import pki
 from pool.guest.identity import identity_of
-from pool.kube.access import Access, Pair, Server
 from pool.kube.client import Kube
+from pool.kube.credentials.access import Access, Pair, Server
 from pool.kube.resources import NODES, SECRETS, SERVICES
 from pool.kubevirt.cluster import API_PORT
 from pool.work.rebuild import rebuild

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from pool.core.errors import KubeconfigError
-from pool.kube.access import Access, Issued, Pair, Server, stamp
+from pool.kube.credentials.access import Access, Issued, Pair, Server, stamp
 
 logger = logging.getLogger(__name__)
 

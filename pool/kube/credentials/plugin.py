@@ -15,7 +15,7 @@ from typing import Any
 
 from cryptography.x509 import load_pem_x509_certificate
 
-from pool.kube.access import Issued, Pair, unusable
+from pool.kube.credentials.access import Issued, Pair, unusable
 
 GROUP = "client.authentication.k8s.io"
 VERSIONS = (f"{GROUP}/v1", f"{GROUP}/v1beta1")

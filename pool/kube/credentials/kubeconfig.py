@@ -16,7 +16,7 @@ from typing import Annotated, Any, Self
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from pool.kube.access import Files, unusable
+from pool.kube.credentials.access import Files, unusable
 
 
 def _decoded(text: object) -> bytes:

@@ -9,11 +9,11 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-from pool.kube.access import Access, Files, Issued, Issuer, Pair, Server, in_a_pod, of_the_pod, unusable
-from pool.kube.kubeconfig import ClusterEntry, ExecEntry, UserEntry, for_plugins, read
-from pool.kube.oidc import OidcProvider, issued
-from pool.kube.plugin import IF_AVAILABLE, MODES, VERSIONS, ExecPlugin
-from pool.kube.proxies import proxy_of_environment
+from pool.kube.credentials.access import Access, Files, Issued, Issuer, Pair, Server, in_a_pod, of_the_pod, unusable
+from pool.kube.credentials.kubeconfig import ClusterEntry, ExecEntry, UserEntry, for_plugins, read
+from pool.kube.credentials.oidc import OidcProvider, issued
+from pool.kube.credentials.plugin import IF_AVAILABLE, MODES, VERSIONS, ExecPlugin
+from pool.kube.credentials.proxies import proxy_of_environment
 
 V1 = VERSIONS[0]
 IN_HEADERS = "!#$&'*+-.^_`|~"

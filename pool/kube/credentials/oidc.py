@@ -14,8 +14,8 @@ from urllib.parse import quote
 
 import aiohttp
 
-from pool.kube.access import Issued, unusable
-from pool.kube.proxies import proxy_of_environment
+from pool.kube.credentials.access import Issued, unusable
+from pool.kube.credentials.proxies import proxy_of_environment
 
 TIMEOUT = aiohttp.ClientTimeout(total=30.0)
 

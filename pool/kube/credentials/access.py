@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from pool.core.errors import KubeconfigError
-from pool.kube.proxies import proxy_of_environment
+from pool.kube.credentials.proxies import proxy_of_environment
 
 Stamp = tuple[int, int, int] | None
 """A file's inode, size and time of change, None if it is not there: another stamp is another content."""
