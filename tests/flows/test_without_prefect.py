@@ -1,4 +1,4 @@
-"""Prefect's server dies, or stands still, in the middle of a bootstrap, a reset, a release and a wait for a cluster.
+"""Prefect's server dies, or stands still, in the middle of a bootstrap, a reset, a release and an assignment.
 
 What was begun goes on; sessions are assigned and end on time, and what they used is reset. When the server is back, it
 is told the ends.
@@ -64,6 +64,13 @@ def in_phase(phase: str) -> Any:
     return lambda obj: obj.get("status", {}).get("phase") == phase
 
 
+def free_or_held_by(session: str) -> Any:
+    def check(obj: dict[str, Any]) -> bool:
+        return in_phase("available")(obj) or obj["status"].get("assignedSession") == session
+
+    return check
+
+
 def worked_on(obj: dict[str, Any]) -> bool:
     return PooledCluster.from_object(obj).status.operation is not None
 
@@ -88,12 +95,17 @@ async def test_an_outage_of_prefect_holds_up_nobody(
             async def run(name: str, **parameters: Any) -> UUID:
                 return (await client.create_flow_run_from_deployment(deployments[name], parameters=parameters)).id
 
-            runs = [
+            runs = [await run("assign-session", session_id="erin", wait_seconds=120)]
+            await seen(host, SESSIONS, "erin", "to wait", bool)
+            begun = asyncio.gather(
+                seen(host, POOLED_CLUSTERS, holds["alice"], "to be reset", worked_on),
+                seen(host, POOLED_CLUSTERS, "cluster4", "to be made", worked_on),
+            )
+            runs += [
                 await run("bootstrap-pool", size=4, cluster_ids=["cluster4"]),
                 await run("release-session", session_id="alice"),
             ]
-            await seen(host, POOLED_CLUSTERS, holds["alice"], "to be reset", worked_on)
-            await seen(host, POOLED_CLUSTERS, "cluster4", "to be made", worked_on)
+            await begun
         prefect_server.signal(ends)
         monkeypatch.setattr("pool.work.upkeep.urgent.ANSWER", 2.0)
         monkeypatch.setattr(host.settings, "reset_by_itself_after", 2.0)
@@ -102,8 +114,9 @@ async def test_an_outage_of_prefect_holds_up_nobody(
             await end_soon(host, holds["bob"])
             await host.state.release("carol")
             await seen(host, SESSIONS, "bob", "to end", in_phase("Expired"))
+            await seen(host, SESSIONS, "erin", "to get a cluster", in_phase("Active"))
             for name in holds.values():
-                await seen(host, POOLED_CLUSTERS, name, "to be available", in_phase("available"))
+                await seen(host, POOLED_CLUSTERS, name, "to be free, or the next one's", free_or_held_by("erin"))
             assert (await host.state.assign("dave")).status.assigned_cluster is not None
         finally:
             if ends is signal.SIGKILL:

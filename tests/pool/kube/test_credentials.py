@@ -24,8 +24,9 @@ import pytest
 from aiohttp import web
 
 from pool.core.errors import ApiUnavailable, KubeconfigError
-from pool.kube import access, client, credentials
+from pool.kube import client
 from pool.kube.client import Kube
+from pool.kube.credentials import access, current
 from pool.kube.resources import CONFIG_MAPS
 from pool.kube.watching import Scope, Watching
 from simulator.api.listening import Listener
@@ -153,7 +154,7 @@ class TestPlugins:
     async def test_one_that_fails_for_a_moment_is_waited_for(
         self, world: World, plugin: Plugin, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(credentials, "PAUSE", 0.01)
+        monkeypatch.setattr(current, "PAUSE", 0.01)
         plugin.give("alice")
         async with Kube.connect(world.kubeconfig) as kube:
             revoke(world)
@@ -168,7 +169,7 @@ class TestPlugins:
         self, world: World, plugin: Plugin, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(client, "PATIENCE", 0.3)
-        monkeypatch.setattr(credentials, "PAUSE", 60.0)
+        monkeypatch.setattr(current, "PAUSE", 60.0)
         plugin.give("alice")
         async with Kube.connect(world.kubeconfig) as kube:
             revoke(world)
@@ -182,7 +183,7 @@ class TestPlugins:
         self, world: World, plugin: Plugin, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(client, "PATIENCE", 0.3)
-        monkeypatch.setattr(credentials, "PAUSE", 60.0)
+        monkeypatch.setattr(current, "PAUSE", 60.0)
         plugin.give("alice")
         async with Kube.connect(world.kubeconfig) as kube:
             revoke(world)
