@@ -75,6 +75,7 @@ async def test_the_worker_can_do_all_the_pool_does_once_it_is_installed(bench: B
     await bench.refresh()
     shown = await bundle(bench.kube, bench.cluster, SETTINGS.namespace)
     assert not [kind for kind, listed in shown.items() if str(listed).startswith("not listed")]
+    assert all(isinstance(printed, list) for printed in shown["consoles"].values()), shown["consoles"]
 
     await rebuild(bench.host(), "cluster1", run_id="rebuilt")
     was = wanted_image(bench.pool)
