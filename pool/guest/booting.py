@@ -27,6 +27,8 @@ SILENT = 10.0
 PAUSE = 5.0
 """Seconds between two looks at both nodes: what a look reads of a console may be a quarter of a megabyte."""
 ABOUT = {
+    "10-kernel": "spec.image.url",
+    "20-link": "spec.image.url",
     "40-packages": "spec.image.packages",
     "50-version": "spec.image.url or spec.image.kubernetesVersion",
     "80-addons": "spec.addons",

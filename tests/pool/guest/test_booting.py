@@ -122,6 +122,23 @@ async def test_a_refusal_ends_the_wait_and_names_what_to_change(consoles: Consol
     assert "seen last" not in said
 
 
+@pytest.mark.parametrize(
+    ("line", "mend"),
+    [
+        ("10-kernel: refused: the image has no kernel modules overlay", "change spec.image.url of Pool default"),
+        ("40-packages: refused: the key has another fingerprint", "change spec.image.packages of Pool default"),
+        ("60-cluster: refused: no such step does", "docs/runbook.md"),
+    ],
+)
+async def test_each_step_that_refuses_is_about_a_field_of_the_pool(
+    consoles: Consoles, wait: Wait, line: str, mend: str
+) -> None:
+    consoles.printed["wk-cluster1"] = f"cks-first-boot: {line}"
+    wait.enough = 9
+    with pytest.raises(GuestUnhealthy, match=mend):
+        await wait()
+
+
 async def test_what_nodes_say_on_their_objects_counts_where_no_console_says_anything(
     host: Hostile, consoles: Consoles, wait: Wait
 ) -> None:
