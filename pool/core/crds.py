@@ -39,6 +39,10 @@ def _pools() -> dict[str, Any]:
             "cpuRequest and dedicatedCpus exclude each other: dedicated cores are kept whole",
         )
     ]
+    machines["properties"]["tolerations"]["items"]["x-kubernetes-validations"] = [
+        _rule("has(self.key) || has(self.operator) && self.operator == 'Exists'", "without key, operator is Exists"),
+        _rule("!has(self.value) || !has(self.operator) || self.operator == 'Equal'", "operator Exists takes no value"),
+    ]
     sessions["x-kubernetes-validations"] = [
         _rule("self.ttlSeconds <= self.maxTtlSeconds", "ttlSeconds is at most maxTtlSeconds")
     ]

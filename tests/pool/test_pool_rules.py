@@ -58,7 +58,12 @@ BAD_FIELDS: list[tuple[dict[str, Any], str]] = [
     ({"machines": {"cpuModel": "host model"}}, "spec.machines.cpuModel"),
     ({"machines": {"tolerations": [{"key": "lab", "effect": "Never"}]}}, "spec.machines.tolerations"),
 ]
-DEDICATED = {"machines": {"dedicatedCpus": True, "cpuRequest": "2"}}
+TOGETHER: list[tuple[dict[str, Any], str]] = [
+    ({"dedicatedCpus": True, "cpuRequest": "2"}, "cpuRequest and dedicatedCpus exclude each other"),
+    ({"tolerations": [{}]}, "without key, operator is Exists"),
+    ({"tolerations": [{"key": "labs", "operator": "Exists", "value": "yes"}]}, "operator Exists takes no value"),
+]
+"""Fields of `machines` that do not go together; a Pod with such tolerations is refused when it is made."""
 
 
 @pytest.mark.parametrize(("fields", "scheme"), GOOD)
@@ -93,7 +98,8 @@ async def test_the_api_server_judges_the_same(lab: Lab) -> None:
         await lab.kube.create(POOLS, made("good", {"image": fields}))
         await lab.kube.delete(POOLS, "good", "cks-pool")
     refused: list[tuple[dict[str, Any], str]] = [({"image": fields}, why) for fields, why in BAD_IMAGES]
-    for spec, why in [*refused, *BAD_FIELDS, (DEDICATED, "cpuRequest and dedicatedCpus exclude each other")]:
+    refused += [({"machines": machines}, why) for machines, why in TOGETHER]
+    for spec, why in [*refused, *BAD_FIELDS]:
         with pytest.raises(Invalid) as raised:
             await lab.kube.create(POOLS, made("bad", spec))
         assert why in str(raised.value), spec

@@ -42,6 +42,7 @@ def strict(node: Any) -> Any:
 
 
 FAST = pool(machines={"storage_class": "fast", "cpu": 4, "memory": "8Gi"})
+EVERY = {"operator": "Exists"}
 CHOSEN = pool(
     machines={
         "controlPlane": {"cpu": 4, "memory": "6Gi"},
@@ -49,7 +50,7 @@ CHOSEN = pool(
         "cpuModel": "host-passthrough",
         "cpuRequest": "1500m",
         "nodeSelector": {"pool": "labs", "kubernetes.io/arch": "amd64"},
-        "tolerations": [{"key": "labs", "operator": "Equal", "value": "yes", "effect": "NoSchedule"}, {}],
+        "tolerations": [{"key": "labs", "operator": "Equal", "value": "yes", "effect": "NoSchedule"}, EVERY],
         "priorityClassName": "labs",
     }
 )
@@ -110,7 +111,7 @@ def test_vms_have_what_their_role_has_and_else_what_both_have() -> None:
 def test_vms_run_where_the_pool_says() -> None:
     spec = machine_of(CLUSTER.worker, CHOSEN)["spec"]["template"]["spec"]
     assert spec["nodeSelector"] == {"pool": "labs", "kubernetes.io/arch": "amd64"}
-    assert spec["tolerations"] == [{"key": "labs", "operator": "Equal", "value": "yes", "effect": "NoSchedule"}, {}]
+    assert spec["tolerations"] == [{"key": "labs", "operator": "Equal", "value": "yes", "effect": "NoSchedule"}, EVERY]
     assert spec["priorityClassName"] == "labs"
     plain = machine_of(CLUSTER.worker)["spec"]["template"]["spec"]
     assert not plain.keys() & {"nodeSelector", "tolerations", "priorityClassName"}

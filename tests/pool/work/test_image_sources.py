@@ -17,6 +17,7 @@ from pool.kube.resources import (
     NAMESPACES,
     PVCS,
     SECRETS,
+    VMS,
     VOLUME_SNAPSHOTS,
 )
 from pool.kube.watching import Watching
@@ -30,7 +31,9 @@ from tests.pool.builders import pool
 
 CHECKSUM = "sha256:" + "0a" * 32
 THERE = {"namespace": "golden", "name": "node"}
-PRIVATE = pool(image={"url": "docker://registry.example/node:1", "pullSecret": "hub", "certificates": "registry-ca"})
+PRIVATE = pool(
+    image={"url": "docker://registry.example/node:v1.34.1", "pullSecret": "hub", "certificates": "registry-ca"}
+)
 FILE = pool(image={"url": "https://images.example/noble.img", "checksum": CHECKSUM})
 CLAIM = pool(image={"url": "pvc://golden/node"})
 DISK = {"resources": {"requests": {"storage": "20Gi"}}}
@@ -45,7 +48,7 @@ async def templates(bench: Bench) -> Bench:
 async def there(kube: Kube) -> None:
     """An image in a namespace of its owners, as a claim, under a name, and as a snapshot."""
     await kube.create(NAMESPACES, NAMESPACES.manifest("golden"))
-    disk = {"source": {"registry": {"url": "docker://registry.example/node:1"}}, "storage": DISK}
+    disk = {"source": {"registry": {"url": "docker://registry.example/node:v1.34.1"}}, "storage": DISK}
     await kube.create(DATA_VOLUMES, DATA_VOLUMES.manifest("node", "golden", spec=disk))
     await kube.create(DATA_SOURCES, DATA_SOURCES.manifest("latest", "golden", spec={"source": {"pvc": THERE}}))
     taken = {"source": {"persistentVolumeClaimName": "node"}, "volumeSnapshotClassName": "standard"}
@@ -70,6 +73,23 @@ async def test_an_image_is_a_copy_of_what_is_on_the_host(templates: Bench, url: 
     assert (await templates.kube.get(PVCS, made["metadata"]["name"], "vm-templates"))["status"]["phase"] == "Bound"
 
 
+async def test_a_cluster_is_made_of_a_copy_with_the_machines_that_its_pool_wants(bench: Bench) -> None:
+    await bench.prepare()
+    await there(bench.kube)
+    machines = {
+        "worker": {"cpu": 4},
+        "cpuRequest": "500m",
+        "tolerations": [{"key": "labs", "operator": "Exists"}],
+        "priorityClassName": "labs",
+    }
+    await bench.want(image={"url": "datasource://golden/latest"}, machines=machines)
+    await bench.bootstrap()
+    made = (await bench.pooled()).status.image
+    assert made == wanted_image(bench.pool)
+    worker = await bench.kube.get(VMS, "wk-cluster1", "cluster1")
+    assert worker["spec"]["template"]["spec"]["domain"]["cpu"]["cores"] == 4
+
+
 async def test_a_source_that_is_not_there_makes_nothing_and_is_said(templates: Bench) -> None:
     with pytest.raises(VMFailed, match="PersistentVolumeClaim golden/node, got none") as raised:
         await imported(templates, CLAIM)
@@ -84,6 +104,7 @@ async def test_a_disk_smaller_than_its_source_is_said_before_the_import_times_ou
     small = pool(image={"url": "pvc://golden/node"}, machines={"disk": "10Gi"})
     with pytest.raises(VMFailed, match="smaller than the source") as raised:
         await imported(templates, small)
+    assert "not within" not in str(raised.value)
     assert "spec.machines.disk" in raised.value.cure
 
 

@@ -52,6 +52,12 @@ def test_a_newer_image_is_rolled_out_one_by_one_the_oldest_first() -> None:
     assert planned([new("c1"), new("c2"), new("c3")], **NEW) == []
 
 
+def test_a_cluster_of_another_kubernetes_version_is_replaced_as_one_of_another_image_is() -> None:
+    image = ClonedImage(url="img:2", disk="golden-2", kubernetes_version="v1.33.5")
+    clusters = [new("c1"), new("c2", image=image), new("c3")]
+    assert planned(clusters, **NEW) == [StartRebuild("c2", reason="it was made with Kubernetes v1.33.5")]
+
+
 def test_a_cluster_that_does_not_say_what_it_was_cloned_from_is_left_alone() -> None:
     assert replaced(planned([cluster("c1"), new("c2")], **NEW)) == []
 
