@@ -24,6 +24,10 @@ BY_TEXT = {
         "CloneUnauthorized",
         "run create-namespaces, which lets the namespace clone the golden image",
     ),
+    "no priorityclass with name": (
+        "PriorityClassMissing",
+        "make it, or mend spec.machines.priorityClassName of the Pool and rebuild the cluster",
+    ),
     "exceeded quota": ("QuotaExceeded", "raise the namespace's ResourceQuota: a reset needs room for twice the disks"),
     "exceeds quota limits": (
         "QuotaExceeded",

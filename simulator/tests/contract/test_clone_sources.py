@@ -41,38 +41,40 @@ def named(name: str, namespace: str, source: str) -> Obj:
     return volume
 
 
+MAY_CLONE = rule("datavolumes/source", "create", "cdi.kubevirt.io")
+
+
 @pytest.mark.parametrize(
-    ("kind", "rights", "allowed"),
+    ("kind", "enough", "too_little"),
     [
-        ("pvc", [], False),
-        ("pvc", [rule("datavolumes/source", "create", "cdi.kubevirt.io")], True),
-        ("pvc", [rule("pods", "create")], True),
-        ("pvc", [rule("datavolumes", "create", "cdi.kubevirt.io")], False),
-        ("snapshot", [rule("pods", "create")], False),
-        ("snapshot", [rule("datavolumes/source", "create", "cdi.kubevirt.io")], True),
+        ("pvc", [MAY_CLONE, rule("pods", "create")], [rule("datavolumes", "create", "cdi.kubevirt.io")]),
+        ("snapshot", [MAY_CLONE, rule("pods pvcs", "create")], [rule("pods", "create")]),
     ],
 )
 async def test_who_has_a_volume_cloned_from_another_namespace_may_do_so_there(
-    lab: Lab, joe: Joe, kind: str, rights: list[Obj], allowed: bool
+    lab: Lab, joe: Joe, kind: str, enough: list[Obj], too_little: list[Obj]
 ) -> None:
-    there = f"{lab.namespace}-source"
-    await lab.api.create(f"{CORE}/namespaces", {"metadata": {"name": there}})
-    try:
-        far = Joe(lab.api, there)
-        far.subject = joe.subject
-        if rights:
-            await far.granted("cloner", *rights)
-        volume = data_volume("clone", {kind: {"namespace": there, "name": "node"}})
-        code, answer = await joe.call("POST", volumes(lab.namespace), volume)
-        if allowed:
-            assert code == 201
-            return
+    async def asked(number: int, right: Obj) -> tuple[int, Obj, str]:
+        there = f"{lab.namespace}-{number}"
+        await lab.api.create(f"{CORE}/namespaces", {"metadata": {"name": there}})
+        try:
+            far = Joe(lab.api, there)
+            far.subject = joe.subject
+            await far.granted("cloner", right)
+            volume = data_volume(f"clone-{number}", {kind: {"namespace": there, "name": "node"}})
+            return (*await joe.call("POST", volumes(lab.namespace), volume), there)
+        finally:
+            await lab.api.discard(f"{CORE}/namespaces/{there}")
+
+    for number, right in enumerate(enough):
+        code, _, _ = await asked(number, right)
+        assert code == 201
+    for number, right in enumerate(too_little, start=len(enough)):
+        code, answer, there = await asked(number, right)
         text = f"User {joe.name} has insufficient permissions in clone source namespace {there}"
         assert (code, answer["message"]) == (422, f"{DENIED} {text}")
         [cause] = answer["details"]["causes"]
         assert (cause["field"], cause["reason"]) == ("spec.source.PVC.namespace", "FieldValueInvalid")
-    finally:
-        await lab.api.discard(f"{CORE}/namespaces/{there}")
 
 
 async def test_in_its_own_namespace_nobody_needs_the_right_to_clone(lab: Lab, joe: Joe) -> None:

@@ -55,6 +55,11 @@ def test_every_printable_status(printable: str, reason: str | None) -> None:
             "Error encountered while creating DataVolumes: not authorized to create DataVolume: no such role",
             "CloneUnauthorized",
         ),
+        (
+            'failed to create virtual machine pod: pods "virt-launcher-cp-x" is forbidden: no PriorityClass with name'
+            " labs was found",
+            "PriorityClassMissing",
+        ),
         ('persistentvolumeclaims "x" is forbidden: exceeded quota: cks-pool-disks', "QuotaExceeded"),
         ("the server is on fire", "VMFailure"),
     ],

@@ -10,6 +10,7 @@ import pytest
 from pool.core.errors import InvalidInput, VMFailed
 from pool.core.pools import Pool
 from pool.kube.client import Kube, Object
+from pool.kube.gather import gather
 from pool.kube.resources import (
     CONFIG_MAPS,
     DATA_SOURCES,
@@ -61,16 +62,18 @@ async def imported(bench: Bench, of: Pool, *, patience: float = 0.2) -> Object:
     return await bench.kube.get(DATA_VOLUMES, image.disk, "vm-templates")
 
 
-@pytest.mark.parametrize(
-    "url",
-    ["pvc://golden/node", "datavolume://golden/node", "datasource://golden/latest", "volumesnapshot://golden/node"],
-)
-async def test_an_image_is_a_copy_of_what_is_on_the_host(templates: Bench, url: str) -> None:
+async def test_an_image_is_a_copy_of_what_is_on_the_host(templates: Bench) -> None:
     await there(templates.kube)
-    made = await imported(templates, pool(image={"url": url}), patience=10)
-    assert made["status"]["phase"] == "Succeeded"
-    assert made["metadata"]["annotations"]["cks.io/image-url"] == url
-    assert (await templates.kube.get(PVCS, made["metadata"]["name"], "vm-templates"))["status"]["phase"] == "Bound"
+    copies = (
+        "pvc://golden/node",
+        "datavolume://golden/node",
+        "datasource://golden/latest",
+        "volumesnapshot://golden/node",
+    )
+    for made in await gather(imported(templates, pool(image={"url": url}), patience=10) for url in copies):
+        assert made["status"]["phase"] == "Succeeded"
+        assert made["metadata"]["annotations"]["cks.io/image-url"] in copies
+        assert (await templates.kube.get(PVCS, made["metadata"]["name"], "vm-templates"))["status"]["phase"] == "Bound"
 
 
 async def test_a_cluster_is_made_of_a_copy_with_the_machines_that_its_pool_wants(bench: Bench) -> None:
