@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import TypeVar
 
 from pool.core.clusters import POOL_UID_LABEL, ClonedImage, PooledCluster
-from pool.core.errors import AlreadyExists, Forbidden, Invalid, InvalidInput, NotOurs, WaitTimeout
+from pool.core.errors import AlreadyExists, Invalid, InvalidInput, NotOurs, WaitTimeout
 from pool.core.image_sources import checked, outdated
 from pool.core.pools import Pool
 from pool.core.settings import Settings
@@ -27,6 +27,8 @@ from pool.kubevirt.sources import check_source, is_compared, is_from
 from pool.state import PoolState
 
 T = TypeVar("T")
+
+DROPPED = "checksum dropped: this CDI compares none, version 1.65 and newer do"
 
 PATIENCE = 30.0
 """Seconds that what keeps an image from coming may last before it is believed: rights, sources, Secrets may be under
@@ -56,7 +58,7 @@ async def ensure_image(
         await _gone(watching, DATA_VOLUMES, found, settings)
         await _gone(watching, PVCS, claim, settings)
         await _create(kube, pool, settings)
-    await _wait_imported(watching, pool, settings, patience)
+    await _wait_imported(kube, watching, pool, settings, patience)
     return image
 
 
@@ -72,12 +74,12 @@ async def _create(kube: Kube, pool: Pool, settings: Settings) -> None:
     try:
         with suppress(AlreadyExists):
             await kube.create(DATA_VOLUMES, image_disk(pool, settings))
-    except (Invalid, Forbidden) as error:
+    except Invalid as error:
         # CDI asks for the right to clone from another namespace, and looks the source up.
         raise import_failed(pool, error.message) from error
 
 
-async def _wait_imported(watching: Watching, pool: Pool, settings: Settings, patience: float) -> None:
+async def _wait_imported(kube: Kube, watching: Watching, pool: Pool, settings: Settings, patience: float) -> None:
     """Wait until the disk is filled. Raises VMFailed, at once for a failure, after `patience` seconds for a trouble."""
     image, namespace = wanted_image(pool), settings.templates_namespace
     deadline = asyncio.get_running_loop().time() + settings.import_timeout
@@ -87,7 +89,7 @@ async def _wait_imported(watching: Watching, pool: Pool, settings: Settings, pat
         if failure:
             raise import_failed(pool, failure)
         if volume is not None and not is_compared(volume, pool.spec.image):
-            raise import_failed(pool, "checksum dropped: this CDI compares none, version 1.65 and newer do")
+            return DROPPED
         return "" if _phase(volume) == "Succeeded" else trouble_of(volume) or None
 
     def untroubled(volume: Object | None) -> bool | None:
@@ -100,12 +102,22 @@ async def _wait_imported(watching: Watching, pool: Pool, settings: Settings, pat
 
     try:
         while trouble := await until(seen, settings.import_timeout):
+            if trouble == DROPPED:
+                await _remove_unchecked(kube, pool, settings)
+                raise import_failed(pool, trouble)
             try:
                 await until(untroubled, patience)
             except WaitTimeout:
                 raise import_failed(pool, trouble) from None
     except WaitTimeout as late:
         raise import_failed(pool, f"not within {settings.import_timeout:g} s: {late.last_seen}") from late
+
+
+async def _remove_unchecked(kube: Kube, pool: Pool, settings: Settings) -> None:
+    """Remove what nobody compares the checksum of: some CDIs remove DataVolumes that are done, and leave their disk."""
+    found = await kube.find(DATA_VOLUMES, wanted_image(pool).disk, settings.templates_namespace)
+    if found is not None and not is_compared(found, pool.spec.image):
+        await remove_exactly(kube, DATA_VOLUMES, found)
 
 
 async def ensure_cluster_image(

@@ -173,6 +173,7 @@ async def test_an_older_cdi_that_compares_no_checksums_is_not_trusted(older: tup
     with pytest.raises(VMFailed, match=r"version 1\.65") as raised:
         await asking
     assert "update CDI" in raised.value.cure
+    assert await kube.list(DATA_VOLUMES, "vm-templates") == [], "its disk would be taken for one that was compared"
 
 
 async def test_a_disk_whose_checksum_nobody_compared_is_made_anew(older: tuple[Kube, Watching]) -> None:
