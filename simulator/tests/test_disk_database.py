@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from simulator.api.store import Store
-from simulator.guests.disk import Disk, Disks, image
+from simulator.guests.disk import Disk, Disks
 from simulator.guests.disk_database import DiskDatabase
+from simulator.guests.images import image
 
 MAPS = ("", "configmaps")
 

@@ -1,54 +1,77 @@
-"""What first-boot scripts are understood to do."""
+"""Which scripts a first boot runs, and what else cloud-init's data says."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from simulator.guests.cloudinit import parse, unmatched_interface
-from simulator.guests.first_boot import enabled_units, find, read, unit_commands
+from simulator.guests.cloudinit import boot_commands, parse, unmatched_interface
+from simulator.guests.first_boot import Script, enabled_units, files_in, find, masked_units, unit_commands
 from simulator.guests.hardware import MASQUERADE_CIDR, Hardware
 
-GUARDED = """#!/bin/bash
+WHOLE = "#!/bin/bash\n# kubeadm init --config /tmp/old.yaml\nkubeadm join \\\n  --config /etc/kubeadm.yaml\n"
+UNIT = "[Unit]\nConditionPathExists=!/etc/done\n[Service]\nExecStart=/bin/boot\n"
+STEPWISE = """#!/bin/bash
 readonly finished=/etc/done
+readonly file=/var/lib/state
 if [ -e "$finished" ]; then exit 0; fi
-echo '10.99.0.1 cp.cluster1.svc' >>/etc/hosts
-if [ -e /etc/kubernetes/kubelet.conf ]; then
-  kubeadm reset --force
-fi
-# kubeadm init --config /tmp/old.yaml
-kubeadm join \\
-  --config /etc/kubeadm.yaml
-touch "$finished"
+for step in /lib/steps/*; do
+  name=${step##*/}
+  "$step"
+  sync
+done
+readonly mark=/etc/done
+touch "$mark"
+kubectl annotate --overwrite node cp lab/state="$(cat "$file")"
 """
+SERVICE = "/etc/systemd/system/boot.service"
 
 
-def test_a_script_is_read_for_its_kubeadm_run_its_mark_and_its_hosts() -> None:
-    script = read(GUARDED)
+def test_a_command_leads_to_the_script_it_calls_and_never_tries_it_again() -> None:
+    files = {"/usr/local/sbin/boot": WHOLE}
+    script = find(["systemctl daemon-reload", "/usr/local/sbin/boot"], [], files)
+    assert script == Script("boot", WHOLE)
+    assert find(["systemctl daemon-reload"], [], files) is None
+    assert find(["kubeadm init"], [], {}) == Script("", "kubeadm init")
+
+
+def test_a_comment_runs_nothing() -> None:
+    assert find(["/boot"], [], {"/boot": "#!/bin/bash\n# kubeadm init\n"}) is None
+
+
+def test_a_started_unit_leads_to_its_script_and_tries_it_again_as_it_says() -> None:
+    more = "Restart=on-failure\nRestartSec=10\nRestartPreventExitStatus=78 5\n"
+    files = {"/bin/boot": WHOLE, SERVICE: UNIT + more}
+    wanted = Script("boot", WHOLE, 10.0, frozenset({78, 5}))
+    for command in (
+        "systemctl enable --now boot.service",
+        "systemctl start --no-block boot",
+        "systemctl --now enable x",
+    ):
+        assert find([command], [], files) == (None if command.endswith("x") else wanted)
+    assert find([], ["boot.service"], files) == wanted
+    assert find(["systemctl enable boot.service"], [], files) is None
+    assert find([], ["boot.service"], {**files, "/etc/done": ""}) is None
+    assert find([], ["boot.service"], {**files, SERVICE: UNIT}) == Script("boot", WHOLE)
+
+
+def test_a_script_that_loops_over_scripts_is_one_with_steps() -> None:
+    files = {"/bin/boot": STEPWISE, "/lib/steps/10-a": "#!/bin/bash\n", SERVICE: UNIT}
+    script = find(["systemctl start boot.service"], [], files)
     assert script is not None
-    assert (script.verb, script.config) == ("join", "/etc/kubeadm.yaml")
-    assert script.marks == ("/etc/done",)
-    assert script.hosts == ("10.99.0.1 cp.cluster1.svc",)
-    assert script.resets
+    assert (script.name, script.steps, script.synced) == ("boot", "/lib/steps", True)
+    assert (script.marks, script.state, script.says) == (("/etc/done",), "/var/lib/state", "lab/state")
+    assert not script.passed(files)
+    assert script.passed({**files, "/etc/done": ""})
+    # What it loops over are no scripts, and nothing else in it sets a machine up.
+    assert find(["/bin/boot"], [], {"/bin/boot": STEPWISE, "/lib/steps/10-a": "kind: Secret\n"}) is None
 
 
-def test_a_reset_is_guarded_by_the_mark_alone_not_by_what_the_reset_looks_at() -> None:
-    script = read(GUARDED)
-    assert script is not None
-    assert script.passed({"/etc/done": ""})
-    assert not script.passed({"/etc/kubernetes/kubelet.conf": ""})
+def test_the_files_of_a_folder_are_in_the_order_of_their_names() -> None:
+    assert files_in("/a", {"/a/2": "", "/a/1": "", "/a/b/3": "", "/a/.": "", "/ab/4": ""}) == ["/a/1", "/a/2"]
 
 
-def test_without_a_reset_a_look_at_kubeadms_own_files_is_a_guard() -> None:
-    script = read("test -f /etc/kubernetes/admin.conf && exit 0\nkubeadm init --config=/k.yaml\n")
-    assert script is not None
-    assert script.passed({"/etc/kubernetes/admin.conf": ""})
-    assert not script.passed({})
-
-
-def test_a_command_leads_to_the_script_it_calls() -> None:
-    files = {"/usr/local/sbin/boot": GUARDED}
-    assert find(["systemctl daemon-reload", "/usr/local/sbin/boot"], files) is not None
-    assert find(["systemctl daemon-reload"], files) is None
+def test_a_unit_of_an_empty_file_is_masked() -> None:
+    assert masked_units(["boot.service", "gone.service"], {SERVICE: ""}) == ["boot.service"]
 
 
 def test_an_enabled_unit_starts_its_script_until_its_condition_fails() -> None:
@@ -64,6 +87,13 @@ def test_cloud_config_files_may_be_encoded() -> None:
     config = parse("#cloud-config\nwrite_files:\n- {path: /a, encoding: b64, content: aGFsbG8=}\nruncmd:\n- [ls, -l]\n")
     assert config.files == {"/a": "hallo"}
     assert config.commands == ("ls -l",)
+
+
+def test_the_commands_of_every_boot_are_read_without_the_rest() -> None:
+    data = "#cloud-config\nbootcmd:\n  # Always.\n  - [sh, -c, 'test -e /a || rm /b']\n  - sync\nruncmd: [ls]\n"
+    assert boot_commands(data) == ["sh -c 'test -e /a || rm /b'", "sync"] == list(parse(data).boot_commands)
+    assert boot_commands("#cloud-config\nbootcmd: [") == []
+    assert boot_commands("#cloud-config\n") == []
 
 
 def test_network_data_for_another_mac_address_leaves_the_interface_down() -> None:

@@ -34,7 +34,7 @@ def ago(seconds: float, text: str) -> tuple[datetime, str]:
     return datetime.now(UTC) - timedelta(seconds=seconds), text
 
 
-LINES_THERE = [ago(100, "old"), ago(10, "newer"), ago(1, "new")]
+LINES_THERE = [ago(100_000, "old"), ago(10, "newer"), ago(1, "new")]
 
 
 def read(of: Obj, **query: Any) -> str:
@@ -51,7 +51,7 @@ def read(of: Obj, **query: Any) -> str:
         ({"tailLines": 2}, "newer\nnew\n"),
         ({"tailLines": 0}, ""),
         ({"tailLines": 9}, "old\nnewer\nnew\n"),
-        ({"sinceSeconds": 50}, "newer\nnew\n"),
+        ({"sinceSeconds": 50_000}, "newer\nnew\n"),
         ({"limitBytes": 5}, "old\nn"),
         ({"tailLines": 1, "limitBytes": 2}, "ne"),
     ],

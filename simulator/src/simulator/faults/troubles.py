@@ -35,6 +35,11 @@ class TroubleKind(StrEnum):
     """The guest boots and never gets healthy; `part` says what is wrong."""
     POWER_OFF = "power-off"
     """The guest shuts itself down as soon as it runs, or at once; what follows is the VM's run strategy's affair."""
+    CUT_POWER = "cut-power"
+    """The power is cut at a point of the VM's first boot (`at`): the instance Failed, files that were not synced are
+    empty."""
+    UNREACHABLE = "unreachable"
+    """The guest does not reach `host`: a repository of packages, a registry of images."""
     STUCK_STOP = "stuck-stop"
     """The VM does not stop, gracefully or by force: its instance and its launcher pod stay. Taken away, it stops."""
     FAIL_IMPORT = "fail-import"
@@ -69,6 +74,8 @@ COMMON = ("namespace", "name", "probability", "count")
 OPTIONS: dict[TroubleKind, tuple[str, ...]] = {
     TroubleKind.FAIL_PULL: ("message",),
     TroubleKind.UNHEALTHY_GUEST: ("part",),
+    TroubleKind.CUT_POWER: ("at",),
+    TroubleKind.UNREACHABLE: ("host",),
     TroubleKind.FAIL_IMPORT: ("message",),
     TroubleKind.FAIL_SNAPSHOT: ("message",),
     TroubleKind.FAIL_RESTORE: ("terminal", "message"),
@@ -98,8 +105,9 @@ def victim(obj: Obj) -> Victim:
 class Trouble:
     """What goes wrong, and with which objects of the kind that it is about.
 
-    `namespace`, `name`: shell patterns, empty for all; `probability`: how likely it befalls an object, decided once for
-    each; `count`: how many objects it befalls, None for all. A VM's boot counts as an object of its own each time.
+    `namespace`, `name`, `at`, `host`: shell patterns, empty for all; `probability`: how likely it befalls an object,
+    decided once for each; `count`: how many objects it befalls, None for all. A VM's boot counts as an object of its
+    own each time.
     """
 
     kind: TroubleKind
@@ -110,6 +118,8 @@ class Trouble:
     part: Part = Part.KUBELET
     terminal: bool = True
     message: str = ""
+    at: str = ""
+    host: str = ""
     struck: set[str] = field(default_factory=set, compare=False, repr=False)
     """UIDs of the objects that it has befallen."""
     number: int = field(default_factory=numbers.__next__, compare=False, init=False)
@@ -156,10 +166,13 @@ class Troubles:
         """Call this after every change."""
         self._listeners.append(listener)
 
-    def of(self, kind: TroubleKind, who: Victim, part: Part | None = None) -> Trouble | None:
-        """The trouble of that kind (and part) that has befallen this one, if any."""
+    def of(
+        self, kind: TroubleKind, who: Victim, part: Part | None = None, *, at: str = "", host: str = ""
+    ) -> Trouble | None:
+        """The trouble of that kind (and part, point, host) that has befallen this one, if any."""
         for one in self.troubles:
-            if one.kind is kind and part in (None, one.part) and one.strikes(who, self._random.random):
+            fitting = part in (None, one.part) and fits(one.at, at) and fits(one.host, host)
+            if one.kind is kind and fitting and one.strikes(who, self._random.random):
                 return one
         return None
 

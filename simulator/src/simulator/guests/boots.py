@@ -10,10 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, MutableMapping
 
-from simulator.guests.first_boot import plain, unit_commands
+from simulator.guests.first_boot import SAID, plain, unit_commands
 
 COUNTED = re.compile(r"\becho\s+\"\$\(\(.*\+ 1\)\) \$\w+\"\s*>\s*\"?([^\s\"]+)")
-SAID = re.compile(r"\bkubectl\b.*\bannotate\b.*\bnode\s+\S+\s+([^\s=]+)=\"\$\(cat \"?([^)\s\"]+)\"?\)\"")
 
 
 def count(units: Iterable[str], files: MutableMapping[str, str], boot_id: str) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import binascii
 import gzip
+import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +14,7 @@ from typing import Any
 import yaml
 
 HEADER = "#cloud-config"
+BOOTCMD = re.compile(r"^bootcmd:.*\n(?:(?:[ \t#-].*)?\n)*", re.MULTILINE)
 
 
 class BadUserData(ValueError):
@@ -25,6 +28,8 @@ class CloudConfig:
     files: Mapping[str, str]
     commands: tuple[str, ...]
     hostname: str | None
+    boot_commands: tuple[str, ...] = ()
+    """Those of every boot, which come before everything else."""
 
 
 def parse(userdata: str) -> CloudConfig:
@@ -39,7 +44,17 @@ def parse(userdata: str) -> CloudConfig:
         raise BadUserData("user data is no mapping")
     files = {entry["path"]: _content(entry) for entry in config.get("write_files") or []}
     commands = tuple(_command(entry) for entry in config.get("runcmd") or [])
-    return CloudConfig(files, commands, config.get("hostname") or config.get("fqdn"))
+    before = tuple(_shell(entry) for entry in config.get("bootcmd") or [])
+    return CloudConfig(files, commands, config.get("hostname") or config.get("fqdn"), before)
+
+
+def boot_commands(userdata: str) -> list[str]:
+    """The commands of every boot. Only they are read: all the rest is for the first one."""
+    found = BOOTCMD.search(userdata)
+    try:
+        return [_shell(entry) for entry in (yaml.safe_load(found[0]) or {})["bootcmd"] or []] if found else []
+    except (yaml.YAMLError, TypeError):
+        return []
 
 
 def _content(entry: Mapping[str, Any]) -> str:
@@ -54,6 +69,10 @@ def _content(entry: Mapping[str, Any]) -> str:
         return raw.decode()
     except (binascii.Error, OSError, UnicodeDecodeError) as error:
         raise BadUserData(f"write_files {entry.get('path')}: {error}") from error
+
+
+def _shell(entry: Any) -> str:
+    return shlex.join(str(part) for part in entry) if isinstance(entry, list) else str(entry)
 
 
 def _command(entry: Any) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 
+from simulator.api.server import ApiServer
 from simulator.api.store import Store
 from simulator.client import Client
 from simulator.guests import cluster
@@ -49,6 +50,11 @@ class ControlPlane:
         self._api.healthy = judge
 
     @property
+    def server(self) -> ApiServer:
+        """The API itself, for what is sent to it as it is."""
+        return self._api.server
+
+    @property
     def client(self) -> Client:
         """The API as the node's own components use it."""
         return self._api.client
@@ -83,6 +89,11 @@ class ControlPlane:
         api = await GuestApi.start(disk.etcd, authority, certificate, key, clock)
         await api.listen(address, 6443)
         return cls(api, authority, version, end_of(certificate))
+
+    async def allow_joining(self, tokens: Iterable[str], now: datetime) -> None:
+        """Let nodes join by these bootstrap tokens."""
+        for token in tokens:
+            await self._api.ensure(cluster.bootstrap_token(token, now))
 
     def secret(self, namespace: str, name: str) -> dict[str, str]:
         """The data (base64) of a Secret, empty when there is none."""

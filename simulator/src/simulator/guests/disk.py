@@ -9,6 +9,9 @@ from typing import Protocol
 from simulator.api.store import Change, Store
 from simulator.guests.watched import Watched
 
+KUBERNETES = "kubernetes"
+"""In what a system remembers: the version that its kubeadm and kubelet are of, unless they fit whatever is wanted."""
+
 
 class Recorder(Protocol):
     """Is told of each change of a disk, as it happens."""
@@ -29,8 +32,8 @@ class Recorder(Protocol):
 class Disk:
     """A root disk. Values in `files` are whole file contents, never changed in place, so that copies share them.
 
-    `bootable`: carries an operating system with kubeadm; a blank disk never boots. `machine`: what the installed system
-    remembers: instance-id, role, node name, whether kubeadm succeeded.
+    `bootable`: carries an operating system; a blank disk never boots. `machine`: what the installed system remembers:
+    instance-id, role, node name, which Kubernetes it carries.
     """
 
     def __init__(
@@ -42,10 +45,12 @@ class Disk:
     ) -> None:
         self.bootable = bootable
         self.files = Watched(files)
+        self.files.changed = self._written
         self.machine = Watched(machine)
         self._etcd = etcd
         self._recorder: Recorder | None = None
         self._stop: Callable[[], None] | None = None
+        self._unsynced: set[str] | None = None
 
     @property
     def etcd(self) -> Store | None:
@@ -62,9 +67,34 @@ class Disk:
     def record(self, recorder: Recorder | None) -> None:
         """Tell `recorder` of each change from now on; None: nobody."""
         self._recorder = recorder
-        self.files.changed = recorder.file if recorder else None
         self.machine.changed = recorder.fact if recorder else None
         self._listen()
+
+    def hold(self) -> None:
+        """From now on files are lost with the power unless they are synced."""
+        self._unsynced = self._unsynced or set()
+
+    def sync(self, *paths: str) -> None:
+        """All that was written, or those files, is there to stay."""
+        if self._unsynced is not None:
+            self._unsynced -= set(paths) if paths else set(self._unsynced)
+
+    def settle(self) -> None:
+        """Sync, and hold nothing any more."""
+        self._unsynced = None
+
+    def lose(self) -> None:
+        """The power is gone: of files that were not synced only the names are left. (Seen on ext4, which allocates
+        late, after its journal was replayed.)"""
+        lost, self._unsynced = self._unsynced or set(), None
+        for path in lost & set(self.files):
+            self.files[path] = ""
+
+    def _written(self, path: str, content: str | None) -> None:
+        if self._unsynced is not None:
+            self._unsynced.add(path)
+        if self._recorder is not None:
+            self._recorder.file(path, content)
 
     def _listen(self) -> None:
         """Follow the store that is on the disk now, and no other any more."""
@@ -77,11 +107,6 @@ class Disk:
         """A disk of its own with the content of this moment."""
         etcd = Store.load(self.etcd.dump(), self.etcd.version) if self.etcd is not None else None
         return Disk(self.bootable, self.files, self.machine, etcd)
-
-
-def image() -> Disk:
-    """A fresh disk with the operating system and kubeadm on it, nothing set up."""
-    return Disk(bootable=True, files={"/etc/os-release": "ID=ubuntu\n", "/usr/bin/kubeadm": "", "/usr/bin/kubelet": ""})
 
 
 @dataclass(frozen=True)

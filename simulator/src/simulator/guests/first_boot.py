@@ -1,74 +1,118 @@
-"""What first-boot shell scripts do, as far as the outcome depends on it: kubeadm, run-once marks, /etc/hosts. Pure.
+"""Which scripts a boot runs: those that cloud-init's commands and systemd's units lead to. Pure.
 
-No shell is run: of a script only these lines are understood.
+A script that runs kubeadm sets the machine up. So does one that loops over a directory of scripts, its steps:
+`for step in /a/directory/*; do`. What scripts do is `interpreter`'s.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-KUBEADM = re.compile(r"\bkubeadm\s+(init|join)\b([^\n;&|]*)")
-CONFIG = re.compile(r"--config[=\s]+(\S+)")
+KUBEADM = re.compile(r"\bkubeadm\s+(init|join)\b")
+LOOP = re.compile(r"^\s*for\s+(\w+)\s+in\s+(/[^\s*]+)/\*\s*;\s*do\b(.*?)^done\b", re.MULTILINE | re.DOTALL)
 ASSIGNMENT = re.compile(r"^\s*(?:readonly\s+|export\s+|local\s+)?([A-Za-z_][A-Za-z0-9_]*)=(\S+)\s*$", re.MULTILINE)
 TESTED = re.compile(r"(?:\[\[?\s+|\btest\s+)(?:!\s*)?-[efds]\s+(\S+)")
 TOUCHED = re.compile(r"^\s*touch\s+(\S+)", re.MULTILINE)
-HOSTS = re.compile(r"\becho\s+(['\"])([^'\"]+)\1\s*>>\s*['\"]?/etc/hosts")
+SAID = re.compile(r"\bkubectl\b.*\bannotate\b.*\bnode\s+\S+\s+([^\s=]+)=\"\$\(cat \"?([^)\s\"]+)\"?\)\"")
+"""What a node says of itself: an annotation, and the file that it is read from."""
 ENABLE = re.compile(r"\bsystemctl\s+(?:\S+\s+)*?enable\s+(?:--\S+\s+)*(\S+)")
+START = re.compile(r"\bsystemctl\s+(?:--\S+\s+)*(?:start\s+(?:--\S+\s+)*|enable\s+(?:--\S+\s+)*--now\s+)(\S+)")
 UNITS = "/etc/systemd/system/"
+RESTART_SEC = 0.1
+"""systemd's default between a failure and the next try, in seconds."""
 
 
 @dataclass(frozen=True)
 class Script:
-    """A script that runs kubeadm: `verb` init or join with the configuration at `config`.
+    """A script that sets a machine up, and how systemd treats it: `restart`, seconds until it is tried again when it
+    fails, None for never; `final`, exit statuses that end it all the same. `steps`: the directory that it loops over,
+    empty for a script that does everything itself; `synced`: it syncs after each; `marks`: the files that it makes when
+    all are through; `state`: the file that says how far it is, and the annotation (`says`) that this is read into."""
 
-    `guards` are files whose presence it looks at first, `marks` files it makes when it is through; `resets`: it wipes
-    a node that is set up already.
-    """
-
-    verb: str
-    config: str
-    guards: frozenset[str]
-    marks: tuple[str, ...]
-    hosts: tuple[str, ...]
-    resets: bool
+    name: str
+    text: str
+    restart: float | None = None
+    final: frozenset[int] = frozenset()
+    steps: str = ""
+    synced: bool = False
+    marks: tuple[str, ...] = ()
+    state: str = ""
+    says: str = ""
 
     def passed(self, files: Mapping[str, str]) -> bool:
         """It has been through on this disk, and sees that."""
-        return any(mark in files for mark in self.guards)
+        tested = {_bare(path) for path in TESTED.findall(plain(self.text))}
+        return any(mark in files and mark in tested for mark in self.marks)
 
 
-def read(text: str) -> Script | None:
-    """The script's kubeadm run, if it has one."""
-    text = plain(text)
-    found = KUBEADM.search(text)
-    if found is None:
-        return None
-    config = CONFIG.search(found[2])
-    # What is looked at only to decide about a reset guards nothing.
-    tested = frozenset(_bare(path) for path in TESTED.findall(text))
-    marks = tuple(_bare(path) for path in TOUCHED.findall(text))
-    resets = re.search(r"\bkubeadm\s+reset\b", text) is not None
-    guards = tested & frozenset(marks) if resets else tested
-    entries = tuple(entry for _, entry in HOSTS.findall(text))
-    return Script(found[1], _bare(config[1]) if config else "", guards, marks, entries, resets)
-
-
-def find(commands: Iterable[str], files: Mapping[str, str]) -> Script | None:
-    """The first kubeadm run that commands lead to, themselves or in the scripts on the disk that they call."""
-    for command in commands:
-        for text in (command, *(files[word] for word in command.split() if word in files)):
-            script = read(text)
-            if script is not None:
-                return script
+def find(commands: Iterable[str], units: Iterable[str], files: Mapping[str, str]) -> Script | None:
+    """The first script that sets the machine up, of those that commands and units lead to."""
+    for name, text, restart, final in (*_of_commands(commands, files), *_of_units(units, files)):
+        if script := _read(name, text, restart, final, files):
+            return script
     return None
+
+
+Found = tuple[str, str, float | None, frozenset[int]]
+
+
+def _of_commands(commands: Iterable[str], files: Mapping[str, str]) -> Iterator[Found]:
+    for command in commands:
+        for unit in START.findall(command):
+            yield from _of_units([_unit(unit)], files)
+        yield "", command, None, frozenset()
+        for word in command.split():
+            if word in files:
+                yield word.rpartition("/")[2], files[word], None, frozenset()
+
+
+def _of_units(units: Iterable[str], files: Mapping[str, str]) -> Iterator[Found]:
+    for unit in units:
+        text = files.get(UNITS + unit, "")
+        again = re.search(r"^Restart=(?:on-failure|always)\s*$", text, re.MULTILINE) is not None
+        pause = re.search(r"^RestartSec=([\d.]+)s?\s*$", text, re.MULTILINE)
+        final = re.search(r"^RestartPreventExitStatus=([\d ]+)$", text, re.MULTILINE)
+        statuses = frozenset(int(one) for one in final[1].split()) if final else frozenset()
+        for command in unit_commands([unit], files):
+            for word in command.split():
+                if word in files:
+                    restart = (float(pause[1]) if pause else RESTART_SEC) if again else None
+                    yield unit.removesuffix(".service"), files[word], restart, statuses
+
+
+def _read(
+    name: str, text: str, restart: float | None, final: frozenset[int], files: Mapping[str, str]
+) -> Script | None:
+    for _, folder, body in LOOP.findall(text):
+        steps = files_in(folder, files)
+        if steps and all(files[one].startswith("#!") for one in steps):
+            known = plain(text)
+            marks = tuple(_bare(path) for path in TOUCHED.findall(known))
+            said = SAID.findall(known)
+            key, state = said[0] if said else ("", "")
+            return Script(name, text, restart, final, folder, _syncs(body), marks, state, key)
+    return Script(name, text, restart, final) if KUBEADM.search(plain(text)) else None
+
+
+def _syncs(body: str) -> bool:
+    return re.search(r"(?:^|[;)&])\s*sync\b", body, re.MULTILINE) is not None
+
+
+def files_in(folder: str, files: Mapping[str, str]) -> list[str]:
+    """The paths of the files in a directory, in order."""
+    return sorted(path for path in files if path.rpartition("/")[0] == folder and not path.endswith("/."))
 
 
 def enabled_units(commands: Iterable[str]) -> list[str]:
     """systemd units that the commands enable: they run at every boot."""
-    units = [unit for command in commands for unit in ENABLE.findall(command)]
-    return [unit if "." in unit else f"{unit}.service" for unit in units]
+    return [_unit(unit) for command in commands for unit in ENABLE.findall(command)]
+
+
+def masked_units(units: Iterable[str], files: Mapping[str, str]) -> list[str]:
+    """Units whose files are empty: systemd takes them for masked."""
+    return [unit for unit in units if files.get(UNITS + unit) == ""]
 
 
 def unit_commands(units: Iterable[str], files: Mapping[str, str]) -> list[str]:
@@ -90,6 +134,10 @@ def plain(text: str) -> str:
         if "$" not in value:
             text = re.sub(rf"\$\{{{name}\}}|\${name}\b", _bare(value), text)
     return text
+
+
+def _unit(name: str) -> str:
+    return name if "." in name else f"{name}.service"
 
 
 def _bare(word: str) -> str:

@@ -28,7 +28,7 @@ class GuestApi:
     """An API server over a disk's data; `client` is what the node's own components use."""
 
     def __init__(self, api: ApiServer, listener: Listener, stop: Callable[[], None]) -> None:
-        self._api = api
+        self.server = api
         self._listener = listener
         self._stop = stop
         self.client: Client = LocalClient(api, manager="kubelet")
@@ -59,11 +59,11 @@ class GuestApi:
             major, minor = version.removeprefix("v").split(".")[:2]
             return answer({**VERSION, "major": major, "minor": minor, "gitVersion": version})
 
-        self._api.pages["/version"] = page
+        self.server.pages["/version"] = page
 
     async def ensure(self, obj: Obj) -> None:
         """Create an object unless it is there."""
-        kind = self._api.registry.of_object(obj["apiVersion"], obj["kind"])
+        kind = self.server.registry.of_object(obj["apiVersion"], obj["kind"])
         if kind is None:
             raise RuntimeError(f"a guest has no {obj['apiVersion']} {obj['kind']}")
         try:
@@ -74,12 +74,12 @@ class GuestApi:
 
     def secret(self, namespace: str, name: str) -> dict[str, str]:
         """Data (base64) of a Secret, empty when there is none."""
-        stored = self._api.store.get(SECRETS, (namespace, name))
+        stored = self.server.store.get(SECRETS, (namespace, name))
         return dict(stored.obj.get("data") or {}) if stored is not None else {}
 
     def captured(self) -> Store:
         """The data as of now, in a store of its own."""
-        return Store.load(self._api.store.dump())
+        return Store.load(self.server.store.dump())
 
     def _readyz(self, _: Request) -> Response:
         if self.healthy():
@@ -90,7 +90,7 @@ class GuestApi:
         """Drop all connections and end."""
         self._stop()
         await self._listener.close()
-        await self._api.__aexit__(None, None, None)
+        await self.server.__aexit__(None, None, None)
 
 
 def server_context(ca: str, certificate: str, key: str) -> ssl.SSLContext:

@@ -13,11 +13,15 @@ from simulator.guests.network import Peer
 from simulator.guests.validity import EXPIRED
 
 
+class Mistaken(Refused):
+    """What trying again does not change."""
+
+
 def join(worker: Neighbour, request: Join, neighbours: Neighbours, now: datetime) -> ControlPlane:
-    """The control plane to join. Raises Refused with what is in the way."""
+    """The control plane to join. Raises Refused with what is in the way, Mistaken for what does not go away."""
     serving = find_control_plane(worker, request.host, neighbours)
     if request.ca_hashes and serving.authority.spki_hash not in request.ca_hashes:
-        raise Refused(
+        raise Mistaken(
             f"cluster CA found in cluster-info ConfigMap is invalid: none of the public keys "
             f'"{serving.authority.spki_hash}" are pinned'
         )

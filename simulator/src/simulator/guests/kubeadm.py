@@ -31,6 +31,8 @@ class Init:
     version: str
     service_address: str
     """The first address of the service network, which is the `kubernetes` Service's."""
+    repository: str
+    """Where the control plane's images are."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class Join:
     port: int
     token: str
     ca_hashes: tuple[str, ...]
+    patience: float
+    """Seconds that it waits for the cluster."""
 
 
 def documents(text: str) -> dict[str, dict[str, Any]]:
@@ -89,6 +93,7 @@ def read_init(text: str, hostname: str, addresses: Collection[str]) -> Init:
         tokens=tokens,
         version=str(cluster.get("kubernetesVersion") or "v1.34.1"),
         service_address=_first_address(str((cluster.get("networking") or {}).get("serviceSubnet") or "10.96.0.0/12")),
+        repository=str(cluster.get("imageRepository") or "registry.k8s.io"),
     )
 
 
@@ -116,7 +121,14 @@ def read_join(text: str, hostname: str) -> Join:
     if not host or not port.isdigit():
         raise Refused("discovery.bootstrapToken.apiServerEndpoint: must be of the form HOST:PORT")
     node = (join.get("nodeRegistration") or {}).get("name") or hostname
-    return Join(node, host.strip("[]"), int(port), token, hashes)
+    patience = _seconds(str((join.get("timeouts") or {}).get("discovery") or "5m0s"))
+    return Join(node, host.strip("[]"), int(port), token, hashes, patience)
+
+
+def _seconds(duration: str) -> float:
+    """A duration of Go: `1h2m3s`."""
+    units = {"h": 3600, "m": 60, "s": 1, "ms": 0.001}
+    return sum(float(value) * units[unit] for value, unit in re.findall(r"([\d.]+)(ms|[hms])", duration))
 
 
 def hosts(files: Mapping[str, str]) -> dict[str, str]:

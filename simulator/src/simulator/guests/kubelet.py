@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from simulator.api.errors import ApiError
@@ -14,6 +15,8 @@ from simulator.client.meta import deleting, micro_now, now, with_condition
 from simulator.client.resources import EVENTS, LEASES, NODES, PODS
 from simulator.guests.disk import Disk
 from simulator.guests.mounts import mount
+from simulator.guests.plugins import NO_NETWORK, ready
+from simulator.guests.pod_status import failed_mount, running, waiting
 from simulator.timing.delays import Delays
 
 log = logging.getLogger("simulator.guests")
@@ -34,19 +37,40 @@ class Kubelet:
     boot_id: str
     says: dict[str, str] = field(default_factory=dict)
     _next_pod: int = 2
+    registered: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the cluster has the node."""
+    _said: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when there is something new to be said."""
 
     async def run(self, client: Client) -> None:
         """Be a node of that API server until cancelled or it fails (ApiError)."""
         await self.register(client)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._renew(client))
+            tasks.create_task(self._go_on_saying(client))
             tasks.create_task(self._follow_pods(client))
 
     async def register(self, client: Client) -> None:
         """The node object with this boot's Ready condition, and a fresh lease."""
         node = await find(client, NODES, self.node) or await client.create(NODES, self._new_node())
-        await client.update(NODES, {**node, "status": self._status(node)}, subresource="status")
+        network = await ready(self.disk.files, client)
+        await client.update(NODES, {**node, "status": self._status(node, network=network)}, subresource="status")
         await self._renew_lease(client)
+        self.registered.set()
+        await self._annotate(client)
+
+    def say(self, notes: Mapping[str, str]) -> None:
+        """Write these annotations on the node, too."""
+        self.says |= notes
+        self._said.set()
+
+    async def _go_on_saying(self, client: Client) -> None:
+        while True:
+            await self._said.wait()
+            self._said.clear()
+            await self._annotate(client)
+
+    async def _annotate(self, client: Client) -> None:
         if self.says:
             node = await client.get(NODES, self.node)
             meta = node["metadata"]
@@ -61,18 +85,18 @@ class Kubelet:
             spec["taints"] = [{"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"}]
         return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": self.node, "labels": labels}, "spec": spec}
 
-    def _status(self, node: Obj) -> Obj:
+    def _status(self, node: Obj, *, network: bool) -> Obj:
         conditions = (node.get("status") or {}).get("conditions") or []
         for type_, reason, message in (
             ("MemoryPressure", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
             ("DiskPressure", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
             ("PIDPressure", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
-            ("Ready", "KubeletReady", "kubelet is posting ready status"),
+            ("Ready", "KubeletReady", "kubelet is posting ready status") if network else ("Ready", *NO_NETWORK),
         ):
             stamp = now()
             new = {
                 "type": type_,
-                "status": "True" if type_ == "Ready" else "False",
+                "status": "True" if reason == "KubeletReady" else "False",
                 "reason": reason,
                 "message": message,
                 "lastTransitionTime": stamp,
@@ -145,7 +169,7 @@ class Kubelet:
             if current is None or current["metadata"]["uid"] != meta["uid"] or deleting(current):
                 return
             fault = mount(self.disk.files, current)
-            status = self._waiting(current) if fault else self._running(current)
+            status = waiting(current, self.address) if fault else running(current, self.address, self._pod_address())
             try:
                 if status != current.get("status"):
                     await client.update(PODS, {**current, "status": status}, subresource="status")
@@ -156,52 +180,9 @@ class Kubelet:
             if fault is None:
                 return
             if not told:
-                await client.create(EVENTS, _event(current, fault), meta["namespace"])
+                await client.create(EVENTS, failed_mount(current, fault), meta["namespace"])
                 told = True
             await asyncio.sleep(self.delays.retry)
-
-    def _waiting(self, pod: Obj) -> Obj:
-        status = pod.get("status") or {}
-        states = [
-            {
-                "name": container["name"],
-                "image": container.get("image", ""),
-                "ready": False,
-                "restartCount": 0,
-                "state": {"waiting": {"reason": "ContainerCreating"}},
-            }
-            for container in pod["spec"].get("containers") or []
-        ]
-        return {**status, "phase": "Pending", "hostIP": self.address, "containerStatuses": states}
-
-    def _running(self, pod: Obj) -> Obj:
-        status = pod.get("status") or {}
-        conditions = status.get("conditions") or []
-        for type_ in ("PodScheduled", "Initialized", "ContainersReady", "Ready"):
-            conditions = with_condition(conditions, {"type": type_, "status": "True", "lastTransitionTime": now()})
-        address = self.address if pod["spec"].get("hostNetwork") else self._pod_address()
-        started = {"running": {"startedAt": now()}}
-        states = [
-            {
-                "name": container["name"],
-                "image": container.get("image", ""),
-                "ready": True,
-                "started": True,
-                "restartCount": 0,
-                "state": started,
-            }
-            for container in pod["spec"].get("containers") or []
-        ]
-        return {
-            **status,
-            "phase": "Running",
-            "podIP": address,
-            "podIPs": [{"ip": address}],
-            "hostIP": self.address,
-            "startTime": status.get("startTime") or now(),
-            "conditions": conditions,
-            "containerStatuses": states,
-        }
 
     def _pod_address(self) -> str:
         self._next_pod += 1
@@ -219,27 +200,3 @@ class Kubelet:
 def _ready(node: Obj) -> bool:
     conditions = (node.get("status") or {}).get("conditions") or []
     return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
-
-
-def _event(pod: Obj, text: str) -> Obj:
-    meta = pod["metadata"]
-    stamp = now()
-    return {
-        "apiVersion": "v1",
-        "kind": "Event",
-        "metadata": {"name": f"{meta['name']}.{uuid.uuid4().hex[:16]}", "namespace": meta["namespace"]},
-        "involvedObject": {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "name": meta["name"],
-            "namespace": meta["namespace"],
-            "uid": meta["uid"],
-        },
-        "type": "Warning",
-        "reason": "FailedMount",
-        "message": text,
-        "count": 1,
-        "firstTimestamp": stamp,
-        "lastTimestamp": stamp,
-        "source": {"component": "kubelet"},
-    }

@@ -25,6 +25,8 @@ class Delays:
     | pod_start      | pod bound, Running                                               |
     | domain_start   | VMI Scheduled, Running                                           |
     | boot           | VMI Running, the guest's userspace (cloud-init, kubelet) starts  |
+    | step           | a step of a first-boot script begun, under way                   |
+    | packages       | Kubernetes' packages asked for, installed                        |
     | kubeadm_init   | first boot of a control plane, API server answering              |
     | kubeadm_join   | first boot of a worker with its control plane up, node joined    |
     | api_start      | later boots of a control plane, API server answering             |
@@ -49,6 +51,8 @@ class Delays:
     pod_start: float = 2.0
     domain_start: float = 2.0
     boot: float = 20.0
+    step: float = 0.2
+    packages: float = 120.0
     kubeadm_init: float = 30.0
     kubeadm_join: float = 15.0
     api_start: float = 5.0

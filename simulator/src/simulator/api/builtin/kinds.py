@@ -210,6 +210,16 @@ _GUEST = [
     "cronjobs",
     "ingresses",
     "poddisruptionbudgets",
+    "persistentvolumeclaims",
+    "persistentvolumes",
+    "storageclasses",
+    "priorityclasses",
+    "resourcequotas",
+    "limitranges",
+    "replicasets",
+    "validatingadmissionpolicies",
+    "validatingadmissionpolicybindings",
+    "customresourcedefinitions",
 ]
 
 

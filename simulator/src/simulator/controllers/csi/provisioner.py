@@ -6,7 +6,7 @@ import asyncio
 
 from simulator.api.quantities import quantity
 from simulator.client import Obj
-from simulator.client.meta import deleting
+from simulator.client.meta import annotation, deleting
 from simulator.client.resources import (
     PVCS,
     PVS,
@@ -17,6 +17,7 @@ from simulator.client.resources import (
 from simulator.controllers.runtime.manager import Context, Controller
 from simulator.controllers.runtime.workqueue import Key
 from simulator.controllers.storage.claims import (
+    IMPORT_ENDPOINT,
     Source,
     bound,
     class_of,
@@ -27,7 +28,8 @@ from simulator.controllers.storage.claims import (
 )
 from simulator.controllers.storage.populating import ClonePhase, clone_phase, may_bind, may_fill
 from simulator.faults.troubles import TroubleKind, victim
-from simulator.guests.disk import Disk, Disks, image
+from simulator.guests.disk import Disk, Disks
+from simulator.guests.images import image
 from simulator.manifests import DRIVER
 
 
@@ -129,7 +131,7 @@ class Provisioner(Controller):
 
     def _content(self, claim: Obj, source: Source, name: str) -> Disk:
         if source is Source.IMAGE:
-            return image()
+            return image(annotation(claim, IMPORT_ENDPOINT) or "")
         if source is Source.CLONE:
             volume = self._volume(name)
             return volume.copy() if volume else Disk()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from simulator.client import Obj
@@ -20,8 +21,9 @@ from simulator.controllers.virt.run_strategy import final, phase_of
 from simulator.controllers.virt.vmi import launcher_of
 from simulator.controllers.virt.vmi_status import in_phase
 from simulator.faults.troubles import TroubleKind, victim
-from simulator.guests.disk import Disk, Disks, image
-from simulator.guests.machine import Machine, Tell
+from simulator.guests.disk import Disk, Disks
+from simulator.guests.images import image
+from simulator.guests.machine import Machine, Outside
 from simulator.guests.neighbours import Neighbours
 
 COMPONENT = "virt-handler"
@@ -107,9 +109,9 @@ class VirtHandler(Controller):
             return wait
         if uid not in self._domains:
             hardware = await hardware_of(self.client, vmi, pod)
-            prints = self._consoles.open(key, uid), self._teller(vmi)
-            world = self.context.troubles, self.context.clock
-            machine = Machine(hardware, self._disk(vmi), self.delays, self._neighbours, *prints, *world)
+            outside = Outside(self._consoles.open(key, uid), self._teller(vmi), lambda: self.queue.add(key))
+            world = self._neighbours, outside, self.context.troubles, self.context.clock
+            machine = Machine(hardware, self._disk(vmi), self.delays, *world)
             self._domains[uid] = Domain(key, machine)
         await self.context.update(VMIS, self._running(vmi, pod))
         self._domains[uid].machine.power_on()
@@ -118,7 +120,7 @@ class VirtHandler(Controller):
         self.context.events.record(vmi, "Normal", "Started", text, component=COMPONENT)
         return None
 
-    def _teller(self, vmi: Obj) -> Tell:
+    def _teller(self, vmi: Obj) -> Callable[[bool, str], None]:
         def tell(wrong: bool, text: str) -> None:
             type_, reason = ("Warning", "GuestFault") if wrong else ("Normal", "GuestConsole")
             self.context.events.record(vmi, type_, reason, text, component="guest")
@@ -135,7 +137,8 @@ class VirtHandler(Controller):
                 return self._disks.volumes[handle]
             name = f"{claim['metadata']['namespace']}/{claim['metadata']['name']}"
             log.warning("claim %s has no content here, so its guest finds an empty disk: it is another's", name)
-        return image() if any("containerDisk" in one for one in vmi["spec"].get("volumes") or []) else Disk()
+        images = [one["containerDisk"] for one in vmi["spec"].get("volumes") or [] if "containerDisk" in one]
+        return image(images[0].get("image", "")) if images else Disk()
 
     def _claims(self, vmi: Obj) -> list[Obj]:
         names = [
@@ -183,6 +186,9 @@ class VirtHandler(Controller):
         domain = self._domains.get(vmi["metadata"]["uid"])
         if domain is None:
             # The domain did not survive a restart of the simulator.
+            await self._end(vmi, "Failed")
+            return None
+        if domain.machine.cut:
             await self._end(vmi, "Failed")
             return None
         if pod is not None and not deleting(vmi) and not deleting(pod):
