@@ -7,6 +7,7 @@ only grow. Transition rules (`oldSelf`) are checked by the API server on every u
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from pool.core.clusters import ClusterSpec, ClusterStatus, PooledCluster
@@ -18,8 +19,9 @@ from pool.core.schemas import Schema, one_line, structural
 from pool.core.sessions import Session, SessionSpec, SessionStatus
 
 
+@cache
 def definitions() -> list[dict[str, Any]]:
-    """The CustomResourceDefinitions, ready to apply."""
+    """The CustomResourceDefinitions, ready to apply. Shared by all callers, not to be changed."""
     return [_pools(), _pooled_clusters(), _sessions()]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from copy import deepcopy
 from datetime import timedelta
 
 import pytest
@@ -254,7 +255,7 @@ async def test_a_pool_or_cluster_that_cannot_be_read_stops_no_other_pool(hands: 
 
 async def loosen(lab: Lab) -> None:
     """The kinds take more than the models do."""
-    for definition in definitions():
+    for definition in deepcopy(definitions()):
         schema = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
         for field in schema["properties"]["spec"]["properties"].values():
             for bound in ("maximum", "pattern"):

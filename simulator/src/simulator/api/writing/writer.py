@@ -244,6 +244,8 @@ class Writer:
 
     async def _mutated(self, call: Call, operation: str, obj: Obj, old: Obj | None) -> Obj:
         """What is judged: the object as webhooks complete it."""
+        if old is None and not self._mutation:
+            return obj  # as it came, and nobody else's
         return call.kind.stored(await admitted(self._mutation, call, operation, obj, old), call.kind.storage)
 
     async def _admitted(self, call: Call, operation: str, obj: Obj, old: Obj | None) -> Obj:
