@@ -13,10 +13,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import certifi
 import pytest
 from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_SSL_CERT_FILE, PREFECT_API_URL, temporary_settings
 
 from demo.database import end_leftover, start_database
 from demo.leftovers import FolderInUse, end_leftovers, locked
@@ -28,6 +29,8 @@ from simulator.app import Simulator
 
 SERVERS = Path(__file__).resolve().parents[2] / ".run" / "tests"
 """A folder for the server of each test session: at a place that the next session finds."""
+
+END = "-----END CERTIFICATE-----"
 
 
 @pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
@@ -73,7 +76,11 @@ def prefect_server() -> Iterator[PrefectServer]:
             start = partial(start_server, folder / "home", port, database_url=database.url, log=log)
             server = PrefectServer(runner, start)
             try:
-                with temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{port}/api"}):
+                # Each client reads them, though it needs none: one takes no time, certifi's all 20 ms.
+                certificate = folder / "ca.pem"
+                certificate.write_text(Path(certifi.where()).read_text().partition(END)[0] + END)
+                here = {PREFECT_API_URL: f"http://127.0.0.1:{port}/api", PREFECT_API_SSL_CERT_FILE: str(certificate)}
+                with temporary_settings(here):
                     yield server
                     # What is still to be reported, while there is somebody to report it to.
                     APILogWorker.drain_all(timeout=30)

@@ -26,6 +26,7 @@ from pool.kube.resources import POOLED_CLUSTERS, POOLS
 from pool.work.steps import Host
 from simulator.app import Simulator
 from tests.flows.ends import completed
+from tests.flows.made import made
 
 pytestmark = [pytest.mark.prefect]
 
@@ -44,7 +45,7 @@ async def host(simulator: Simulator, prefect_server: None, monkeypatch: pytest.M
 
 
 async def test_an_outage_in_the_middle_of_every_flow_is_waited_out(host: Host, simulator: Simulator) -> None:
-    await completed(await bootstrap_pool(size=5, return_state=True))
+    await made(host, 5)
     await host.kube.patch(POOLS, "default", {"spec": {"minStandby": 0}}, host.settings.namespace)
     held = (await assign_session("alice", ttl_seconds=600)).assigned_cluster
     free = [cluster.name for cluster in await host.state.clusters() if cluster.name != held]

@@ -63,6 +63,7 @@ from pool.work.steps import Host
 from simulator.app import Simulator
 from simulator.faults.troubles import Trouble, TroubleKind
 from tests.flows.ends import completed
+from tests.flows.made import made
 from tests.pool.lab import begin
 
 pytestmark = [pytest.mark.prefect]
@@ -183,7 +184,7 @@ async def test_a_cluster_whose_namespace_is_somebody_elses_says_so_and_keeps_no_
 async def test_damage_is_gone_after_release_and_reset_and_the_next_session_gets_the_cluster(
     host: Host, resets: Started
 ) -> None:
-    await completed(await bootstrap_pool(size=1, return_state=True))
+    await made(host)
     lease = await assign_session("alice", ttl_seconds=600)
     assert lease.assigned_cluster == "cluster1"
     damage = Damage(host.kube, Cluster.of(await host.state.cluster("cluster1")))
@@ -204,7 +205,7 @@ async def test_damage_is_gone_after_release_and_reset_and_the_next_session_gets_
 
 
 async def test_resets_leave_the_same_number_of_disks_snapshots_and_restores(host: Host) -> None:
-    await completed(await bootstrap_pool(size=1, return_state=True))
+    await made(host)
     kinds = (PVCS, DATA_VOLUMES, VOLUME_SNAPSHOTS, VM_RESTORES)
     await completed(await reset_cluster("cluster1", return_state=True))
     before = await census(host, kinds)
@@ -215,7 +216,7 @@ async def test_resets_leave_the_same_number_of_disks_snapshots_and_restores(host
 
 
 async def test_a_reset_that_restores_nothing_never_makes_a_cluster_available(host: Host, simulator: Simulator) -> None:
-    await completed(await bootstrap_pool(size=1, return_state=True))
+    await made(host)
     simulator.troubles.add(Trouble(TroubleKind.VOID_RESTORE))
     with pytest.raises(AttestationFailed, match="was not taken back"):
         await completed(await reset_cluster("cluster1", return_state=True))
@@ -226,7 +227,7 @@ async def test_a_reset_that_restores_nothing_never_makes_a_cluster_available(hos
 
 
 async def test_maintenance_expires_what_is_over_and_starts_the_reset(host: Host, resets: Started) -> None:
-    await completed(await bootstrap_pool(size=1, return_state=True))
+    await made(host)
     await assign_session("alice", ttl_seconds=60)
     await end_time(host)
     await completed(await pool_maintenance(return_state=True))
@@ -254,7 +255,7 @@ async def test_a_pool_made_anew_resets_its_clusters_though_names_and_epochs_come
 
 
 async def test_maintenance_goes_on_when_a_session_was_deleted_under_its_lock(host: Host, resets: Started) -> None:
-    await completed(await bootstrap_pool(size=1, return_state=True))
+    await made(host)
     await assign_session("alice")
     await end_time(host)
     await host.kube.delete(SESSIONS, "alice", host.settings.namespace)
@@ -267,7 +268,7 @@ async def test_every_stuck_cluster_is_taken_over_by_one_run_at_a_time_however_of
     host: Host, resets: Started
 ) -> None:
     """One dead run may have held several clusters; and a takeover may die before it claims anything."""
-    await completed(await bootstrap_pool(size=2, return_state=True))
+    await made(host, 2)
     of_another_process = PoolState(host.kube, host.settings, now=host.now)
     for name in ("cluster1", "cluster2"):
         await begin(of_another_process, name, OperationKind.RESET, "dead-run")
@@ -283,13 +284,13 @@ async def test_every_stuck_cluster_is_taken_over_by_one_run_at_a_time_however_of
 
 
 async def test_maintenance_of_a_healthy_pool_changes_no_phase(host: Host) -> None:
-    await completed(await bootstrap_pool(size=1, return_state=True))
+    await made(host)
     await completed(await pool_maintenance(return_state=True))
     assert await phases(host) == {"cluster1": ClusterPhase.AVAILABLE}
 
 
 async def test_an_extension_past_the_maximum_is_cut_and_says_so(host: Host) -> None:
-    await completed(await bootstrap_pool(size=1, return_state=True))
+    await made(host)
     await assign_session("alice", ttl_seconds=28000)
     state = await extend_session("alice", seconds=28800, return_state=True)
     assert state.is_completed()
@@ -297,7 +298,7 @@ async def test_an_extension_past_the_maximum_is_cut_and_says_so(host: Host) -> N
 
 
 async def test_releasing_all_resets_all(host: Host) -> None:
-    await completed(await bootstrap_pool(size=1, return_state=True))
+    await made(host)
     await assign_session("alice")
     await completed(await release_all_clusters(return_state=True))
     assert (await host.state.session("alice")).phase is SessionPhase.RELEASED
@@ -305,7 +306,7 @@ async def test_releasing_all_resets_all(host: Host) -> None:
 
 
 async def test_rebuilding_takes_new_golden_snapshots_of_new_vms(host: Host) -> None:
-    await completed(await bootstrap_pool(size=1, return_state=True))
+    await made(host)
     before = await host.state.cluster("cluster1")
     await completed(await rebuild_cluster("cluster1", return_state=True))
     after = await host.state.cluster("cluster1")
@@ -316,7 +317,7 @@ async def test_rebuilding_takes_new_golden_snapshots_of_new_vms(host: Host) -> N
 
 
 async def test_teardown_spares_a_locked_cluster_and_removes_all_of_an_idle_one(host: Host) -> None:
-    await completed(await bootstrap_pool(size=1, return_state=True))
+    await made(host)
     await assign_session("alice")
     with pytest.raises(IllegalTransition, match="cluster1 by alice"):
         await completed(await teardown_pool(confirm="teardown", return_state=True))
@@ -328,13 +329,13 @@ async def test_teardown_spares_a_locked_cluster_and_removes_all_of_an_idle_one(h
 
 
 async def test_the_status_says_how_many_are_where(host: Host) -> None:
-    await completed(await bootstrap_pool(size=1, return_state=True))
+    await made(host)
     state = await pool_status(return_state=True)
     assert state.message == "pool default, 1 of 1 clusters: 1 available, 0 locked, 0 resetting, 0 creating, 0 in error"
 
 
 async def test_a_reset_in_place_keeps_the_session_and_takes_its_damage_back(host: Host) -> None:
-    await completed(await bootstrap_pool(size=1, return_state=True))
+    await made(host)
     before = await assign_session("alice")
     damage = Damage(host.kube, Cluster.of(await host.state.cluster("cluster1")))
     await damage.inflict()
@@ -347,7 +348,7 @@ async def test_a_reset_in_place_keeps_the_session_and_takes_its_damage_back(host
 
 
 async def test_a_session_cannot_reset_anothers_cluster_in_place(host: Host) -> None:
-    await completed(await bootstrap_pool(size=1, return_state=True))
+    await made(host)
     await assign_session("alice")
     with pytest.raises(NotHolder):
         await completed(await reset_cluster("cluster1", session_id="bob", return_state=True))
@@ -357,7 +358,7 @@ async def test_a_session_cannot_reset_anothers_cluster_in_place(host: Host) -> N
 async def test_a_refresh_proves_the_new_generation_and_drops_the_old_one(
     host: Host,
 ) -> None:
-    await completed(await bootstrap_pool(size=1, return_state=True))
+    await made(host)
     await host.kube.patch(POOLS, "default", {"spec": {"minStandby": 0}}, host.settings.namespace)
     old = (await host.state.cluster("cluster1")).status.golden
     await completed(await create_golden_snapshots(refresh=True, return_state=True))
@@ -373,7 +374,7 @@ async def test_a_refresh_proves_the_new_generation_and_drops_the_old_one(
 
 
 async def test_a_refresh_waits_while_the_pool_is_short_of_standby(host: Host) -> None:
-    await completed(await bootstrap_pool(size=1, return_state=True))
+    await made(host)
     state = await create_golden_snapshots(refresh=True, return_state=True)
     assert "0 of 1 refreshed" in (state.message or "")
     golden = (await host.state.cluster("cluster1")).status.golden
@@ -382,7 +383,7 @@ async def test_a_refresh_waits_while_the_pool_is_short_of_standby(host: Host) ->
 
 
 async def test_a_cluster_whose_resets_failed_is_kept_for_diagnosis_and_made_anew(host: Host, rebuilds: Started) -> None:
-    await completed(await bootstrap_pool(size=1, return_state=True))
+    await made(host)
     await lose_snapshot(host)
     with pytest.raises(SnapshotMissing):
         await completed(await reset_cluster("cluster1", return_state=True))
@@ -404,7 +405,7 @@ async def test_a_cluster_whose_resets_failed_is_kept_for_diagnosis_and_made_anew
 async def test_a_cluster_in_error_stays_as_it_is_where_nothing_is_rebuilt_by_itself(
     host: Host, rebuilds: Started, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await completed(await bootstrap_pool(size=1, return_state=True))
+    await made(host)
     await host.kube.patch(POOLS, "default", {"spec": {"rebuildBroken": False}}, host.settings.namespace)
     await lose_snapshot(host)
     with pytest.raises(SnapshotMissing):
@@ -432,7 +433,7 @@ async def test_a_cluster_that_another_run_makes_is_left_to_it(host: Host) -> Non
 
 
 async def test_eight_maintenance_runs_at_once_do_what_one_would(host: Host, resets: Started) -> None:
-    await completed(await bootstrap_pool(size=1, return_state=True))
+    await made(host)
     await assign_session("alice", ttl_seconds=60)
     cluster = await host.state.cluster("cluster1")
     await end_time(host)
@@ -468,7 +469,7 @@ async def test_every_transition_is_announced_as_a_prefect_event(host: Host) -> N
 
 
 async def test_unknown_names_are_refused_with_the_cure(host: Host) -> None:
-    await completed(await bootstrap_pool(size=1, return_state=True))
+    await made(host)
     with pytest.raises(UnknownCluster):
         await completed(await reset_cluster("cluster9", return_state=True))
     with pytest.raises(UnknownSession):

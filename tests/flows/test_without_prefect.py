@@ -17,7 +17,6 @@ from uuid import UUID
 import pytest
 from prefect import get_client
 
-from flows.bootstrap import bootstrap_pool
 from flows.dispatch import ask_for
 from flows.maintenance import maintain
 from flows.runtime import standing_by
@@ -26,7 +25,7 @@ from pool.kube.resources import POOLED_CLUSTERS, SESSIONS, Resource
 from pool.work.steps import Host
 from pool.work.upkeep.standby import StandBy
 from tests.flows.conftest import PrefectServer
-from tests.flows.ends import completed
+from tests.flows.made import made
 from tests.flows.test_deployments import DEPLOYMENTS
 from tests.flows.test_worker import finished, work_pool, worker
 
@@ -85,7 +84,7 @@ async def test_an_outage_of_prefect_holds_up_nobody(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("flows.runtime.StandBy", partial(StandBy, pause=0.1, patience=0.3))
-    await completed(await bootstrap_pool(size=3, return_state=True))
+    await made(host, 3)
     for session in ("alice", "bob", "carol"):
         await host.state.assign(session, ttl_seconds=60)
     holds = {one.status.assigned_session: one.name for one in await host.state.clusters()}
