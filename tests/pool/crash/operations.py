@@ -127,17 +127,17 @@ async def forgotten(world: World) -> None:
 
 
 ALL = {
-    "reset": Operation("reset-cluster", {"cluster_id": ONE}, used, clean),
-    "reset, retried": Operation("reset-cluster", {"cluster_id": ONE}, used, clean, retried=True, every=3),
-    "reset, slow": Operation("reset-cluster", {"cluster_id": ONE}, used, clean, delays=SLOW, every=3),
-    "reset in place": Operation("reset-cluster", {"cluster_id": ONE, "session_id": "holder1"}, held, clean, every=2),
-    "golden": Operation("create-golden-snapshots", {}, bootstrapped, golden_taken, every=3),
-    "golden, slow": Operation("create-golden-snapshots", {}, bootstrapped, golden_taken, delays=SLOW, every=5),
-    "refresh": Operation("create-golden-snapshots", {"refresh": True}, ready, clean, every=5),
-    "bootstrap": Operation("bootstrap-cluster", {"cluster_id": ONE}, wanted, golden_taken, every=3),
-    "rebuild": Operation("rebuild-cluster", {"cluster_id": ONE}, broken, golden_taken, every=7),
-    "teardown": Operation("teardown-pool", {"confirm": "teardown"}, ready, gone, every=2),
+    "reset": Operation("reset-cluster", {"cluster_id": ONE}, used, clean, every=2),
+    "reset, retried": Operation("reset-cluster", {"cluster_id": ONE}, used, clean, retried=True, every=5),
+    "reset, slow": Operation("reset-cluster", {"cluster_id": ONE}, used, clean, delays=SLOW, every=5),
+    "reset in place": Operation("reset-cluster", {"cluster_id": ONE, "session_id": "holder1"}, held, clean, every=4),
+    "golden": Operation("create-golden-snapshots", {}, bootstrapped, golden_taken, every=5),
+    "golden, slow": Operation("create-golden-snapshots", {}, bootstrapped, golden_taken, delays=SLOW, every=9),
+    "refresh": Operation("create-golden-snapshots", {"refresh": True}, ready, clean, every=9),
+    "bootstrap": Operation("bootstrap-cluster", {"cluster_id": ONE}, wanted, golden_taken, every=6),
+    "rebuild": Operation("rebuild-cluster", {"cluster_id": ONE}, broken, golden_taken, every=12),
+    "teardown": Operation("teardown-pool", {"confirm": "teardown"}, ready, gone, every=3),
     "release all": Operation(
-        "release-all-clusters", {}, held, forgotten, again=("release-all-clusters", "pool-maintenance"), size=2, every=5
+        "release-all-clusters", {}, held, forgotten, again=("release-all-clusters", "pool-maintenance"), size=2, every=9
     ),
 }

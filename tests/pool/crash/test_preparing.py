@@ -24,7 +24,7 @@ async def test_namespaces(tmp_path: Path, killer: Killer, tally: Tally) -> None:
         async with world_at(tmp_path, killer, size=2, bare=True) as world:
             return await _twice(world, "create-namespaces", at, size=world.size), objects(world.store)
 
-    await sweep(tally, killer, attempt, least=15)
+    await sweep(tally, killer, attempt, least=15, every=3)
 
 
 async def test_the_proof_of_the_storage(tmp_path: Path, killer: Killer, tally: Tally) -> None:
@@ -35,7 +35,7 @@ async def test_the_proof_of_the_storage(tmp_path: Path, killer: Killer, tally: T
             await world.kube.delete(CONFIG_MAPS, PROVED, TEMPLATES)
             return await _twice(world, "prove-storage", at, pool="default"), await world.outcome({})
 
-        await sweep(tally, killer, attempt, least=5)
+        await sweep(tally, killer, attempt, least=5, every=2)
 
 
 async def _twice(world: World, flow: str, at: int | None, **parameters: Any) -> int | None:
