@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import shutil
 import signal
 from pathlib import Path
@@ -33,6 +34,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--cut", default=CUTS, help=f"steps of first boot, as 20-link,{CUTS}+15; '' for none")
     parser.add_argument("--cores", type=int, default=2, help="of each machine (default 2)")
     parser.add_argument("--memory", type=int, default=4096, help="MiB of each machine (default 4096)")
+    parser.add_argument("--processor", default="max", help="as QEMU calls it (default max: the host's own with KVM)")
+    parser.add_argument("--emulated", action="store_true", help="do without KVM, though there is /dev/kvm")
     parser.add_argument("--folder", type=Path, default=Path(".run/boot"), help="disks and consoles (default .run/boot)")
     arguments = parser.parse_args(argv)
     screen = Screen()
@@ -59,7 +62,7 @@ async def _boot(screen: Screen, arguments: argparse.Namespace) -> None:
     with locked(folder):
         await end_leftovers(folder)
         _remove_former(folder)
-        hardware = Hardware(arguments.cores, arguments.memory)
+        hardware = _hardware(screen, arguments)
         async with made_pair(pool, hardware, folder) as (nodes, identity):
             story = Story(screen, folder, nodes, identity, image)
             try:
@@ -81,6 +84,13 @@ async def _usable(image: Path | None) -> Path:
         )
     await format_of(image)
     return image.resolve()
+
+
+def _hardware(screen: Screen, arguments: argparse.Namespace) -> Hardware:
+    emulated = arguments.emulated or not os.access("/dev/kvm", os.R_OK | os.W_OK)
+    if emulated:
+        screen.line("Without KVM: the processors are emulated. Count on minutes where real ones need seconds.")
+    return Hardware(arguments.cores, arguments.memory, arguments.processor, emulated)
 
 
 def _need_qemu() -> None:

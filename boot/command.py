@@ -17,10 +17,15 @@ NAMESERVER = "10.0.2.3"
 
 @dataclass(frozen=True)
 class Hardware:
-    """Cores and MiB of memory."""
+    """Cores, MiB of memory, and the processor as QEMU calls it, emulated or the host's own (KVM).
 
-    cores: int
-    memory: int
+    `max` is the host's own with KVM, and all that can be emulated without.
+    """
+
+    cores: int = 2
+    memory: int = 4096
+    processor: str = "max"
+    emulated: bool = False
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,7 @@ class Files:
 
 
 def command(machine: Machine, hardware: Hardware, files: Files, placed: Placed) -> list[str]:
-    """QEMU's arguments, QMP on its standard input and output. With KVM where the host has it, else emulated."""
+    """QEMU's arguments, QMP on its standard input and output."""
     network = [
         f"user,id=pod,ipv6=off,net=10.0.2.0/24,host={GATEWAY},dhcpstart={GUEST},dns={NAMESERVER}",
         f"hostfwd=udp:{LOOPBACK}:{placed.wireguard}-{GUEST}:{WIREGUARD_PORT}",
@@ -43,8 +48,7 @@ def command(machine: Machine, hardware: Hardware, files: Files, placed: Placed) 
         "qemu-system-x86_64",
         *("-name", machine.name),
         *("-uuid", machine.firmware_uuid),
-        # `max` is the host's own processor with KVM, and all that can be emulated without.
-        *("-machine", "q35,accel=kvm:tcg", "-cpu", "max"),
+        *("-machine", f"q35,accel={'tcg' if hardware.emulated else 'kvm'}", "-cpu", hardware.processor),
         *("-smp", str(hardware.cores), "-m", str(hardware.memory)),
         *("-nodefaults", "-no-user-config", "-display", "none"),
         *("-device", "virtio-rng-pci"),

@@ -11,6 +11,7 @@ from boot.addresses import Placed, new_place
 from boot.command import GATEWAY, Files, Hardware, command
 from boot.console import Said, follow, size
 from boot.disks import overlay
+from boot.patience import patient
 from boot.qemu import Qemu, power_on
 from boot.relay import Service
 from boot.seed import write_seed
@@ -50,13 +51,14 @@ class Node:
         return self.qemu is not None and self.qemu.running
 
     def seed(self, identity: Identity, peer: Service, pool: Pool) -> None:
-        """Make what cloud-init finds, as the product renders it."""
+        """Make what cloud-init finds, as the product renders it; kubeadm waits longer on emulated processors."""
         endpoint = f"{GATEWAY}:{peer.port}"
+        rendered = user_data(self.machine.cluster, self.machine, identity, endpoint, pool)
         write_seed(
             self.files.seed,
             instance_id=self.machine.firmware_uuid,
             hostname=self.name,
-            user_data=user_data(self.machine.cluster, self.machine, identity, endpoint, pool),
+            user_data=patient(rendered) if self.hardware.emulated else rendered,
             network_data=network_data(self.machine),
         )
 

@@ -25,8 +25,6 @@ class Qemu:
     def __init__(self, process: asyncio.subprocess.Process, log: Path) -> None:
         self._process = process
         self._log = log
-        self.accelerated = False
-        """Whether the host's processor runs the guest (KVM), not an emulation of one."""
 
     @property
     def running(self) -> bool:
@@ -56,17 +54,15 @@ class Qemu:
             async with asyncio.timeout(GREETING):
                 await self._answer()
                 await self._say("qmp_capabilities")
-                self.accelerated = bool((await self._say("query-kvm"))["enabled"])
         except TimeoutError:
             raise QemuFailed(f"QEMU said nothing for {GREETING:.0f} s") from None
 
-    async def _say(self, order: str) -> dict[str, Any]:
+    async def _say(self, order: str) -> None:
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps({"execute": order}).encode() + b"\n")
         while "return" not in (answer := await self._answer()):
             if "error" in answer:
                 raise QemuFailed(f"{order}: {answer['error']['desc']}")
-        return dict(answer["return"])
 
     async def _answer(self) -> dict[str, Any]:
         """The next answer or event."""

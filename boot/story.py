@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,7 @@ class Story:
         self._identity = identity
         self._image = image
         self._golden: dict[str, int] = {}
-        self._patience = ACCELERATED
+        self._patience = EMULATED if nodes[0].hardware.emulated else ACCELERATED
 
     async def tell(self, cuts: Sequence[Cut], size: str, *, pods: bool) -> None:
         """All of it: `cuts` in a second first boot, on new disks of `size`; `pods` that talk, if there is a network."""
@@ -69,7 +69,7 @@ class Story:
         await asyncio.gather(*(node.cut() for node in self._nodes))
 
     async def _first_boot(self, size: str) -> None:
-        with self._screen.step("first boot, until both nodes are Ready"):
+        with self._step("first boot, until both nodes are Ready"):
             await self._new_disks("first", size)
             async with self._telling():
                 await self._power_on()
@@ -77,18 +77,18 @@ class Story:
 
     async def _pods_talk(self) -> None:
         control_plane, worker = (node.name for node in self._nodes)
-        with self._screen.step("a pod on each node reaches one on the other, across the link"):
+        with self._step("a pod on each node reaches one on the other, across the link"):
             async with administrator(self._nodes, self._identity, self._folder / "kubeconfig") as kube:
                 addresses = await Pods(kube, (control_plane, worker)).talk(self._patience.pods)
         self._screen.note(", ".join(f"{node} {address}" for node, address in addresses.items()))
 
     async def _golden_copies(self) -> None:
-        with self._screen.step("both machines switch themselves off; their disks are copied as golden"):
+        with self._step("both machines switch themselves off; their disks are copied as golden"):
             await self._each(node.power_down(self._patience.off) for node in self._nodes)
             await self._each(copy(node.files.disk, self._golden_disk(node)) for node in self._nodes)
 
     async def _restore(self) -> None:
-        with self._screen.step("both disks restored, new addresses, until both nodes are Ready"):
+        with self._step("both disks restored, new addresses, until both nodes are Ready"):
             await self._each(node.new_disk(self._golden_disk(node), "restored") for node in self._nodes)
             async with self._telling():
                 await self._power_on()
@@ -96,7 +96,7 @@ class Story:
 
     async def _lose_power(self, cuts: Sequence[Cut], size: str) -> None:
         where = ", ".join(map(str, cuts))
-        with self._screen.step(f"first boot again, power cut at {where} on both, until both nodes are Ready"):
+        with self._step(f"first boot again, power cut at {where} on both, until both nodes are Ready"):
             await self.end()
             await self._new_disks("cut", size)
             async with self._telling():
@@ -106,15 +106,15 @@ class Story:
                     await self._each(watches)
                 await self._ready({})
 
+    def _step(self, title: str) -> AbstractContextManager[None]:
+        self._told(f"{title}:")
+        return self._screen.step(title)
+
     async def _new_disks(self, name: str, size: str) -> None:
         await self._each(node.new_disk(self._image, name, size) for node in self._nodes)
 
     async def _power_on(self) -> None:
         await self._each(node.power_on() for node in self._nodes)
-        accelerated = all(node.qemu is not None and node.qemu.accelerated for node in self._nodes)
-        self._patience = ACCELERATED if accelerated else EMULATED
-        how = "with KVM" if accelerated else "without KVM: the processor is emulated, count on minutes for each step"
-        self._screen.note(f"both machines are on, {how}; consoles in {self._folder}")
 
     async def _ready(self, golden: dict[str, int]) -> None:
         nodes = await until_ready(

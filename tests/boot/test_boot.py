@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
-import pycdlib
 import pytest
 import yaml
 
@@ -13,6 +11,7 @@ from boot.__main__ import main
 from boot.command import Hardware
 from boot.disks import DiskFailed, overlay
 from boot.pair import made_pair, pool_of
+from tests.boot.seeds import user_data_of
 
 FAKE = """#!/bin/sh
 if [ "$1" = info ]; then echo '{"format": "raw"}'; exit; fi
@@ -74,7 +73,7 @@ async def test_what_qemu_img_refuses_is_said(tools: Path) -> None:
 
 
 async def test_each_machine_is_told_the_service_of_the_other(tmp_path: Path) -> None:
-    async with made_pair(pool_of("v1.34.1"), Hardware(2, 4096), tmp_path) as ((control_plane, worker), _):
+    async with made_pair(pool_of("v1.34.1"), Hardware(), tmp_path) as ((control_plane, worker), _):
         for node, peer in ((control_plane, worker), (worker, control_plane)):
             netdev = next(text for path, text in written(node.files.seed).items() if path.endswith("wg0.netdev"))
             assert f"Endpoint=10.0.2.1:{peer.service.port}\n" in netdev
@@ -82,8 +81,4 @@ async def test_each_machine_is_told_the_service_of_the_other(tmp_path: Path) -> 
 
 def written(seed: Path) -> dict[str, str]:
     """The files that a seed has cloud-init write."""
-    image, content = pycdlib.PyCdlib(), io.BytesIO()
-    image.open(str(seed))
-    image.get_file_from_iso_fp(content, rr_path="/user-data")
-    image.close()
-    return {file["path"]: file["content"] for file in yaml.safe_load(content.getvalue())["write_files"]}
+    return {file["path"]: file["content"] for file in yaml.safe_load(user_data_of(seed))["write_files"]}

@@ -13,7 +13,7 @@ from boot.pair import cluster_of, pool_of
 def order() -> list[str]:
     machine = cluster_of(pool_of()).worker
     files = Files(Path("/tmp/a,b/disk.qcow2"), Path("/tmp/seed.iso"), Path("/tmp/wk.console"))
-    return command(machine, Hardware(2, 4096), files, Placed("127.64.1.2", 40001))
+    return command(machine, Hardware(), files, Placed("127.64.1.2", 40001))
 
 
 def after(order: list[str], option: str) -> list[str]:

@@ -15,13 +15,11 @@ def say(answer): print(json.dumps(answer), flush=True)
 say({"QMP": {"version": {}}})
 for line in sys.stdin:
     order = json.loads(line)["execute"]
-    if order == "query-kvm":
+    if order == "qmp_capabilities":
         say({"event": "RTC_CHANGE"})
-        say({"return": {"present": True, "enabled": True}})
+        say({"return": {}})
     elif order == "system_powerdown":
         BUTTON
-    else:
-        say({"return": {}})
 """
 OBEYS, REFUSES = 'say({"return": {}}); sys.exit()', 'say({"error": {"desc": "no button"}})'
 
@@ -32,7 +30,7 @@ def qemu(button: str = OBEYS) -> list[str]:
 
 async def test_a_machine_is_on_until_its_guest_switches_itself_off(tmp_path: Path) -> None:
     machine = await power_on(qemu(), tmp_path / "cp.log")
-    assert (machine.running, machine.accelerated) == (True, True)
+    assert machine.running
     assert (tmp_path / "cp.pid").exists()
     await machine.power_down(timeout=10)
     assert not machine.running
