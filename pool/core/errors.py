@@ -18,6 +18,7 @@
      │  ├ SnapshotNotReady
      │  └ SnapshotFailed
      ├ RestoreFailed
+     ├ AddonsUnusable          what a Pool's clusters are to be prepared with is missing, or cannot be used
      ├ VMFailed                a VM that will not come up by waiting
      ├ GuestUnhealthy          the guest cluster answers, but is not healthy
      ├ AttestationFailed       a cluster that cannot be proved clean and healthy
@@ -173,6 +174,10 @@ class SnapshotFailed(SnapshotError):
 
 class RestoreFailed(PoolError):
     """A VirtualMachineRestore failed, or its result is not what it says."""
+
+
+class AddonsUnusable(PoolError):
+    """The ConfigMap of a Pool's add-ons is missing, too large, or holds what nothing is done with."""
 
 
 class VMFailed(PoolError):

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from dataclasses import dataclass
 
 from pool.core.errors import AlreadyExists, GuestUnhealthy
 from pool.core.pools import Pool
-from pool.guest import pki
-from pool.guest.answers import BOOTS_ANNOTATION
+from pool.guest.addons import NO_ADDONS, Addons
 from pool.guest.identity import Identity
+from pool.guest.node_files import files, kubelet_units
 from pool.kube.client import Kube, Object
 from pool.kube.resources import SECRETS, VMS
-from pool.kubevirt.cluster import API_PORT, WIREGUARD_PORT, Cluster, Machine, Role
+from pool.kubevirt.cluster import Cluster, Machine
 from pool.kubevirt.ownership import owned
 from pool.kubevirt.templates import render
 
@@ -21,19 +20,12 @@ IDENTITY_ANNOTATION = "cks.io/identity"
 """On a cloud-init Secret: hash of the CA it was made with."""
 
 
-@dataclass(frozen=True)
-class File:
-    """A file that cloud-init writes: path, text, mode (octal), owner and group."""
-
-    path: str
-    content: str
-    mode: str = "0644"
-    owner: str = "root:root"
-
-
-def user_data(cluster: Cluster, machine: Machine, identity: Identity, peer_endpoint: str, pool: Pool) -> str:
+def user_data(
+    cluster: Cluster, machine: Machine, identity: Identity, peer_endpoint: str, pool: Pool, addons: Addons = NO_ADDONS
+) -> str:
     """The `#cloud-config` of a VM. `peer_endpoint` is the other VM's WireGuard address from here, "ip:port"."""
-    return render("user-data.yaml.j2", machine=machine, files=files(cluster, machine, identity, peer_endpoint, pool))
+    made = files(cluster, machine, identity, peer_endpoint, pool, addons)
+    return render("user-data.yaml.j2", machine=machine, files=made, kubelet_units=kubelet_units(pool))
 
 
 def network_data(machine: Machine) -> str:
@@ -41,49 +33,14 @@ def network_data(machine: Machine) -> str:
     return render("network-data.yaml.j2", machine=machine)
 
 
-def files(cluster: Cluster, machine: Machine, identity: Identity, peer_endpoint: str, pool: Pool) -> list[File]:
-    """The files of a VM, the same for the same arguments."""
-    control_plane = machine.role is Role.CONTROL_PLANE
-    peer = cluster.worker if control_plane else cluster.control_plane
-    values = {
-        "cluster": cluster,
-        "machine": machine,
-        "peer": peer,
-        "identity": identity,
-        "kubernetes_version": pool.spec.image.kubernetes_version,
-        "boots_annotation": BOOTS_ANNOTATION,
-        "api_port": API_PORT,
-        "api_address": "127.0.0.1" if control_plane else cluster.control_plane.wireguard_address,
-        "ca_hash": pki.discovery_hash(identity.ca.certificate),
-        "wireguard_port": WIREGUARD_PORT,
-        "private_key": identity.wireguard[machine.role],
-        "peer_public_key": pki.wireguard_public(identity.wireguard[peer.role]),
-        "peer_endpoint": peer_endpoint,
-    }
-    kubeadm = "kubeadm-init.yaml.j2" if control_plane else "kubeadm-join.yaml.j2"
-    made = [
-        File("/etc/cks/kubeadm.yaml", render(kubeadm, **values), "0600"),
-        File("/etc/modules-load.d/cks.conf", "overlay\nbr_netfilter\nwireguard\n"),
-        File("/etc/sysctl.d/90-cks.conf", render("sysctl.conf.j2")),
-        # systemd-networkd runs as its own user and must read the key.
-        File("/etc/systemd/network/50-wg0.netdev", render("wg0.netdev.j2", **values), "0640", "root:systemd-network"),
-        File("/etc/systemd/network/50-wg0.network", render("wg0.network.j2", **values)),
-        File("/etc/systemd/system/cks-boots-count.service", render("boots-count.service.j2", **values)),
-        File("/etc/systemd/system/cks-boots-say.service", render("boots-say.service.j2", **values)),
-        File("/usr/local/sbin/cks-boots", render("boots.sh.j2", **values), "0755"),
-        File("/etc/systemd/system/cks-first-boot.service", render("first-boot.service.j2", **values)),
-        File("/usr/local/sbin/cks-first-boot", render("first-boot.sh.j2", **values), "0755"),
-    ]
-    if control_plane:
-        made += [
-            File("/etc/kubernetes/pki/ca.crt", identity.ca.certificate.decode()),
-            File("/etc/kubernetes/pki/ca.key", identity.ca.key.decode(), "0600"),
-        ]
-    return made
-
-
 async def ensure_cloud_init(
-    kube: Kube, cluster: Cluster, machine: Machine, identity: Identity, peer_endpoint: str, pool: Pool
+    kube: Kube,
+    cluster: Cluster,
+    machine: Machine,
+    identity: Identity,
+    peer_endpoint: str,
+    pool: Pool,
+    addons: Addons = NO_ADDONS,
 ) -> None:
     """The VM's cloud-init Secret, made of this identity.
 
@@ -91,7 +48,7 @@ async def ensure_cloud_init(
     the guest booted with it, and cloud-init Secrets must not change between two starts (KubeVirt: they are not part of
     a snapshot). Raises GuestUnhealthy if an existing VM was made with another identity, NotOurs, FormerCluster.
     """
-    wanted = secret(machine, identity, user_data(cluster, machine, identity, peer_endpoint, pool))
+    wanted = secret(machine, identity, user_data(cluster, machine, identity, peer_endpoint, pool, addons))
     found = await kube.find(SECRETS, machine.cloud_init_secret, machine.namespace)
     booted = await kube.find(VMS, machine.name, machine.namespace) is not None
     if found is None:

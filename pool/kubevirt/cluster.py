@@ -98,6 +98,11 @@ class Machine:
         return "10.99.0.1" if self.role is Role.CONTROL_PLANE else "10.99.0.2"
 
     @property
+    def pod_range(self) -> str:
+        """The range of the node's pods: what kube-controller-manager allots to the first node and to the second."""
+        return "10.60.0.0/24" if self.role is Role.CONTROL_PLANE else "10.60.1.0/24"
+
+    @property
     def firmware_uuid(self) -> str:
         """Fixed, since cloud-init takes it for its instance ID: another one would run the first boot again.
 

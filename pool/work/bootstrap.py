@@ -9,6 +9,7 @@ from __future__ import annotations
 from pool.core.clusters import ClonedImage, ClusterCondition, ConditionType, OperationKind
 from pool.core.pools import Pool
 from pool.core.resource import ConditionStatus
+from pool.guest.addons import read_addons
 from pool.guest.booting import FirstBoots
 from pool.guest.boots import boots_of
 from pool.guest.cloudinit import ensure_cloud_init
@@ -40,6 +41,7 @@ async def bootstrap(host: Host, cluster_id: str, *, run_id: str, unless_cordoned
 async def steps(job: Job) -> Nodes:
     """From nothing, or from what an interrupted run left, to a healthy cluster."""
     control_plane, worker = job.cluster.machines
+    await check_addons(job)
     await job.operation.update(control_plane_vm=control_plane.name, worker_node_vm=worker.name)
     await ensure_namespace(job)
     await clear_former(job)
@@ -52,6 +54,12 @@ async def steps(job: Job) -> Nodes:
     await note(job, ConditionType.GUEST_HEALTHY, ", ".join(f"{node.name} Ready" for node in nodes))
     await note(job, ConditionType.VMS_READY, "both VMs run")
     return nodes
+
+
+@step
+async def check_addons(job: Job) -> None:
+    """The Pool's add-ons can be used, before anything is made. Raises AddonsUnusable."""
+    await read_addons(job.kube, await job.pool())
 
 
 @step
@@ -100,9 +108,10 @@ async def wait_guest(job: Job) -> Nodes:
 async def ensure_secrets(job: Job, pool: Pool) -> None:
     """The cluster's identity, the pool's kubeconfig for it, its Services, and both VMs' cloud-init data.
 
-    Raises GuestUnhealthy when existing VMs were made with another identity.
+    Raises AddonsUnusable, GuestUnhealthy when existing VMs were made with another identity.
     """
     kube, cluster, now = job.kube, job.cluster, job.host.now()
+    addons = await read_addons(kube, pool)
     identity = await ensure_identity(kube, cluster, now)
     await ensure_kubeconfig(kube, cluster, identity, now)
     # Their addresses are told to the VMs.
@@ -110,7 +119,7 @@ async def ensure_secrets(job: Job, pool: Pool) -> None:
     control_plane, worker = cluster.machines
     for machine, peer in ((control_plane, worker), (worker, control_plane)):
         endpoint = f"{found[peer.wireguard_service]['spec']['clusterIP']}:{WIREGUARD_PORT}"
-        await ensure_cloud_init(kube, cluster, machine, identity, endpoint, pool)
+        await ensure_cloud_init(kube, cluster, machine, identity, endpoint, pool, addons)
 
 
 async def ensure_vms(job: Job, pool: Pool, image: ClonedImage) -> None:

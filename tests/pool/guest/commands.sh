@@ -1,0 +1,157 @@
+# shellcheck shell=bash disable=SC2034
+# The commands of a node, as far as first boot notices them; every bash of a played node reads this first (BASH_ENV).
+# They play what a real boot showed: kubeadm's preflight, what reset leaves, and a power cut at any `point` in between.
+# $NODE is the played node: its disk in $NODE/root, and what the tests look at beside that.
+
+# A moment at which the power can be cut: all processes of the node end at once.
+point() {
+  local count=0
+  if [ -e "$NODE/points" ]; then read -r count <"$NODE/points"; fi
+  echo "$((++count))" >"$NODE/points"
+  echo "$*" >>"$NODE/calls"
+  if [ "$count" = "${CUT-}" ]; then kill -KILL 0; fi
+}
+
+# A command that is to fail: how often is left in $NODE/fails/NAME, what it says in the file's second line.
+fails() {
+  [ -e "$NODE/fails/$1" ] || return 1
+  { read -r left; read -r words; } <"$NODE/fails/$1"
+  [ "$left" -gt 0 ] || return 1
+  printf '%s\n%s\n' "$((left - 1))" "$words" >"$NODE/fails/$1"
+  echo "$words"
+  if [ "$1" = kubeadm ]; then echo 'To see the stack trace of this error execute with --v=5 or higher'; fi
+}
+
+# What is on the disk for good from here on.
+sync() {
+  point sync
+  if [ "${CUT-0}" = 0 ]; then return; fi
+  rm -rf "$NODE/durable"
+  cp -a "$NODE/root" "$NODE/durable"
+}
+
+# What can fail is a command of its own (NAME calls played_NAME): so the scripts' own traps name it.
+played_kubeadm() {
+  case "$1 ${2-}" in
+  version*) cat "$NODE/version" && exit ;;
+  config*) echo registry.k8s.io/pause:3.10.1 && exit ;;
+  kubeconfig*) echo "kubelet of ${!#}" ;;
+  esac
+  point kubeadm "$@"
+  if fails kubeadm; then exit 1; fi
+  etc=$NODE/root/etc/kubernetes var=$NODE/root/var/lib
+  case "$1 ${2-}" in
+  "reset --force")
+    # Of etcd's data it knows by the manifest (remove-etcd-member), of the rest by folder (cleanup-node).
+    if [ -s "$etc/manifests/etcd.yaml" ]; then rm -rf "$var/etcd/member"; fi
+    rm -rf "$etc/manifests"/* "$var/kubelet"/*
+    point kubeadm-reset
+    rm -rf "$etc/pki"/*
+    point kubeadm-reset
+    rm -f "$etc/admin.conf" "$etc/kubelet.conf" "$etc/bootstrap-kubelet.conf"
+    ;;
+  "init phase")
+    [ -s "$etc/admin.conf" ] && [ -s "$var/etcd/member" ] || { echo 'error: no API server' && exit 1; }
+    [ "${CUT-0}" = 0 ] || [ -e "$NODE/durable/etc/cks/cluster.made" ] || { echo 'error: a token for a cluster that a power cut would take' && exit 1; }
+    echo token >"$NODE/token"
+    ;;
+  "init --config")
+    case "$*" in
+    *bootstrap-token,show-join-command*) ;;
+    *"--skip-phases bootstrap-token"*) echo 'missing [bootstrap-token] phase(s) needed by "show-join-command" phase' && exit 1 ;;
+    esac
+    preflight "$etc/manifests/etcd.yaml" "$var/etcd/member" "$etc/kubelet.conf"
+    mkdir -p "$etc/pki" "$etc/manifests" "$var/etcd" "$var/kubelet"
+    if [ ! -e "$etc/pki/ca.crt" ]; then echo 'a CA of its own' >"$etc/pki/ca.crt"; fi
+    [ -s "$etc/pki/ca.crt" ] || { echo 'error: ca.crt holds no certificate' && exit 1; }
+    point kubeadm-certs
+    cp "$etc/pki/ca.crt" "$etc/admin.conf"
+    echo kubelet >"$etc/kubelet.conf"
+    point kubeadm-kubeconfig
+    echo etcd >"$etc/manifests/etcd.yaml"
+    echo data >"$var/etcd/member"
+    point kubeadm-etcd
+    case " $* " in *--skip-token-print*) ;; *) echo 'kubeadm join --token abcdef.0123456789abcdef' ;; esac
+    ;;
+  "join --config")
+    preflight "$etc/kubelet.conf" "$etc/bootstrap-kubelet.conf" "$etc/pki/ca.crt"
+    mkdir -p "$etc/pki"
+    echo bootstrap >"$etc/bootstrap-kubelet.conf"
+    cp "$NODE/ca.crt" "$etc/pki/ca.crt"
+    point kubeadm-bootstrap
+    echo kubelet >"$etc/kubelet.conf"
+    point kubeadm-tls
+    rm "$etc/bootstrap-kubelet.conf"
+    ;;
+  esac
+  point kubeadm-over
+}
+
+preflight() {
+  local wrong='' file
+  for file in "$@"; do
+    if [ -e "$file" ]; then wrong+=$'\n\t'"[ERROR FileAvailable]: ${file#"$NODE/root"} already exists"; fi
+  done
+  if [ -z "$wrong" ]; then return; fi
+  echo "[preflight] Some fatal errors occurred:$wrong"
+  echo '[preflight] If you know what you are doing, you can make a check non-fatal with `--ignore-preflight-errors=...`'
+  echo 'To see the stack trace of this error execute with --v=5 or higher'
+  exit 1
+}
+
+played_kubectl() {
+  point kubectl "$@"
+  if fails kubectl; then return 1; fi
+  case "$*" in
+  apply*) [ -s "${!#}" ] || { echo 'error: no objects passed to apply' && return 1; } ;;
+  *annotate*) echo "${!#}" >>"$NODE/annotations" ;;
+  esac
+}
+
+played_apt-get() {
+  point apt-get "$@"
+  if fails apt-get; then return 1; fi
+  case "$*" in *kubeadm=*) touch "$NODE/installed" ;; esac
+}
+# Kubernetes is there from its installation on.
+command() {
+  if [ "$1 $2" = "-v kubeadm" ]; then [ ! -e "$NODE/bare" ] || [ -e "$NODE/installed" ]; else builtin command "$@"; fi
+}
+apt-helper() { echo 'a key' >"$3"; }
+gpg() {
+  case "$*" in
+  *--show-keys*) printf 'pub:-:\nfpr:::::::::%s:\nsub:-:\nfpr:::::::::0:\n' "$(cat "$NODE/fingerprint")" ;;
+  *) echo key >"$5" ;;
+  esac
+}
+containerd() { printf '%s\n' "  bin_dir = '/usr/lib/cni'" '  sandbox = "registry.k8s.io/pause:3.10"' 'SystemdCgroup = false'; }
+
+systemctl() { point systemctl "$@"; }
+modprobe() {
+  if fails modprobe; then return 1; fi
+}
+timedatectl() { [ ! -e "$NODE/no-time" ] && echo yes; }
+networkctl() { point networkctl "$@"; }
+wait-online() { :; }
+getent() { [ ! -e "$NODE/no-networkd" ]; }
+swapoff() { :; }
+sysctl() { :; }
+chgrp() { :; }
+sleep() { :; }
+dpkg() { :; }
+apt-mark() { :; }
+
+# Rules of the table nat, a line each: CHAIN and what it says.
+iptables() {
+  local verb=$4 chain=$5
+  shift 5
+  case $verb in
+  --new-chain) ! grep -qx "$chain" "$NODE/nat" && echo "$chain" >>"$NODE/nat" ;;
+  --flush) sed -i "/^$chain ./d" "$NODE/nat" ;;
+  --append) echo "$chain $*" >>"$NODE/nat" ;;
+  --check) grep -qxF -e "$chain $*" "$NODE/nat" ;;
+  esac
+} 2>/dev/null
+
+# `openssl x509 -noout -checkend SECONDS -in FILE`, where the file holds the seconds that are left.
+openssl() { [ "$(<"$6")" -gt "$4" ]; }

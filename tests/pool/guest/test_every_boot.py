@@ -1,0 +1,93 @@
+"""What a node does at each boot before its kubelet starts, by the real scripts in a real bash: see node.py."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from pool.guest.node_files import files
+from pool.kubevirt.cluster import Cluster, Role
+from tests.pool import builders
+from tests.pool.guest.node import MARK, Node
+from tests.pool.guest.rendered import PEER, placeholder_identity
+
+DAY = 86_400
+APISERVER = "/etc/kubernetes/pki/apiserver.crt"
+CLIENT = "/var/lib/kubelet/pki/kubelet-client-current.pem"
+CERTIFICATES, MASQUERADE = "/usr/local/sbin/cks-certificates", "/usr/local/sbin/cks-masquerade"
+
+
+@pytest.fixture
+def node(request: pytest.FixtureRequest, tmp_path: Path, cluster: Cluster) -> Node:
+    """A node after its first boot, with certificates for a year."""
+    role = getattr(request, "param", Role.CONTROL_PLANE)
+    machine = cluster.control_plane if role is Role.CONTROL_PLANE else cluster.worker
+    node = Node(tmp_path / "node", files(cluster, machine, placeholder_identity(), PEER, builders.pool(), {}))
+    node.write(MARK, "")
+    for certificate in (APISERVER, CLIENT):
+        node.write(certificate, str(365 * DAY))
+    node.write("/etc/kubernetes/kubelet.conf", "of old")
+    return node
+
+
+WORKER = pytest.mark.parametrize("node", [Role.WORKER], indirect=True)
+BOTH = pytest.mark.parametrize("node", list(Role), indirect=True)
+
+
+@BOTH
+def test_certificates_that_last_are_left_alone_and_nothing_is_waited_for(node: Node) -> None:
+    assert node.call(CERTIFICATES) == 0
+    assert node.calls == []
+    assert node.console == []
+
+
+def test_certificates_near_their_end_are_renewed_before_the_kubelet_starts(node: Node) -> None:
+    node.write(APISERVER, str(29 * DAY))
+    assert node.call(CERTIFICATES) == 0
+    assert node.calls[0].startswith("kubeadm certs renew all --config ")
+    assert node.console == ["cks-certificates: the control plane has new certificates"]
+    unit = node.read("/etc/systemd/system/cks-certificates.service").splitlines()
+    assert {"Before=kubelet.service", "WantedBy=kubelet.service"} <= set(unit)
+
+
+def test_the_kubelet_of_the_control_plane_gets_a_certificate_when_its_own_has_ended(node: Node) -> None:
+    node.write(CLIENT, "0")
+    assert node.call(CERTIFICATES) == 0
+    assert node.read("/etc/kubernetes/kubelet.conf") == "kubelet of system:node:cp-cluster1\n"
+    assert not node.path(CLIENT).exists()
+
+
+@WORKER
+def test_the_worker_says_that_its_kubelets_certificate_has_ended(node: Node) -> None:
+    node.write(CLIENT, "0")
+    assert node.call(CERTIFICATES) == 0
+    assert node.console == ["cks-certificates: the certificate of the kubelet has ended: the cluster has to be rebuilt"]
+    assert node.calls == []
+
+
+@BOTH
+def test_a_clock_behind_the_disk_is_said(node: Node) -> None:
+    ahead = time.time() + DAY
+    os.utime(node.path(MARK), (ahead, ahead))
+    assert node.call(CERTIFICATES) == 0
+    assert node.console == ["cks-certificates: the clock is behind that of the first boot"]
+
+
+@BOTH
+def test_what_leaves_pods_for_the_world_is_masqueraded_once(node: Node) -> None:
+    (node.folder / "nat").write_text("POSTROUTING --jump KUBE-POSTROUTING\n")
+    for _ in range(2):
+        assert node.call(MASQUERADE) == 0
+    own = "10.60.0.0/24" if "cp-" in node.read("/etc/cks/kubeadm.yaml").split("name: ")[1] else "10.60.1.0/24"
+    assert node.read("nat").splitlines() == [
+        "POSTROUTING --jump KUBE-POSTROUTING",
+        "CKS-MASQUERADE",
+        f"POSTROUTING --source {own} --jump CKS-MASQUERADE",
+        "CKS-MASQUERADE --destination 10.60.0.0/16 --jump RETURN",
+        "CKS-MASQUERADE --destination 10.99.0.0/30 --jump RETURN",
+        "CKS-MASQUERADE --destination 224.0.0.0/4 --jump RETURN",
+        "CKS-MASQUERADE --jump MASQUERADE",
+    ]

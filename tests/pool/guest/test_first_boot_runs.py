@@ -1,0 +1,306 @@
+"""First boot's real scripts in a real bash, on played nodes: they get there whatever happens on the way.
+
+| what | expected |
+|---|---|
+| the power is cut at any point, unsynced files empty or gone | the next boots make a whole node of the pool's CA |
+| a step fails | it is said why, and tried again |
+| a step refuses | it is said why, and not tried again before the next boot |
+| all steps have succeeded | nothing is ever run again |
+
+`CKS_TEST_CRASH=all` cuts at every point.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pool.guest.node_files import files
+from pool.kubevirt.cluster import Cluster, Role
+from tests.pool import builders
+from tests.pool.guest.node import CA, Node
+from tests.pool.guest.rendered import PEER, placeholder_identity
+
+EVERY = 1 if os.environ.get("CKS_TEST_CRASH") == "all" else 8
+LATER = 10_000
+"""A point that no run reaches: a cut after it."""
+ADDONS = {
+    "crd.yaml": "kind: CustomResourceDefinition\n",
+    "app.yaml": "kind: App\n",
+    "prepare.sh": "#!/bin/bash\necho prepared\necho node >>$NODE/prepared\n",
+    "prepare-control-plane.sh": "#!/bin/bash\necho tools\necho $KUBECONFIG >>$NODE/prepared\n",
+}
+BOTH = pytest.mark.parametrize("role", list(Role))
+Make = Callable[..., Node]
+
+
+@pytest.fixture
+def make(tmp_path: Path, cluster: Cluster) -> Make:
+    def made(role: Role, name: str = "node", *, addons: dict[str, str] = ADDONS, **spec: object) -> Node:
+        machine = cluster.control_plane if role is Role.CONTROL_PLANE else cluster.worker
+        pool = builders.pool(**spec)
+        return Node(tmp_path / name, files(cluster, machine, placeholder_identity(), PEER, pool, addons))
+
+    return made
+
+
+def assert_whole(node: Node, role: Role) -> None:
+    """A node that kubeadm, the add-ons and the scripts are through with, and that says so."""
+    assert node.done, node.read("journal")
+    assert node.console[-1] == "cks-first-boot: done"
+    assert node.read("/var/lib/cks/first-boot") == "done\n"
+    assert node.read("annotations").splitlines()[-1] == "cks.io/first-boot=done"
+    assert node.read("/etc/kubernetes/kubelet.conf") == "kubelet\n"
+    assert not node.path("/etc/kubernetes/bootstrap-kubelet.conf").exists()
+    assert "node" in node.read("prepared").splitlines()
+    if role is Role.CONTROL_PLANE:
+        assert node.read("/etc/kubernetes/admin.conf") == node.read("/etc/cks/pki/ca.crt")
+        assert node.read("/var/lib/etcd/member") == "data\n"
+        assert node.read("token") == "token\n"
+        for manifest in ("policies.yaml", "01-app.yaml", "02-crd.yaml"):
+            assert any(call.startswith("kubectl apply --server-side") and manifest in call for call in node.calls)
+    else:
+        assert node.read("/etc/kubernetes/pki/ca.crt") == CA
+
+
+@BOTH
+def test_a_first_boot_runs_each_step_once_and_then_never_again(make: Make, role: Role) -> None:
+    node = make(role)
+    assert node.run() == 0
+    assert_whole(node, role)
+    begun = [line.removesuffix(": begins").split()[-1] for line in node.console if line.endswith(": begins")]
+    assert begun == sorted(begun)
+    assert {"10-kernel", "20-link", "30-clock", "50-version", "60-cluster", "90-prepare"} <= set(begun)
+    before = node.calls
+    node.boot()
+    assert node.run() == 0
+    assert node.calls == before
+    assert node.console == []
+
+
+@BOTH
+def test_it_gets_there_wherever_the_power_is_cut(make: Make, role: Role) -> None:
+    """Also when what a cut has left is cut once more. Files that were not synced are empty, or gone."""
+    node = make(role, "uncut")
+    node.run()
+    points = int(node.read("points"))
+    assert points > 15
+    for cut in range(1, points + 1, EVERY):
+        gone = cut % 2 == 0
+        node = make(role, f"cut-{cut}")
+        assert node.run(cut) < 0
+        node.power_cut(gone=gone)
+        node.run(cut // 2 + 3)
+        node.power_cut(gone=not gone)
+        node.settle()
+        if node.console:
+            assert_whole(node, role)
+        # Cut after the mark, cks-boots says it at the next boot.
+        assert node.done
+
+
+def test_a_cut_node_is_not_reset_once_its_cluster_was_made(make: Make) -> None:
+    node = make(Role.CONTROL_PLANE)
+    node.fails("kubectl", 99, "error: the server doesn't have a resource type")
+    assert node.run(cut=LATER) == 1
+    node.power_cut()
+    node.fails("kubectl", 0, "")
+    node.settle()
+    assert_whole(node, Role.CONTROL_PLANE)
+    assert sum(call.startswith("kubeadm init --config") for call in node.calls) == 1
+    assert not any(call.startswith("kubeadm reset") for call in node.calls)
+
+
+def test_etcd_is_removed_also_where_its_manifest_was_lost(make: Make) -> None:
+    """`kubeadm reset` then takes etcd for somebody else's, and `kubeadm init` refuses what is left of it."""
+    node = make(Role.CONTROL_PLANE)
+    node.write("/etc/kubernetes/manifests/etcd.yaml", "")
+    node.write("/etc/kubernetes/pki/ca.crt", "")
+    node.write("/var/lib/etcd/member", "half\n")
+    node.settle()
+    assert_whole(node, Role.CONTROL_PLANE)
+
+
+def test_what_failed_is_said_and_tried_again(make: Make) -> None:
+    node = make(Role.WORKER)
+    why = "tls: failed to verify certificate: x509: certificate signed by unknown authority"
+    node.fails(
+        "kubeadm", 2, f"error execution phase preflight: couldn't validate the identity of the API Server: {why}"
+    )
+    for _ in range(2):
+        assert node.run() == 1
+        assert node.console[-1].startswith("cks-first-boot: 60-cluster: failed: kubeadm join: error execution phase")
+        assert node.console[-1].endswith(why)
+        assert node.read("/var/lib/cks/first-boot") == node.console[-1].removeprefix("cks-first-boot: ") + "\n"
+    assert node.run() == 0
+    assert_whole(node, Role.WORKER)
+
+
+def test_manifests_are_tried_until_they_hold_and_the_node_says_which_does_not(make: Make) -> None:
+    node = make(Role.CONTROL_PLANE)
+    node.fails("kubectl", 1, 'error: no matches for kind "App" in version "v1"')
+    assert node.run() == 1
+    assert 'failed: kubectl apply: error: no matches for kind "App"' in node.console[-1]
+    assert node.read("annotations").splitlines() == [node.console[-1].replace("cks-first-boot: ", "cks.io/first-boot=")]
+    node.settle()
+    assert_whole(node, Role.CONTROL_PLANE)
+
+
+@BOTH
+def test_another_version_than_the_pools_is_refused_until_the_next_boot(make: Make, role: Role) -> None:
+    node = make(role)
+    (node.folder / "version").write_text("v1.33.5\n")
+    assert node.run() == 78
+    assert node.console[-1] == (
+        "cks-first-boot: 50-version: refused: the image carries Kubernetes v1.33.5, the Pool wants v1.34.1"
+    )
+    unit = next(file.content for file in node.files if file.path.endswith("cks-first-boot.service"))
+    assert "RestartPreventExitStatus=78\n" in unit
+    (node.folder / "version").write_text("v1.34.1\n")
+    node.boot()
+    node.settle()
+    assert_whole(node, role)
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("no-networkd", "20-link: refused: the image has no systemd-networkd"),
+        ("fails/modprobe", "10-kernel: refused: the image has no kernel modules"),
+    ],
+)
+def test_an_image_that_lacks_what_a_node_needs_is_refused_in_words(make: Make, fault: str, words: str) -> None:
+    node = make(Role.WORKER)
+    (node.folder / fault).write_text("9\nmodprobe: FATAL: Module wireguard not found\n")
+    assert node.run() == 78
+    assert words in node.console[-1]
+
+
+def test_a_clock_that_is_not_set_right_is_said_and_does_not_stop_the_boot(make: Make) -> None:
+    node = make(Role.WORKER)
+    (node.folder / "no-time").touch()
+    assert node.run() == 0
+    assert any("30-clock: says: the clock was not synchronised within 30 s" in line for line in node.console)
+
+
+def test_swap_stays_off_after_the_next_boot_too(make: Make) -> None:
+    node = make(Role.WORKER)
+    node.run()
+    assert node.read("/etc/fstab").splitlines() == [
+        "UUID=1 / ext4 defaults 0 1",
+        "# /swap.img none swap sw 0 0",
+    ]
+
+
+@BOTH
+def test_secrets_are_never_on_the_console_nor_in_the_log(make: Make, role: Role) -> None:
+    identity = placeholder_identity()
+    loud = {
+        "prepare.sh": f"#!/bin/bash\necho the token is {identity.bootstrap_token}, see\necho done >>$NODE/prepared\n"
+    }
+    node = make(role, addons=loud)
+    node.fails("kubeadm", 1, f"error: bootstrap token {identity.bootstrap_token} is not known")
+    said = ""
+    for _ in range(2):
+        node.run()
+        said += "".join(node.console)
+    assert node.done
+    assert "bootstrap token ****** is not known" in said
+    assert "the token is ******, see" in said
+    for secret in (identity.bootstrap_token, *identity.wireguard.values(), identity.ca.key.decode()[30:80]):
+        assert secret not in said
+        assert secret not in node.read("annotations")
+    assert "abcdef.0123456789abcdef" not in node.read("journal")
+
+
+def test_preparation_runs_until_it_succeeded_once_and_its_output_is_said(make: Make) -> None:
+    script = (
+        "#!/bin/bash\necho run >>$NODE/prepared\necho fetching\n[ -e $NODE/mirror ] || { echo no mirror; exit 3; }\n"
+    )
+    node = make(Role.CONTROL_PLANE, addons=ADDONS | {"prepare-control-plane.sh": script})
+    assert node.run() == 1
+    assert node.console[-4:] == [
+        "cks-first-boot: 90-prepare: says: prepared",
+        "cks-first-boot: 90-prepare: says: fetching",
+        "cks-first-boot: 90-prepare: says: no mirror",
+        "cks-first-boot: 90-prepare: failed: 20-prepare-control-plane.sh ended with exit code 3",
+    ]
+    (node.folder / "mirror").touch()
+    assert node.run() == 0
+    assert node.read("prepared").split() == ["node", "run", "run"]
+
+
+def test_preparation_of_the_control_plane_has_its_kubeconfig(make: Make) -> None:
+    node = make(Role.CONTROL_PLANE)
+    node.run()
+    assert node.read("prepared").splitlines()[-1].endswith("/etc/kubernetes/admin.conf")
+
+
+def bare(node: Node) -> Node:
+    (node.folder / "bare").touch()
+    return node
+
+
+@BOTH
+def test_an_image_without_kubernetes_gets_the_pools_version(make: Make, role: Role) -> None:
+    node = bare(make(role))
+    assert node.run() == 0
+    assert_whole(node, role)
+    install = next(call for call in node.calls if "kubeadm=" in call)
+    assert {"kubeadm=1.34.1-*", "kubelet=1.34.1-*", "kubectl=1.34.1-*"} <= set(install.split())
+    listed = node.read("/etc/apt/sources.list.d/cks-kubernetes.list").split()
+    assert listed[-2:] == ["https://pkgs.k8s.io/core:/stable:/v1.34/deb/", "/"]
+    assert node.read("/etc/containerd/config.toml").splitlines() == [
+        "  bin_dir = '/opt/cni/bin'",
+        "  sandbox = 'registry.k8s.io/pause:3.10.1'",
+        "SystemdCgroup = true",
+    ]
+    assert not node.path("/etc/apt/apt.conf.d/90cks-proxy").exists()
+
+
+def test_an_image_with_kubernetes_asks_no_repository(make: Make) -> None:
+    node = make(Role.WORKER)
+    node.run()
+    assert not any(call.startswith("apt-get") for call in node.calls)
+
+
+def test_a_repository_with_another_key_is_refused_before_it_is_used(make: Make) -> None:
+    node = bare(make(Role.WORKER))
+    (node.folder / "fingerprint").write_text("0" * 40)
+    assert node.run() == 78
+    assert f"has the fingerprint {'0' * 40}, the Pool pins DE15B14486CD377B9E876E1A234654DA9A296436" in node.console[-1]
+    assert not node.path("/etc/apt/sources.list.d/cks-kubernetes.list").exists()
+
+
+def test_a_repository_that_cannot_be_reached_is_tried_again(make: Make) -> None:
+    node = bare(make(Role.WORKER))
+    node.fails("apt-get", 1, "E: Failed to fetch https://pkgs.k8s.io/  Could not connect to 127.0.0.1:9")
+    assert node.run() == 1
+    assert "40-packages: failed: apt-get update: E: Failed to fetch" in node.console[-1]
+    assert node.run() == 0
+
+
+def test_packages_come_through_the_pools_proxy(make: Make) -> None:
+    image = {"packages": {"proxy": "http://proxy.example:3128", "repository": "https://mirror.example/k8s/"}}
+    node = bare(make(Role.WORKER, image=image))
+    node.run()
+    assert 'Acquire::https::Proxy "http://proxy.example:3128";' in node.read("/etc/apt/apt.conf.d/90cks-proxy")
+    drop_in = node.read("/etc/systemd/system/containerd.service.d/cks-proxy.conf")
+    assert "HTTPS_PROXY=http://proxy.example:3128" in drop_in
+    assert "NO_PROXY=localhost,127.0.0.0/8,10.60.0.0/16,10.61.0.0/16,10.99.0.0/30,.svc" in drop_in
+    assert "https://mirror.example/k8s/v1.34/deb/" in node.read("/etc/apt/sources.list.d/cks-kubernetes.list")
+
+
+def test_an_installation_that_was_cut_is_carried_on(make: Make) -> None:
+    node = bare(make(Role.WORKER, "uncut"))
+    node.run()
+    for cut in [at for at, call in enumerate(node.calls, start=1) if call.startswith("apt-get install")]:
+        node = bare(make(Role.WORKER, f"cut-{cut}"))
+        node.run(cut)
+        node.power_cut()
+        node.settle()
+        assert_whole(node, Role.WORKER)
+        assert node.path("/etc/containerd/config.toml").exists()

@@ -1,0 +1,163 @@
+"""What a VM gets, read by programs that are not ours, and by people.
+
+`cloud-init`, `kubeadm` and systemd are asked where they are installed: Debian has them as cloud-init and systemd.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pool.core.pools import Network
+from pool.guest.file import File
+from pool.guest.node_files import files
+from pool.kubevirt.cluster import Cluster, Role
+from tests.pool import builders
+from tests.pool.guest import rendered
+
+KINDS = pytest.mark.parametrize(("role", "network"), rendered.KINDS)
+SCRIPTS = {"prepare.sh": "#!/bin/bash\n", "app.yaml": "kind: App\n"}
+PROXY = {"packages": {"proxy": "http://proxy.example:3128"}}
+
+
+def tool(name: str, package: str = "") -> str:
+    """The path of a program; skips the test where there is none."""
+    found = shutil.which(name)
+    if found is None:
+        pytest.skip(f"needs {name}{package and f', of package {package}'}")
+    return found
+
+
+def asked(*command: str | Path, **environment: str) -> None:
+    """Fails with what the program says if it has something to say against it."""
+    ended = subprocess.run(
+        [str(word) for word in command], capture_output=True, text=True, env=os.environ | environment
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+def written(folder: Path, made: list[File]) -> Iterator[tuple[File, Path]]:
+    """The files below a folder, executable as they are to be."""
+    for file in made:
+        path = folder / file.path.lstrip("/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(file.content)
+        path.chmod(int(file.mode, 8))
+        yield file, path
+
+
+def made_for(cluster: Cluster, role: Role, network: Network) -> list[File]:
+    """All that there can be: with add-ons, scripts and a proxy."""
+    machine = cluster.control_plane if role is Role.CONTROL_PLANE else cluster.worker
+    pool = builders.pool(network=network, image=PROXY)
+    return files(cluster, machine, rendered.placeholder_identity(), rendered.PEER, pool, SCRIPTS)
+
+
+@KINDS
+def test_it_is_what_was_read_last(role: Role, network: Network) -> None:
+    kept = rendered.path(role, network).read_text()
+    assert rendered.text(role, network) == kept, "read the difference; then: python -m tests.pool.guest.rendered"
+
+
+@KINDS
+def test_shellcheck_has_nothing_to_say(role: Role, network: Network, cluster: Cluster, tmp_path: Path) -> None:
+    scripts = [
+        path
+        for file, path in written(tmp_path, made_for(cluster, role, network))
+        if file.content.startswith(("#!/bin/bash", "# shellcheck"))
+    ]
+    assert len(scripts) > 8
+    # SC1091: what they source is at its place on a node only, and looked at by itself.
+    asked(Path(sys.executable).with_name("shellcheck"), "--exclude", "SC1091", *scripts)
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_systemd_takes_the_units(role: Role, cluster: Cluster, tmp_path: Path) -> None:
+    analyze = tool("systemd-analyze", "systemd")
+    units = []
+    for file, path in written(tmp_path, made_for(cluster, role, Network.BUILTIN)):
+        if file.path.endswith(".service"):
+            path.write_text(file.content.replace("/usr/local/sbin", f"{tmp_path}/usr/local/sbin"))
+            units.append(path)
+    assert len(units) == 5
+    for name in ("kubelet", "containerd"):
+        stand_in = units[0].with_name(f"{name}.service")
+        stand_in.write_text("[Service]\nExecStart=/bin/true\n")
+    asked(analyze, "verify", "--man=no", "--recursive-errors=no", *units, SYSTEMD_UNIT_PATH=f"{units[0].parent}:")
+
+
+@KINDS
+def test_networkd_takes_the_link(role: Role, network: Network, cluster: Cluster, tmp_path: Path) -> None:
+    """The daemon itself reads the files, in namespaces of its own, until it has looked around."""
+    daemon = Path("/usr/lib/systemd/systemd-networkd")
+    if not daemon.exists() or subprocess.run([tool("unshare"), "-mn", "true"], capture_output=True).returncode:
+        pytest.skip("needs systemd-networkd, and to be root for namespaces of its own")
+    units = [str(path) for file, path in written(tmp_path, made_for(cluster, role, network)) if "50-wg0" in file.path]
+    assert len(units) == 2
+    script = f"""mount -t tmpfs none /run && mkdir -p /run/systemd/network
+        cp -p {" ".join(units)} /run/systemd/network
+        chgrp systemd-network /run/systemd/network/* && exec {daemon}"""
+    environment = os.environ | {"SYSTEMD_LOG_LEVEL": "debug", "SYSTEMD_LOG_TARGET": "console"}
+    with subprocess.Popen(
+        ["unshare", "-mn", "sh", "-c", script], env=environment, stderr=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stderr is not None
+        said = []
+        for line in running.stderr:
+            said.append(line)
+            if "Enumeration completed" in line:
+                break
+        running.kill()
+    assert "Enumeration completed" in said[-1], said
+    assert [line for line in said if "50-wg0" in line] == []
+
+
+@KINDS
+def test_cloud_init_takes_the_user_data(role: Role, network: Network) -> None:
+    asked(tool("cloud-init", "cloud-init"), "schema", "--config-file", rendered.path(role, network))
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_kubeadm_takes_its_configuration(role: Role, cluster: Cluster, tmp_path: Path) -> None:
+    kubeadm = tool("kubeadm")
+    for file, path in written(tmp_path, made_for(cluster, role, Network.BUILTIN)):
+        if file.path == "/etc/cks/kubeadm.yaml":
+            asked(kubeadm, "config", "validate", "--config", path)
+
+
+@KINDS
+def test_files_reach_the_node_as_they_are(role: Role, network: Network, cluster: Cluster) -> None:
+    """Through YAML, and compressed where they are large."""
+    from simulator.guests import cloudinit  # the one reader of user data that is not ours
+
+    machine = cluster.control_plane if role is Role.CONTROL_PLANE else cluster.worker
+    odd = {"odd.yaml": "  a: \t\n\n\n", "prepare.sh": "#!/bin/sh\r\necho 'ä\U0001f600'"}
+    pool, identity = builders.pool(network=network), rendered.placeholder_identity()
+    text = rendered.user_data(cluster, machine, identity, rendered.PEER, pool, odd)
+    read = cloudinit.parse(text).files
+    made = files(cluster, machine, identity, rendered.PEER, pool, odd)
+    assert {path: content.rstrip("\n") for path, content in read.items()} == {
+        file.path: file.content.rstrip("\n") for file in made
+    }
+    assert {file.path: file.content for file in made if file.compressed}.items() <= read.items()
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_every_object_that_is_applied_has_a_name(role: Role, cluster: Cluster) -> None:
+    for file in made_for(cluster, role, Network.BUILTIN):
+        if file.path.startswith("/etc/cks/network/"):
+            objects = list(yaml.safe_load_all(file.content))
+            assert [one["kind"] for one in objects] == [
+                "ServiceAccount",
+                "ClusterRole",
+                "ClusterRoleBinding",
+                "DaemonSet",
+            ]
+            assert all(one["metadata"]["name"] == "kube-network-policies" for one in objects)
