@@ -217,3 +217,25 @@ async def test_an_instance_whose_power_is_cut_has_failed_and_its_vm_starts_again
     await asyncio.wait_for(watching, 20)
     assert "Failed" in phases
     assert len(trouble.struck) == 1
+
+
+async def test_a_node_does_not_say_what_a_first_boot_is_at_that_was_cut() -> None:
+    """Though a unit would say what the first boot has come to."""
+    say = 'kubectl annotate --overwrite node cp lab/first-boot="$(cat /var/lib/lab/first-boot)"\n'
+    unit = {"/etc/systemd/system/say.service": "[Service]\nExecStart=/say\n", "/say": f"#!/bin/sh\n{say}"}
+    wait = {"80-wait": "until [ -e /etc/lab/now ]; do sleep 1; done\n"}
+    runcmd = [*RUNCMD, ["systemctl", "enable", "--now", "say.service"]]
+    async with bench() as on:
+        cut(on, "80-wait")
+        guest = on.guest(stepwise({**STEPS, **wait}, unit), runcmd=runcmd)
+        await guest.has_lost_power()
+        assert guest.disk.files["/var/lib/lab/first-boot"] == ""
+        guest.disk.files["/var/lib/lab/first-boot"] = "80-wait: begins\n"
+        guest.boot()
+        async for event in (await guest.serves()).watch(NODES):
+            if event.object.get("status", {}).get("nodeInfo", {}).get("bootID") == guest.machine.boot_id:
+                break
+        await guest.prints("80-wait: begins")
+        assert "lab/first-boot" not in (await guest.api.get(NODES, "cp"))["metadata"].get("annotations", {})
+        guest.disk.files["/etc/lab/now"] = ""
+        await guest.prints("boot: done")

@@ -167,11 +167,17 @@ class Machine:
             self.say(f"Unit {unit} is masked.", wrong=True)
         boots.count(units, self.disk.files, self.boot_id)
         self.network = network.read(self.disk.files)
-        self._node.note(boots.said(units, self.disk.files))
         script = first_boot.find(commands, cloud_init.enabled_before, self.disk.files)
+        if script is not None and script.passed(self.disk.files):
+            script = None
+        said = boots.said(units, self.disk.files)
+        if script is not None:
+            # How far it is is not said before it failed, or is over.
+            said.pop(script.says, None)
+        self._node.note(said)
         if "role" in self.disk.machine:
             self._node.resume()
-        if script is not None and not script.passed(self.disk.files):
+        if script is not None:
             await FirstBoot(self, self._node, script).run()
         elif "role" not in self.disk.machine:
             self.say("first boot is over without a kubeadm command: this is a bare machine", wrong=True)
