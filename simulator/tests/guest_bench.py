@@ -129,7 +129,7 @@ def userdata(name: str, files: dict[str, str], runcmd: Iterable[Any], bootcmd: I
     config: Obj = {"hostname": name, "write_files": written, "runcmd": list(runcmd)}
     if bootcmd:
         config["bootcmd"] = list(bootcmd)
-    return "#cloud-config\n" + yaml.safe_dump(config)
+    return "#cloud-config\n" + yaml.dump(config, Dumper=yaml.CSafeDumper)
 
 
 def stepwise(steps: dict[str, str], more: dict[str, str] | None = None, *, version: str = "v1.34.1") -> dict[str, str]:

@@ -33,7 +33,9 @@ def config_map(name: str, **more: Any) -> Obj:
 def files(**of: list[Obj] | str) -> dict[str, str]:
     """Files of manifests, by their names."""
     return {
-        f"/etc/lab/{name.replace('__', '/')}.yaml": one if isinstance(one, str) else yaml.safe_dump_all(one)
+        f"/etc/lab/{name.replace('__', '/')}.yaml": one
+        if isinstance(one, str)
+        else yaml.dump_all(one, Dumper=yaml.CSafeDumper)
         for name, one in of.items()
     }
 

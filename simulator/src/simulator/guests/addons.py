@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import yaml
 
@@ -68,7 +67,7 @@ def documents(files: Mapping[str, str], path: str) -> Iterator[tuple[str, Obj]]:
         raise NotApplied(f'error: the path "{path}" does not exist')
     for file in found:
         try:
-            loaded = [one for one in yaml.load_all(files[file], Loader=LOADER) if one]
+            loaded = [one for one in yaml.load_all(files[file], Loader=yaml.CSafeLoader) if one]
         except yaml.YAMLError as error:
             where = " ".join(str(error).split())
             raise NotApplied(f"error: error parsing {file}: error converting YAML to JSON: {where}") from error
@@ -76,9 +75,6 @@ def documents(files: Mapping[str, str], path: str) -> Iterator[tuple[str, Obj]]:
             if not isinstance(one, dict) or not one.get("kind") or not one.get("apiVersion"):
                 raise NotApplied(f"error: error validating \"{file}\": Object 'Kind' is missing")
             yield from ((file, item) for item in (one.get("items") or [] if one["kind"] == "List" else [one]))
-
-
-LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def _defined(obj: Obj) -> tuple[str, str]:

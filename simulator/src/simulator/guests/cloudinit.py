@@ -37,7 +37,7 @@ def parse(userdata: str) -> CloudConfig:
     if not userdata.startswith(HEADER):
         raise BadUserData(f"user data does not start with {HEADER}")
     try:
-        config = yaml.safe_load(userdata) or {}
+        config = yaml.load(userdata, Loader=yaml.CSafeLoader) or {}
     except yaml.YAMLError as error:
         raise BadUserData(f"user data is no YAML: {error}") from error
     if not isinstance(config, dict):
@@ -51,8 +51,11 @@ def parse(userdata: str) -> CloudConfig:
 def boot_commands(userdata: str) -> list[str]:
     """The commands of every boot. Only they are read: all the rest is for the first one."""
     found = BOOTCMD.search(userdata)
+    if found is None:
+        return []
     try:
-        return [_shell(entry) for entry in (yaml.safe_load(found[0]) or {})["bootcmd"] or []] if found else []
+        entries = (yaml.load(found[0], Loader=yaml.CSafeLoader) or {})["bootcmd"] or []
+        return [_shell(entry) for entry in entries]
     except (yaml.YAMLError, TypeError):
         return []
 
@@ -84,7 +87,7 @@ def unmatched_interface(networkdata: str, mac_address: str) -> str | None:
     if not networkdata:
         return None
     try:
-        config = yaml.safe_load(networkdata) or {}
+        config = yaml.load(networkdata, Loader=yaml.CSafeLoader) or {}
     except yaml.YAMLError as error:
         return f"network data is no YAML: {error}"
     ethernets = (config.get("network") or config).get("ethernets") or {}

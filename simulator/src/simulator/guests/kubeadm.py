@@ -51,7 +51,7 @@ class Join:
 def documents(text: str) -> dict[str, dict[str, Any]]:
     """The documents of a kubeadm configuration by kind. Raises Refused."""
     try:
-        loaded = [document for document in yaml.safe_load_all(text) if document]
+        loaded = [document for document in yaml.load_all(text, Loader=yaml.CSafeLoader) if document]
     except yaml.YAMLError as error:
         raise Refused(f"error unmarshaling configuration: {error}") from error
     found = {}
