@@ -1,0 +1,34 @@
+"""First boots as the simulator plays them: the rendered steps themselves, in trouble."""
+
+from __future__ import annotations
+
+import pytest
+
+from pool.core.errors import GuestUnhealthy
+from pool.guest import booting
+from pool.kube.resources import NODES
+from simulator.faults.troubles import Trouble, TroubleKind
+from tests.pool.bench import Bench
+
+
+@pytest.mark.parametrize("at", ["cloud-init", "60-cluster:kubeadm * begins"])
+async def test_a_cluster_comes_up_though_the_power_of_both_vms_is_cut(bench: Bench, at: str) -> None:
+    cuts = [Trouble(TroubleKind.CUT_POWER, name=name, at=at, count=1) for name in ("cp-cluster1", "wk-cluster1")]
+    for cut in cuts:
+        bench.simulator.troubles.add(cut)
+    await bench.bootstrap()
+    assert [len(cut.struck) for cut in cuts] == [1, 1]
+    async with bench.guest() as guest:
+        said = {node["metadata"]["annotations"].get("cks.io/first-boot") for node in await guest.list(NODES)}
+    assert said == {"done"}
+
+
+async def test_an_image_of_another_version_fails_a_bootstrap_at_once_and_in_words(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(booting, "SILENT", 0.0)
+    monkeypatch.setattr(booting, "PAUSE", 0.05)
+    await bench.prepare()
+    await bench.want(image={"url": "docker://registry.example/node:v1.33.4"})
+    with pytest.raises(GuestUnhealthy, match=r"the image carries Kubernetes v1\.33\.4, the Pool wants v1\.34\.1"):
+        await bench.bootstrap()
