@@ -26,12 +26,13 @@ async def boots_of(
     attested: AttestedBoots | None = None,
     *,
     restored: bool = True,
+    new: bool = False,
 ) -> dict[str, Boot]:
     """The present boot of both nodes, by VM name.
 
     `snapshots` are the golden ones (by VM name) that their disks were restored from, or snapshotted into if not
-    `restored`; `attested` the boots that were attested last. Raises GuestUnhealthy if a VM does not run,
-    SnapshotMissing.
+    `restored`; `attested` the boots that were attested last; of `new` disks the first boot is to be over. Raises
+    GuestUnhealthy if a VM does not run, SnapshotMissing.
     """
     boots = {}
     for machine in cluster.machines:
@@ -40,7 +41,8 @@ async def boots_of(
         # The boot of this very instance is attested again by a run that resumes.
         seen = last.boot_id if last and last.instance != meta["uid"] else ""
         golden = golden_boots(snapshots[machine.name]) if snapshots is not None else None
-        boots[machine.name] = Boot(datetime.fromisoformat(meta["creationTimestamp"]), Counted(golden, seen, restored))
+        since, disk = datetime.fromisoformat(meta["creationTimestamp"]), Counted(golden, seen, restored)
+        boots[machine.name] = Boot(since, disk, new)
     return boots
 
 

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from pool.core.errors import AttestationFailed, GuestUnhealthy
 from pool.guest.answers import Lease, Node, understood
 from pool.guest.client import Guest, connect_guest
+from pool.guest.first_boot import over
 from pool.kube.client import Kube
 from pool.kube.resources import LEASES, NODES
 from pool.kubevirt.cluster import Cluster
@@ -57,11 +58,13 @@ class Counted:
 class Boot:
     """What is known of a node's boot before it is asked.
 
-    `since`: it began in this second (the host rounds down). `disk`: None if its count is not asked for.
+    `since`: it began in this second (the host rounds down). `disk`: None if its count is not asked for. `new`: nobody
+    knows yet whether the disk's first boot is over; nodes of clusters made by earlier versions never say so.
     """
 
     since: datetime
     disk: Counted | None = None
+    new: bool = False
 
 
 async def wait_healthy(
@@ -128,6 +131,8 @@ class Look:
         node = understood(Node, await self._guest.get(NODES, name))
         if not node.ready:
             raise _unhealthy(name, "it is not Ready")
+        if boot.new and not over(node.first_boot):
+            raise _unhealthy(name, f"its first boot is not over: {node.first_boot or 'it says nothing of it'}")
         return NodeHealth(name, node.boot_id, renewed, proved(name, node, boot.disk) if boot.disk else None)
 
 

@@ -100,9 +100,9 @@ async def wait_machines(job: Job) -> None:
 @step
 async def wait_guest(job: Job) -> Nodes:
     """Wait until the guest of VMs at their first boot is healthy. Raises GuestUnhealthy that says how far they got."""
-    boots = await boots_of(job.kube, job.cluster)
-    first = FirstBoots(job.kube, job.cluster, await job.pool(), job.host.warn)
-    return await first.during(wait_healthy(job.kube, job.cluster, boots, timeout=job.settings.boot_timeout))
+    boots = await boots_of(job.kube, job.cluster, new=True)
+    waited = FirstBoots(job.kube, job.cluster, await job.pool(), job.host.warn)
+    return await waited.during(wait_healthy(job.kube, job.cluster, boots, timeout=job.settings.boot_timeout))
 
 
 async def ensure_secrets(job: Job, pool: Pool) -> None:

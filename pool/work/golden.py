@@ -99,8 +99,10 @@ async def stop_cleanly(job: Job, generation: int, suffix: str = "") -> None:
     )
     await _start_both(job, grace)
     # What stands in etcd may be of the boot that was attested last: the VMs may have been started again since.
-    known = job.operation.cluster.status.attested_boots
-    present = await boots_of(job.kube, job.cluster, attested=known)
+    status = job.operation.cluster.status
+    # What first boot brings is on each later generation if it is on the first.
+    new = status.golden is None
+    present = await boots_of(job.kube, job.cluster, attested=status.attested_boots, new=new)
     nodes = await wait_healthy(job.kube, job.cluster, present, timeout=job.settings.boot_timeout)
     boots = {node.name: str(node.boots) for node in nodes}
     # That may have taken long; by now the VMs may be another run's, or a learner's.

@@ -21,11 +21,14 @@ from pool.core.errors import GuestUnhealthy
 from pool.core.pools import Pool
 from pool.guest import booting
 from pool.guest.booting import FirstBoots
+from pool.guest.client import connect_guest
+from pool.guest.health import Boot, Look
 from pool.kube.client import Kube
 from pool.kubevirt.cluster import Cluster
 from pool.kubevirt.console import MOST_BYTES, console_of
 from simulator.api.errors import ApiError
 from simulator.app import Simulator
+from tests.pool.bench import now
 from tests.pool.consoles import Consoles, Printed, with_launchers
 from tests.pool.guest.hostile import Hostile, hostile_at, saying
 
@@ -227,3 +230,32 @@ async def test_of_a_hostile_console_only_so_much_is_read(host: Hostile, consoles
         assert len(await console_of(host.kube, host.cluster.control_plane)) <= MOST_BYTES
     bounds = {"container": "guest-console-log", "tailLines": "500", "limitBytes": str(MOST_BYTES)}
     assert consoles.asked == [("cp-cluster1", bounds)]
+
+
+LEASE = {"spec": {"renewTime": "2199-01-01T00:00:00.000000Z"}}
+
+
+@pytest.mark.parametrize(
+    ("annotations", "said"),
+    [
+        ({}, "its first boot is not over: it says nothing of it"),
+        ({"cks.io/first-boot": "90-prepare: failed: trivy: no space"}, "its first boot is not over: 90-prepare: trivy"),
+        ({"cks.io/first-boot": "90-prepare: begins"}, "its first boot is not over: 90-prepare: begins"),
+        ({"cks.io/first-boot": "\x1b[2J" * 9000}, "its first boot is not over: it says nothing of it"),
+        ({"cks.io/first-boot": "done"}, ""),
+    ],
+)
+async def test_a_new_node_is_healthy_once_its_first_boot_is_over_and_others_need_not_say_so(
+    host: Hostile, annotations: dict[str, str], said: str
+) -> None:
+    status = {"nodeInfo": {"bootID": "b"}, "conditions": [{"type": "Ready", "status": "True"}]}
+    answer = json.dumps(LEASE | {"metadata": {"annotations": annotations}, "status": status}).encode()
+    names = [machine.name for machine in host.cluster.machines]
+    async with host.serving(saying(answer)), connect_guest(host.kube, host.cluster) as guest:
+        assert len(await Look(guest, {name: Boot(now()) for name in names})()) == 2
+        look = Look(guest, {name: Boot(now(), new=True) for name in names})
+        if said:
+            with pytest.raises(GuestUnhealthy, match=said):
+                await look()
+        else:
+            assert len(await look()) == 2

@@ -168,12 +168,27 @@ async def test_a_bootstrap_that_does_not_get_on_fails_with_what_its_nodes_say(
     why = "60-cluster: failed: kubeadm join: x509: certificate signed by unknown authority"
     consoles.printed["wk-cluster1"] = f"cks-first-boot: 60-cluster: begins\r\ncks-first-boot: {why}\r\n"
     bench.simulator.troubles.add(Trouble(TroubleKind.HANG_BOOT))
-    bench.configured(boot_timeout=0.5, reset_attempts=1)
+    bench.configured(boot_timeout=1.0, reset_attempts=1)
     with pytest.raises(GuestUnhealthy, match="A bootstrap that does not get on"):
         await bench.bootstrap()
     failure = (await bench.pooled()).status.failure
     assert failure is not None
     assert "got wk-cluster1: 60-cluster: kubeadm join: x509: certificate signed by unknown authority" in failure.message
+
+
+async def test_an_image_of_another_version_than_the_pools_ends_a_bootstrap_at_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(booting, "SILENT", 0.0)
+    await bench.prepare()
+    await bench.want(image={"kubernetesVersion": "v1.33.5"})
+    bench.configured(reset_attempts=1)
+    with pytest.raises(GuestUnhealthy, match=r"change spec\.image\.url or spec\.image\.kubernetesVersion"):
+        await bench.bootstrap()
+    failure = (await bench.pooled()).status.failure
+    assert failure is not None
+    assert "50-version: the image carries Kubernetes v1.34.1, the Pool wants v1.33.5" in failure.message
+    assert bench.pool.spec.image.url in failure.message
 
 
 async def test_a_vm_of_somebody_else_is_left_alone(bench: Bench) -> None:

@@ -7,8 +7,9 @@ from datetime import timedelta
 import pytest
 
 from pool.core.clusters import OperationKind
-from pool.core.errors import SnapshotFailed
-from pool.kube.resources import VM_SNAPSHOTS, VMIS
+from pool.core.errors import GuestUnhealthy, SnapshotFailed
+from pool.guest.health import check_healthy
+from pool.kube.resources import NODES, VM_SNAPSHOTS, VMIS
 from pool.kubevirt.fence import MARK
 from pool.kubevirt.machines import stop, wait_stopped
 from pool.kubevirt.manifests import snapshot
@@ -40,6 +41,30 @@ async def test_taking_it_again_changes_nothing(bench: Bench) -> None:
     second = await bench.take_golden()
     assert (second.control_plane, second.worker) == (first.control_plane, first.worker)
     assert [vmi["metadata"]["uid"] for vmi in await bench.kube.list(VMIS, "cluster1")] == vmis
+
+
+async def say_of_first_boot(bench: Bench, words: str | None) -> None:
+    async with bench.guest() as guest:
+        await guest.patch(NODES, "wk-cluster1", {"metadata": {"annotations": {"cks.io/first-boot": words}}})
+
+
+async def test_no_generation_is_taken_before_add_ons_and_preparation_are_there(bench: Bench) -> None:
+    await bench.bootstrap()
+    await say_of_first_boot(bench, "90-prepare: failed: trivy: no space left")
+    bench.configured(boot_timeout=1.0, reset_attempts=1)
+    with pytest.raises(GuestUnhealthy, match="wk-cluster1: its first boot is not over: 90-prepare: trivy"):
+        await bench.take_golden()
+    assert await bench.snapshots() == {}
+
+
+async def test_clusters_that_were_made_before_nodes_said_so_go_on(bench: Bench) -> None:
+    await bench.bootstrap()
+    await bench.take_golden()
+    await say_of_first_boot(bench, None)
+    await bench.pooled_beside("standby")
+    assert (await bench.refresh()).generation == 2
+    await bench.reset()
+    assert await check_healthy(bench.kube, bench.cluster, now(), timeout=9)
 
 
 async def test_a_stop_that_nobody_saw_end_well_is_made_again(bench: Bench) -> None:
