@@ -95,6 +95,7 @@ preflight() {
   if [ -z "$wrong" ]; then return; fi
   echo "[preflight] Some fatal errors occurred:$wrong"
   echo '[preflight] If you know what you are doing, you can make a check non-fatal with `--ignore-preflight-errors=...`'
+  echo 'error: error execution phase preflight: preflight checks failed'
   echo 'To see the stack trace of this error execute with --v=5 or higher'
   exit 1
 }

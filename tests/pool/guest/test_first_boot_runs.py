@@ -74,6 +74,7 @@ def test_a_first_boot_runs_each_step_once_and_then_never_again(make: Make, role:
     begun = [line.removesuffix(": begins").split()[-1] for line in node.console if line.endswith(": begins")]
     assert begun == sorted(begun)
     assert {"10-kernel", "20-link", "30-clock", "50-version", "60-cluster", "90-prepare"} <= set(begun)
+    assert "systemctl start --no-block cks-boots-say.service" in node.calls
     before = node.calls
     node.boot()
     assert node.run() == 0
@@ -139,6 +140,16 @@ def test_what_failed_is_said_and_tried_again(make: Make) -> None:
     assert_whole(node, Role.WORKER)
 
 
+def test_of_kubeadms_preflight_the_check_is_said_that_failed(make: Make) -> None:
+    node = make(Role.CONTROL_PLANE)
+    node.write("/etc/kubernetes/manifests/etcd.yaml", "etcd\n")
+    assert node.run() == 1
+    words = (
+        "60-cluster: failed: kubeadm init: [ERROR FileAvailable]: /etc/kubernetes/manifests/etcd.yaml already exists"
+    )
+    assert node.console[-1] == f"cks-first-boot: {words}"
+
+
 def test_manifests_are_tried_until_they_hold_and_the_node_says_which_does_not(make: Make) -> None:
     node = make(Role.CONTROL_PLANE)
     node.fails("kubectl", 1, 'error: no matches for kind "App" in version "v1"')
@@ -184,6 +195,15 @@ def test_a_clock_that_is_not_set_right_is_said_and_does_not_stop_the_boot(make: 
     (node.folder / "no-time").touch()
     assert node.run() == 0
     assert any("30-clock: says: the clock was not synchronised within 30 s" in line for line in node.console)
+
+
+def test_the_clock_is_waited_for_once_a_boot(make: Make) -> None:
+    node = make(Role.WORKER)
+    (node.folder / "no-time").touch()
+    node.fails("kubeadm", 1, "error: not yet")
+    assert node.run() == 1
+    assert node.run() == 0
+    assert not any("30-clock: says" in line for line in node.console)
 
 
 def test_swap_stays_off_after_the_next_boot_too(make: Make) -> None:
