@@ -208,12 +208,15 @@ class Guest:
 class Bench:
     """Guests of one namespace."""
 
-    def __init__(self, number: int, lease: float) -> None:
+    def __init__(self, lease: float) -> None:
         self.troubles = Troubles()
         self.clock = Clock()
         self.delays = Delays(lease_floor=lease).scaled(1000)
         self.changed = asyncio.Event()
-        self.addresses = {"cp": f"127.77.{number}.1", "wk": f"127.77.{number}.2"}
+        # Others run such tests beside these, and there is one port 6443 an address.
+        network = f"127.{64 + uuid4().int % 32}.{uuid4().int % 256}"
+        place = 2 + uuid4().int % 250
+        self.addresses = {"cp": f"{network}.{place}", "wk": f"{network}.{place + 1}"}
         service = {"metadata": {"name": "cp"}, "spec": {"selector": {"role": "cp"}}}
         self.neighbours = Neighbours(lambda namespace: [service] if namespace == "lab" else [])
         self.guests: list[Guest] = []
@@ -245,7 +248,7 @@ class Bench:
 @asynccontextmanager
 async def bench(lease: float = 0.05) -> AsyncIterator[Bench]:
     """`lease`: seconds between two renewals of a node's, of which a control plane misses four."""
-    made = Bench(uuid4().int % 250 + 1, lease)
+    made = Bench(lease)
     try:
         yield made
     finally:
