@@ -34,7 +34,7 @@ up: setup ## the same, left running: Prefect UI with every deployment, until Ctr
 
 boot: setup ## boot a pair of nodes from IMAGE under QEMU, restore it, cut its power (boot/README.md)
 	@$(BIN)/python -m boot $(if $(IMAGE),--image '$(IMAGE)') $(if $(KUBERNETES),--kubernetes '$(KUBERNETES)') \
-		$(if $(NETWORK),--network '$(NETWORK)') $(if $(CUT),--cut '$(CUT)') $(if $(EMULATED),--emulated)
+		$(if $(NETWORK),--network '$(NETWORK)') $(if $(ADDONS),--addons '$(ADDONS)') $(if $(CUT),--cut '$(CUT)') $(if $(EMULATED),--emulated)
 
 test: test-pool test-simulator ## run the whole test suite
 

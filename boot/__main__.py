@@ -20,6 +20,7 @@ from demo.leftovers import FolderInUse, end_leftovers, locked
 from demo.screen import Screen, StepFailed
 from pool.core.errors import InvalidInput
 from pool.core.pools import Network
+from pool.guest.addons import NO_ADDONS, Addons
 
 CUTS = "60-cluster"
 """Where half a node is left behind."""
@@ -30,7 +31,8 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser("python -m boot", description="Boot a pair of nodes under QEMU.")
     parser.add_argument("--image", type=Path, help="a node's disk image (boot/README.md says where to get one)")
     parser.add_argument("--kubernetes", default="", help="the version that it carries (default: a Pool's default)")
-    parser.add_argument("--network", default="", help="builtin (default), or none if the image brings a plugin")
+    parser.add_argument("--network", default="", help="builtin (default), or none, if the add-ons bring one")
+    parser.add_argument("--addons", type=Path, help="a folder of what a Pool's add-ons are: manifests, prepare.sh")
     parser.add_argument("--cut", default=CUTS, help=f"steps of first boot, as 20-link,{CUTS}+15; '' for none")
     parser.add_argument("--cores", type=int, default=2, help="of each machine (default 2)")
     parser.add_argument("--memory", type=int, default=4096, help="MiB of each machine (default 4096)")
@@ -63,7 +65,7 @@ async def _boot(screen: Screen, arguments: argparse.Namespace) -> None:
         await end_leftovers(folder)
         _remove_former(folder)
         hardware = _hardware(screen, arguments)
-        async with made_pair(pool, hardware, folder) as (nodes, identity):
+        async with made_pair(pool, _addons(arguments.addons), hardware, folder) as (nodes, identity):
             story = Story(screen, folder, nodes, identity, image)
             try:
                 await story.tell(cuts, pool.spec.machines.disk, pods=pool.spec.network is Network.BUILTIN)
@@ -84,6 +86,15 @@ async def _usable(image: Path | None) -> Path:
         )
     await format_of(image)
     return image.resolve()
+
+
+def _addons(folder: Path | None) -> Addons:
+    """The files of a folder, as the ConfigMap of a Pool would have them. Raises InvalidInput."""
+    if folder is None:
+        return NO_ADDONS
+    if not folder.is_dir():
+        raise InvalidInput(f"no folder of add-ons at {folder}")
+    return {file.name: file.read_text() for file in folder.iterdir() if file.is_file()}
 
 
 def _hardware(screen: Screen, arguments: argparse.Namespace) -> Hardware:

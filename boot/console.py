@@ -8,10 +8,12 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pool.guest.first_boot import PREFIX
+
 PAUSE = 0.1
 """Seconds between two looks at the file: a power cut comes that late after the line that it waits for, at most."""
 SAID = re.compile(
-    r"cks-first-boot: (?:(?P<step>[0-9]{2}-[a-z0-9-]+): (?P<word>begins|failed|refused|says)|done)(?:: (?P<text>.*))?$"
+    PREFIX + r"(?:(?P<step>[0-9]{2}-[a-z0-9-]+): (?P<word>begins|failed|refused|says)|done)(?:: (?P<text>.*))?$"
 )
 TERMINAL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f]")
 """What a console has between the words: control sequences, the carriage returns of line ends."""

@@ -32,12 +32,12 @@ async def until_ready(
     timeout: float,
     seen: Callable[[str], None],
 ) -> tuple[NodeHealth, ...]:
-    """Look until both nodes are Ready in their present boots, and say how often their disks have booted.
+    """Look until both nodes are Ready in their present boots, and their first boots are over.
 
     `golden`: how often the golden copies had, by node; empty if there are none. `seen` is told what each look found.
     Raises GuestUnhealthy with what was last seen, AttestationFailed if a disk is not the golden one's successor.
     """
-    boots = {node.name: Boot(node.since, Counted(golden.get(node.name))) for node in nodes}
+    boots = {node.name: Boot(node.since, Counted(golden.get(node.name)), new=True) for node in nodes}
     guest = _guest(nodes, identity)
     look, last = Look(guest, boots), "nothing"
     try:

@@ -16,6 +16,7 @@ from boot.qemu import Qemu, power_on
 from boot.relay import Service
 from boot.seed import write_seed
 from pool.core.pools import Pool
+from pool.guest.addons import Addons
 from pool.guest.cloudinit import network_data, user_data
 from pool.guest.identity import Identity
 from pool.kubevirt.cluster import Machine
@@ -50,10 +51,10 @@ class Node:
         """Whether it is on."""
         return self.qemu is not None and self.qemu.running
 
-    def seed(self, identity: Identity, peer: Service, pool: Pool) -> None:
+    def seed(self, identity: Identity, peer: Service, pool: Pool, addons: Addons) -> None:
         """Make what cloud-init finds, as the product renders it; kubeadm waits longer on emulated processors."""
         endpoint = f"{GATEWAY}:{peer.port}"
-        rendered = user_data(self.machine.cluster, self.machine, identity, endpoint, pool)
+        rendered = user_data(self.machine.cluster, self.machine, identity, endpoint, pool, addons)
         write_seed(
             self.files.seed,
             instance_id=self.machine.firmware_uuid,

@@ -12,6 +12,7 @@ from boot.node import Node
 from boot.relay import Service
 from pool.core.pools import Pool, PoolSpec
 from pool.core.resource import Metadata
+from pool.guest.addons import Addons
 from pool.guest.identity import Identity, make_identity
 from pool.kubevirt.cluster import Cluster, Machine
 
@@ -33,7 +34,9 @@ def cluster_of(pool: Pool) -> Cluster:
 
 
 @asynccontextmanager
-async def made_pair(pool: Pool, hardware: Hardware, folder: Path) -> AsyncIterator[tuple[tuple[Node, Node], Identity]]:
+async def made_pair(
+    pool: Pool, addons: Addons, hardware: Hardware, folder: Path
+) -> AsyncIterator[tuple[tuple[Node, Node], Identity]]:
     """The control plane and the worker, off, with their seeds; what is on is switched off in the end."""
     identity = make_identity(datetime.now(UTC))
     services = Service(), Service()
@@ -41,8 +44,8 @@ async def made_pair(pool: Pool, hardware: Hardware, folder: Path) -> AsyncIterat
         Node(machine, service, hardware, _files(machine, folder))
         for machine, service in zip(cluster_of(pool).machines, services, strict=True)
     )
-    control_plane.seed(identity, worker.service, pool)
-    worker.seed(identity, control_plane.service, pool)
+    control_plane.seed(identity, worker.service, pool, addons)
+    worker.seed(identity, control_plane.service, pool, addons)
     try:
         yield (control_plane, worker), identity
     finally:

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from boot.__main__ import main
+from boot.__main__ import _addons, main
 from boot.command import Hardware
 from boot.disks import DiskFailed, overlay
 from boot.pair import made_pair, pool_of
+from pool.core.errors import InvalidInput
+from pool.guest.addons import NO_ADDONS
 from tests.boot.seeds import user_data_of
 
 FAKE = """#!/bin/sh
@@ -73,7 +75,7 @@ async def test_what_qemu_img_refuses_is_said(tools: Path) -> None:
 
 
 async def test_each_machine_is_told_the_service_of_the_other(tmp_path: Path) -> None:
-    async with made_pair(pool_of("v1.34.1"), Hardware(), tmp_path) as ((control_plane, worker), _):
+    async with made_pair(pool_of("v1.34.1"), NO_ADDONS, Hardware(), tmp_path) as ((control_plane, worker), _):
         for node, peer in ((control_plane, worker), (worker, control_plane)):
             netdev = next(text for path, text in written(node.files.seed).items() if path.endswith("wg0.netdev"))
             assert f"Endpoint=10.0.2.1:{peer.service.port}\n" in netdev
@@ -82,3 +84,17 @@ async def test_each_machine_is_told_the_service_of_the_other(tmp_path: Path) -> 
 def written(seed: Path) -> dict[str, str]:
     """The files that a seed has cloud-init write."""
     return {file["path"]: file["content"] for file in yaml.safe_load(user_data_of(seed))["write_files"]}
+
+
+async def test_the_files_of_a_folder_are_its_addons(tmp_path: Path) -> None:
+    (tmp_path / "addons").mkdir()
+    (tmp_path / "addons" / "prepare.sh").write_text("echo prepared\n")
+    addons = _addons(tmp_path / "addons")
+    assert addons == {"prepare.sh": "echo prepared\n"}
+    async with made_pair(pool_of(), addons, Hardware(), tmp_path) as ((_, worker), _):
+        assert any(path.endswith("prepare.sh") for path in written(worker.files.seed))
+
+
+def test_addons_that_are_nowhere_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="no folder of add-ons"):
+        _addons(tmp_path / "none")

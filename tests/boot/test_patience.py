@@ -22,7 +22,7 @@ def files_of(user_data: str) -> dict[str, Any]:
 async def test_kubeadm_waits_longer_on_emulated_processors_and_nothing_else_is_changed(
     tmp_path: Path, number: int, kinds: list[str]
 ) -> None:
-    async with made_pair(pool_of(), Hardware(), tmp_path) as (nodes, _):
+    async with made_pair(pool_of(), {"prepare.sh": "true\n"}, Hardware(), tmp_path) as (nodes, _):
         rendered = user_data_of(nodes[number].files.seed)
     changed = patient(rendered)
     before, after = files_of(rendered), files_of(changed)
