@@ -14,12 +14,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import httpx
-
 from demo.database import start_database
 from demo.deployments import create_deployments, load_deployments
 from demo.processes import Child, ChildFailed, free_port, ready_or_stopped, start
-from demo.runs import Runs
+from demo.runs import Runs, prefect_api
 from demo.stack import create_work_pool, prefect_environment, start_server, start_worker
 
 
@@ -125,5 +123,5 @@ async def a_system(folder: Path, *, speed: float, workers: int) -> AsyncIterator
             stack.push_async_callback(worker.stop)
             await worker.begin()
             crew.append(worker)
-        client = await stack.enter_async_context(httpx.AsyncClient(base_url=api, timeout=30.0, trust_env=False))
+        client = await stack.enter_async_context(prefect_api(api))
         yield System(host, server, crew, kubeconfig, Runs(client, api.removesuffix("/api")))

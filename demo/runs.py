@@ -18,6 +18,16 @@ class RunFailed(ChildFailed):
     """A flow run did not complete; the message is its state's."""
 
 
+def prefect_api(api_url: str) -> httpx.AsyncClient:
+    """A client of the Prefect API at `api_url`.
+
+    Uvicorn ends a connection that was idle for 5 s. httpx would keep it as long, and now and then send a call into the
+    end.
+    """
+    limits = httpx.Limits(keepalive_expiry=2.0)
+    return httpx.AsyncClient(base_url=api_url, timeout=30.0, trust_env=False, limits=limits)
+
+
 class Runs:
     """The Prefect API at `api_url`: start a deployment, follow the run, list what was run."""
 

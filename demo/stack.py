@@ -15,6 +15,7 @@ import httpx
 from demo.database import start_database
 from demo.leftovers import end_leftovers, locked
 from demo.processes import Child, ChildFailed, answers, free_port, ready_or_stopped, start
+from demo.runs import prefect_api
 from demo.screen import Screen
 
 WORK_POOL = "cks-pool"
@@ -77,7 +78,7 @@ async def start_simulator(kubeconfig: Path, *, speed: float, log: Path, port: in
 
 async def create_work_pool(api_url: str) -> None:
     """Create the work pool if it is missing; the worker completes its job template when it first syncs."""
-    async with httpx.AsyncClient(base_url=api_url, timeout=30.0, trust_env=False) as client:
+    async with prefect_api(api_url) as client:
         answer = await client.post("/work_pools/", json={"name": WORK_POOL, "type": "cks-warm"})
     if answer.status_code not in (httpx.codes.CREATED, httpx.codes.CONFLICT):
         raise ChildFailed(f"could not create the work pool: the server answered {answer.status_code} {answer.text}")

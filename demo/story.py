@@ -10,10 +10,8 @@ import os
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-import httpx
-
 from demo.damage import Damage
-from demo.runs import Runs
+from demo.runs import Runs, prefect_api
 from demo.screen import Screen, StepFailed
 from demo.stack import Stack
 from flows.tables import console_table
@@ -38,7 +36,7 @@ async def tell(screen: Screen, stack: Stack) -> None:
     os.environ.update({key: value for key, value in stack.environment.items() if key.startswith("CKS_POOL_")})
     settings = settings_from_environment()
     async with (
-        httpx.AsyncClient(base_url=stack.api_url, timeout=30.0, trust_env=False) as client,
+        prefect_api(stack.api_url) as client,
         Kube.connect(settings.kubeconfig) as kube,
         Watching(kube) as watching,
     ):
