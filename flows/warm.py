@@ -15,7 +15,6 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, cast
 from uuid import UUID, uuid4
 
@@ -35,7 +34,7 @@ from prefect.exceptions import Abort, ObjectAlreadyExists, PrefectHTTPStatusErro
 from prefect.flow_engine import run_flow
 from prefect.flows import Flow, load_flow_from_entrypoint
 from prefect.logging import get_logger
-from prefect.settings import PREFECT_WORKER_QUERY_SECONDS, temporary_settings
+from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, PREFECT_WORKER_QUERY_SECONDS, temporary_settings
 from prefect.states import Cancelled, Crashed, Pending
 from prefect.utilities.engine import propose_state
 
@@ -192,8 +191,9 @@ class WarmWorker:
         entrypoint = (await self._client.read_deployment(run.deployment_id)).entrypoint or ""
         if entrypoint not in self._flows:
             flow: Flow[..., Any] = load_flow_from_entrypoint(entrypoint, use_placeholder_flow=False)
-            # Where results would be kept, which are not: else each run asks the server for that, and stops the loop.
-            self._flows[entrypoint] = flow.with_options(result_storage=Path(), persist_result=False)
+            # Results are not kept, but what a flow failed of is. Where, each run would ask the server, and stop the loop.
+            kept = PREFECT_LOCAL_STORAGE_PATH.value()
+            self._flows[entrypoint] = flow.with_options(result_storage=kept, persist_result=False)
         return self._flows[entrypoint]
 
     async def _look(self) -> None:

@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -114,13 +115,17 @@ async def test_flow_runs_complete_in_the_workers_own_process(work_pool: str) -> 
         assert run.infrastructure_pid == serving.name
 
 
-async def test_a_failing_run_says_why_and_the_worker_goes_on(work_pool: str) -> None:
+async def test_a_failing_run_says_why_and_the_worker_goes_on(
+    work_pool: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     async with get_client() as client, worker(work_pool):
         failing = await client.create_flow_run_from_deployment(await deploy(client, "fails", work_pool))
         run = await finished(client, failing.id)
         assert run.state is not None
         assert run.state.is_failed()
         assert "the cause in one line" in (run.state.message or "")
+        assert not list(tmp_path.iterdir()), "what it failed of was left where the worker was started"
         good = await client.create_flow_run_from_deployment(await deploy(client, "which-process", work_pool))
         run = await finished(client, good.id)
         assert run.state is not None
