@@ -191,7 +191,7 @@ class WarmWorker:
         entrypoint = (await self._client.read_deployment(run.deployment_id)).entrypoint or ""
         if entrypoint not in self._flows:
             flow: Flow[..., Any] = load_flow_from_entrypoint(entrypoint, use_placeholder_flow=False)
-            # Results are not kept, but what a flow failed of is. Where, each run would ask the server, and stop the loop.
+            # What a flow failed of is kept, results are not. Each run would ask the server where, and stop the loop.
             kept = PREFECT_LOCAL_STORAGE_PATH.value()
             self._flows[entrypoint] = flow.with_options(result_storage=kept, persist_result=False)
         return self._flows[entrypoint]
