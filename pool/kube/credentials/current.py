@@ -72,8 +72,12 @@ class Credentials:
     async def renewed(self, refused: Shown, now: datetime | None) -> bool:
         """Whether there is something else to show than what was refused. Raises KubeconfigError."""
         async with self._asking:
-            if self._shown() != refused or time.monotonic() < self._pause_until:
-                return self._shown() != refused
+            if self._shown() != refused:
+                return True
+            if time.monotonic() < self._pause_until:
+                if self._failed is not None:
+                    raise self._failed
+                return False
             self._look(anyway=True)
             if self._shown() == refused and self._access.issuer is not None:
                 await self._ask(now)

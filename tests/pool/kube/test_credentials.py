@@ -168,7 +168,7 @@ class TestPlugins:
     async def test_one_that_fails_for_good_is_an_outage_and_is_not_asked_by_each_call(
         self, world: World, plugin: Plugin, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(client, "PATIENCE", 0.3)
+        monkeypatch.setattr(client, "PATIENCE", 1.0)
         monkeypatch.setattr(current, "PAUSE", 60.0)
         plugin.give("alice")
         async with Kube.connect(world.kubeconfig) as kube:
