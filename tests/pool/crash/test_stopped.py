@@ -21,8 +21,9 @@ from tests.pool.crash.world import World, world_at
 REFUSED = {"StaleOperation", "IllegalTransition", "OperationInProgress", "UnknownCluster", ""}
 """How a run ends that had not claimed the cluster when it was stopped, or had done with it."""
 
-OVERTAKEN = {"StaleOperation", "UnknownCluster", "WaitTimeout"}
-"""How one ends that had: told by a write of its own, or by a wait whose time ran out while it stood still."""
+OVERTAKEN = {"StaleOperation", "UnknownCluster", "WaitTimeout", "RestoreFailed"}
+"""How one ends that had: told by a write of its own, by a wait whose time ran out while it stood still, or by one for a
+restore that the other run has removed."""
 
 ALL = {
     "reset": (Operation("reset-cluster", {"cluster_id": ONE}, used), (5, 13, 21, 29)),
