@@ -19,6 +19,8 @@ NO_ADDONS: Addons = MappingProxyType({})
 MANIFESTS = (".yaml", ".yml", ".json")
 PREPARE, PREPARE_CONTROL_PLANE = "prepare.sh", "prepare-control-plane.sh"
 
+MAX_KEY = 240
+"""Characters of a key: a number is put before it, and a file's name has 255."""
 MAX_PACKED = 900_000
 """Bytes that add-ons may have as they are carried, compressed and in base64. A Secret holds 1 MiB (Kubernetes:
 MaxSecretSize), and what else a node gets is some 30 kB."""
@@ -43,7 +45,8 @@ async def read_addons(kube: Kube, pool: Pool) -> Addons:
     if strange:
         raise AddonsUnusable(
             f"the add-ons of Pool {pool.name}, {where}",
-            expected=f"manifests (*{', *'.join(MANIFESTS)}), {PREPARE} and {PREPARE_CONTROL_PLANE}, as text",
+            expected=f"manifests (*{', *'.join(MANIFESTS)}), {PREPARE} and {PREPARE_CONTROL_PLANE}, as text, with"
+            f" keys of up to {MAX_KEY} characters",
             actual=", ".join(strange),
             cure="rename these keys, or remove them",
         )
@@ -80,4 +83,4 @@ def _files(addons: Addons, roles: list[Role]) -> list[File]:
 
 
 def _known(key: str) -> bool:
-    return key.endswith(MANIFESTS) or key in (PREPARE, PREPARE_CONTROL_PLANE)
+    return (key.endswith(MANIFESTS) and len(key) <= MAX_KEY) or key in (PREPARE, PREPARE_CONTROL_PLANE)

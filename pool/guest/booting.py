@@ -72,17 +72,23 @@ class FirstBoots:
 
     async def _follow(self) -> NoReturn:
         await asyncio.sleep(SILENT)
-        async with connect_guest(self._kube, self._cluster) as guest:
-            while True:
-                for machine in self._cluster.machines:
-                    await self._look(guest, machine)
+        while True:
+            try:
+                async with connect_guest(self._kube, self._cluster) as guest:
+                    while True:
+                        for machine in self._cluster.machines:
+                            await self._look(guest, machine)
+                        await asyncio.sleep(PAUSE)
+            except ApiError as error:
+                # The wait may need the host no more.
+                self._tell_once((self._cluster.id, "guest"), f"the guest of {self._cluster.id} is not asked: {error}")
                 await asyncio.sleep(PAUSE)
 
     async def _look(self, guest: Guest, machine: Machine) -> None:
         if over(self._said.get(machine.name)):
             return
         said = await _annotated(guest, machine)
-        if said is None or said.what in (What.BEGINS, What.FAILED):
+        if not over(said):
             said = await self._printed(machine) or said
         if said is None:
             return

@@ -44,13 +44,13 @@ async def ensure_cloud_init(
 ) -> None:
     """The VM's cloud-init Secret, made of this identity.
 
-    As long as there is no VM it is written anew, so that what the Pool says takes effect. Then it stays as it is:
-    the guest booted with it, and cloud-init Secrets must not change between two starts (KubeVirt: they are not part of
-    a snapshot). Raises GuestUnhealthy if an existing VM was made with another identity, NotOurs, FormerCluster.
+    As long as the cluster has no VM it is written anew, so that what the Pool says takes effect, for both. Then it
+    stays: the guest booted with it, and cloud-init Secrets must not change between two starts (KubeVirt: they are not
+    part of a snapshot). Raises GuestUnhealthy if an existing VM was made with another identity, NotOurs, FormerCluster.
     """
     wanted = secret(machine, identity, user_data(cluster, machine, identity, peer_endpoint, pool, addons))
     found = await kube.find(SECRETS, machine.cloud_init_secret, machine.namespace)
-    booted = await kube.find(VMS, machine.name, machine.namespace) is not None
+    booted = any([await kube.find(VMS, one.name, one.namespace) for one in cluster.machines])
     if found is None:
         try:
             await kube.create(SECRETS, wanted)
@@ -61,7 +61,7 @@ async def ensure_cloud_init(
     made_with = (found["metadata"].get("annotations") or {}).get(IDENTITY_ANNOTATION)
     if booted and made_with != wanted["metadata"]["annotations"][IDENTITY_ANNOTATION]:
         raise GuestUnhealthy(
-            f"VM {machine.namespace}/{machine.name} booted with another CA than the cluster's",
+            f"VM {machine.namespace}/{machine.name} is to boot with another CA than the cluster's",
             expected="the identity in Secret cluster-ca",
             actual="a cloud-init Secret of another one",
             cure="rebuild the cluster",

@@ -59,12 +59,15 @@ class Said:
 def on_console(console: str) -> Said | None:
     """What a console's end says of the first boot, None if nothing. Pure.
 
-    Why a step failed stands until a later one begins: meanwhile all are tried again from the first.
+    Why a step failed stands until a later one begins: meanwhile all are tried again from the first. What was refused
+    is tried again at the next boot only, so what begins after it is said of that.
     """
     last: Said | None = None
     for line in console.splitlines():
         said = _read(line)
-        if said is None or (said.what is What.BEGINS and last is not None and last.wrong and said.step <= last.step):
+        if said is None:
+            continue
+        if last is not None and last.what is What.FAILED and said.what is What.BEGINS and said.step <= last.step:
             continue
         last = said
     return last

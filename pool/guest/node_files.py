@@ -17,6 +17,9 @@ POD_NETWORK, SERVICE_NETWORK, LINK_NETWORK = "10.60.0.0/16", "10.61.0.0/16", "10
 MTU = 1370
 """Of the link and of pods: WireGuard's 60 to 80 bytes and a host's own overlay fit into 1500."""
 
+POLICIES_IMAGE = "registry.k8s.io/networking/kube-network-policies:v1.1.1"
+"""As install.yaml of github.com/kubernetes-sigs/kube-network-policies names it since release v1.1.1 (ee995c5)."""
+
 STEPS = "/usr/local/lib/cks/first-boot.d"
 UNITS = "/etc/systemd/system"
 
@@ -31,17 +34,16 @@ def files(
         *_configuration(machine, identity, values),
         *_network(values),
         *_every_boot(values),
-        *_first_boot(values, steps(machine, pool, brought)),
+        *_first_boot(values, steps(pool, brought)),
         *brought,
     ]
 
 
-def steps(machine: Machine, pool: Pool, brought: list[File]) -> list[str]:
+def steps(pool: Pool, brought: list[File]) -> list[str]:
     """The steps of first boot that this VM has something to do in, in their order."""
-    control_plane = machine.role is Role.CONTROL_PLANE
     folders = {file.path.split("/")[3] for file in brought}
     found = ["10-kernel", "20-link", "30-clock", "40-packages", "50-version", "60-cluster"]
-    found += ["70-network"] * (control_plane and pool.spec.network is Network.BUILTIN)
+    found += ["70-network"] * (pool.spec.network is Network.BUILTIN)
     found += ["80-addons"] * ("addons" in folders)
     found += ["90-prepare"] * ("prepare" in folders)
     return found
@@ -81,6 +83,7 @@ def _values(cluster: Cluster, machine: Machine, identity: Identity, peer_endpoin
         "packages": f"{image.packages.repository}{minor}/deb/",
         "key_fingerprint": image.packages.key_fingerprint,
         "proxy": image.packages.proxy,
+        "policies_image": POLICIES_IMAGE,
         "boots_annotation": BOOTS_ANNOTATION,
         "first_boot_annotation": FIRST_BOOT_ANNOTATION,
     }
@@ -116,7 +119,7 @@ def _network(values: dict[str, Any]) -> list[File]:
             File(f"{UNITS}/cks-masquerade.service", render("network/masquerade.service.j2", **values)),
         ]
     if values["builtin"] and values["control_plane"]:
-        made.append(File("/etc/cks/network/policies.yaml", render("network/policies.yaml.j2")))
+        made.append(File("/etc/cks/network/policies.yaml", render("network/policies.yaml.j2", **values)))
     return made
 
 

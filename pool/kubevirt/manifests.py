@@ -32,6 +32,8 @@ IMAGE_CHECKSUM_ANNOTATION = "cks.io/image-checksum"
 """On a VM: checksum of the image's file, if it was compared."""
 VERSION_ANNOTATION = "cks.io/kubernetes-version"
 """On a VM: the version of Kubernetes that it was made for."""
+KEPT = {"cdi.kubevirt.io/storage.deleteAfterCompletion": "false"}
+"""CDI may remove DataVolumes that are filled. An image's says how it was filled, and whether that was checked."""
 BIND_NOW = {"cdi.kubevirt.io/storage.bind.immediate.requested": "true"}
 """A class that binds at first use would never fill a volume that nobody uses but to clone it."""
 
@@ -123,7 +125,7 @@ def image_disk(pool: Pool, settings: Settings) -> Object:
     spec = {**source_of(pool.spec.image), "storage": storage}
     labels = pool_labels(pool) | {IMAGE_LABEL: "true"}
     made = DATA_VOLUMES.manifest(image.disk, settings.templates_namespace, labels=labels, spec=spec)
-    made["metadata"]["annotations"] = BIND_NOW | {IMAGE_URL_ANNOTATION: image.url}
+    made["metadata"]["annotations"] = BIND_NOW | KEPT | {IMAGE_URL_ANNOTATION: image.url}
     return made
 
 

@@ -127,7 +127,16 @@ gpg() {
 }
 containerd() { printf '%s\n' "  bin_dir = '/usr/lib/cni'" '  sandbox = "registry.k8s.io/pause:3.10"' 'SystemdCgroup = false'; }
 
-systemctl() { point systemctl "$@"; }
+systemctl() {
+  point systemctl "$@"
+  if [ "$*" = 'restart --no-block cks-boots-say.service' ]; then bash "$NODE/root/usr/local/sbin/cks-boots" say; fi
+}
+ctr() { if [ -e "$NODE/images" ]; then cat "$NODE/images"; fi; }
+played_crictl() {
+  point crictl "$@"
+  if fails crictl; then return 1; fi
+  echo "${!#}" >"$NODE/images"
+}
 modprobe() {
   if fails modprobe; then return 1; fi
 }

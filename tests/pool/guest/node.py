@@ -43,7 +43,7 @@ class Node:
             "bin",
         ):
             (self.folder / path).mkdir(parents=True, exist_ok=True)
-        for name in ("kubeadm", "kubectl", "apt-get"):
+        for name in ("kubeadm", "kubectl", "crictl", "apt-get"):
             (self.folder / "bin" / name).write_text(f'#!/bin/bash\nplayed_{name} "$@"\n')
             (self.folder / "bin" / name).chmod(0o755)
         (self.folder / "version").write_text("v1.34.1\n")
@@ -97,15 +97,16 @@ class Node:
         self.codes.append(self.call(DRIVER, cut))
         return self.codes[-1]
 
-    def call(self, script: str, cut: int = 0) -> int:
+    def call(self, script: str, cut: int = 0, *arguments: str) -> int:
         """One run of a script of the node."""
         (self.folder / "points").unlink(missing_ok=True)
-        self.write("/dev/console", "")
+        if script == DRIVER:
+            self.write("/dev/console", "")
         path = f"{self.folder}/bin:{os.environ['PATH']}"
         environment = {"PATH": path, "NODE": str(self.folder), "BASH_ENV": str(COMMANDS), "CUT": str(cut)}
         with (self.folder / "journal").open("ab") as journal:
             ended = subprocess.run(
-                ["bash", str(self.path(script))],
+                ["bash", str(self.path(script)), *arguments],
                 env=environment,
                 stdout=journal,
                 stderr=subprocess.STDOUT,
@@ -135,9 +136,10 @@ class Node:
             self.cloud_init()
 
     def settle(self, tries: int = 3) -> None:
-        """Run until it is done, as systemd does, or so many times."""
+        """Run until it is done, as systemd does, or so many times; then say so, as a unit of every boot does."""
         for _ in range(tries):
             if self.run() == 0:
+                self.call("/usr/local/sbin/cks-boots", 0, "say")
                 return
 
 

@@ -112,7 +112,8 @@ def test_cloud_init_does_its_work_anew_until_the_first_boot_is_over(
     done: bool, cluster: Cluster, identity: Identity, pool: Pool, tmp_path: Path
 ) -> None:
     """A power cut soon after its first run leaves its files empty, and its notes that say it is done."""
-    (command,) = parsed(cluster, cluster.worker, identity, pool)[0]["bootcmd"]
+    command, last = parsed(cluster, cluster.worker, identity, pool)[0]["bootcmd"]
+    assert last == ["sync"]
     notes = tmp_path / "var/lib/cloud/instance/sem"
     notes.mkdir(parents=True)
     for name in ("config_write_files", "config_runcmd", "config_scripts_user", "config_ssh"):

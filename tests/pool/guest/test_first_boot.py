@@ -17,6 +17,8 @@ CONSOLES = {
     f"cks-first-boot: 60-cluster: begins\ncks-first-boot: 60-cluster: failed: {X509}": f"60-cluster: {X509}",
     # It is tried again from the first: why it failed says more than that.
     f"cks-first-boot: 60-cluster: failed: {X509}\n{BEGINS}": f"60-cluster: {X509}",
+    # What was refused is not tried again in that boot: this is another one.
+    f"cks-first-boot: 60-cluster: refused: {X509}\n{BEGINS}": "60-cluster: begins",
     # It got further this time.
     f"cks-first-boot: 60-cluster: failed: {X509}\ncks-first-boot: 70-network: begins": "70-network: begins",
     f"cks-first-boot: 60-cluster: failed: {X509}\ncks-first-boot: done": "done",

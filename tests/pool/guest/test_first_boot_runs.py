@@ -82,6 +82,29 @@ def test_a_first_boot_runs_each_step_once_and_then_never_again(make: Make, role:
 
 
 @BOTH
+def test_the_image_of_what_enforces_policies_is_on_the_disk_before_it_is_done(make: Make, role: Role) -> None:
+    node = make(role)
+    node.fails("crictl", 1, "error: failed to pull image: dial tcp: lookup registry.k8s.io: no such host")
+    assert node.run() == 1
+    assert "70-network: failed: crictl: error: failed to pull image" in node.console[-1]
+    node.settle()
+    assert_whole(node, role)
+    pulled = [call for call in node.calls if call.startswith("crictl")]
+    assert pulled[-1].endswith("pull registry.k8s.io/networking/kube-network-policies:v1.1.1")
+
+
+def test_an_empty_step_or_script_is_none_that_worked(make: Make) -> None:
+    node = make(Role.WORKER)
+    for empty in ("/usr/local/lib/cks/first-boot.d/30-clock", "/etc/cks/prepare/10-prepare.sh"):
+        node.write(empty, "")
+        assert node.run() == 1
+        assert node.console[-1].endswith("is an empty file") or node.console[-1].endswith("it is an empty file")
+        node.cloud_init()
+    node.settle()
+    assert_whole(node, Role.WORKER)
+
+
+@BOTH
 def test_it_gets_there_wherever_the_power_is_cut(make: Make, role: Role) -> None:
     """Also when what a cut has left is cut once more. Files that were not synced are empty, or gone."""
     node = make(role, "uncut")

@@ -136,6 +136,19 @@ async def _cloud_init(bench: Bench, cluster: Cluster) -> None:
     await ensure_cloud_init(bench.kube, cluster, cluster.worker, identity, "10.0.0.1:51820", bench.pool)
 
 
+async def test_both_nodes_are_made_of_what_the_pool_said_when_the_first_was(bench: Bench) -> None:
+    """A run that goes on after the Pool was changed makes no pair of halves."""
+    await bench.bootstrap()
+    vm = bench.cluster.worker
+    there = await bench.kube.get(VMS, vm.name, vm.namespace)
+    await bench.kube.delete(VMS, vm.name, vm.namespace)
+    await bench.watching.gone(VMS, there, timeout=5, what="the VM to go")
+    before = await bench.kube.get(SECRETS, vm.cloud_init_secret, vm.namespace)
+    identity = await ensure_identity(bench.kube, bench.cluster, now())
+    await ensure_cloud_init(bench.kube, bench.cluster, vm, identity, "10.0.0.9:51820", bench.pool)
+    assert await bench.kube.get(SECRETS, vm.cloud_init_secret, vm.namespace) == before
+
+
 async def _snapshot(bench: Bench, cluster: Cluster) -> None:
     await ensure_snapshot(bench.fence(), bench.watching, cluster.worker, "wk-snap", {}, bench.settings)
 
