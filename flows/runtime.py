@@ -18,9 +18,7 @@ from flows.events import announce
 from flows.tasks import as_task, warn
 from pool.core.errors import PoolError
 from pool.core.settings import settings_from_environment
-from pool.kube.client import Kube
-from pool.kube.watching import Watching
-from pool.state import PoolState
+from pool.work.opening import opened
 from pool.work.steps import Host
 from pool.work.upkeep.acting import Start
 from pool.work.upkeep.standby import Maintain, StandBy
@@ -92,15 +90,10 @@ async def _stand_by(maintain: Maintain, start: Start) -> None:
 
 
 async def _open() -> tuple[Host, AsyncExitStack]:
-    settings = settings_from_environment()
     async with AsyncExitStack() as stack:
-        kube = await stack.enter_async_context(
-            Kube.connect(settings.kubeconfig, request_timeout=settings.request_timeout)
-        )
-        watching = await stack.enter_async_context(Watching(kube))
-        state = PoolState(kube, settings, now=kube.now, watching=watching, events=announce)
-        stack.push_async_callback(state.aclose)
-        return Host(settings, kube, watching, state, run_step=as_task, warn=warn), stack.pop_all()
+        settings = settings_from_environment()
+        host = await stack.enter_async_context(opened(settings, listener=announce, run_step=as_task, warn=warn))
+        return host, stack.pop_all()
 
 
 async def _leave(shared: _Shared) -> None:

@@ -64,18 +64,25 @@ class Kube:
     @classmethod
     @asynccontextmanager
     async def connect(
-        cls, kubeconfig: Path | None = None, *, context: str | None = None, request_timeout: float = 10.0
+        cls,
+        kubeconfig: Path | None = None,
+        *,
+        context: str | None = None,
+        request_timeout: float = 10.0,
+        patience: float | None = None,
     ) -> AsyncIterator[Kube]:
         """Connect as a kubeconfig says; None takes $KUBECONFIG, ~/.kube/config or the pod's service account.
 
-        `request_timeout` (seconds) holds for one try of one request. Raises KubeconfigError when the file
-        is missing, unreadable or refused, ApiUnavailable when the server does not answer.
+        `request_timeout` (seconds) holds for one try of one request, `patience` (seconds; None: PATIENCE) for all tries
+        of one. Raises KubeconfigError when the file is missing, unreadable or refused, ApiUnavailable when the server
+        does not answer.
         """
         access = find_access(kubeconfig, context=context)
-        async with cls.using(access, request_timeout=request_timeout, patience=CONNECT_PATIENCE) as kube:
+        lasting = PATIENCE if patience is None else patience
+        async with cls.using(access, request_timeout=request_timeout, patience=min(lasting, CONNECT_PATIENCE)) as kube:
             try:
                 await kube.request("GET", "/version")
-                kube._patience = PATIENCE
+                kube._patience = lasting
                 kube._compare_clocks()
             except Forbidden as error:
                 raise unusable(str(kubeconfig or "in use"), f"credentials refused: {error.message}") from error

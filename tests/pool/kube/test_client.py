@@ -128,8 +128,7 @@ async def test_a_webhooks_denial_through_a_subresource_is_a_refusal(kube: Kube, 
 
 async def test_a_failed_listing_is_an_error_and_never_empty(api_server: Simulator, wire: Wire) -> None:
     wire.refuse(UNAVAILABLE, verb="list", times=1000)
-    async with Kube.connect(api_server.kubeconfig_path) as kube:
-        kube._patience = 0.2
+    async with Kube.connect(api_server.kubeconfig_path, patience=0.2) as kube:
         with pytest.raises(ApiUnavailable, match="shutting down"):
             await kube.list(PODS)
 
