@@ -13,6 +13,7 @@ from pool.core.fields import (
     ClusterId,
     HeartbeatTimeout,
     PoolName,
+    PoolSize,
     Priority,
     SessionId,
 )
@@ -21,6 +22,7 @@ from pool.core.pools import SessionTimes
 _CLUSTER_ID: TypeAdapter[str] = TypeAdapter(ClusterId)
 _SESSION_ID: TypeAdapter[str] = TypeAdapter(SessionId)
 _POOL_NAME: TypeAdapter[str] = TypeAdapter(PoolName)
+_POOL_SIZE: TypeAdapter[int] = TypeAdapter(PoolSize)
 _PRIORITY: TypeAdapter[int] = TypeAdapter(Priority)
 _HEARTBEAT_TIMEOUT: TypeAdapter[int] = TypeAdapter(HeartbeatTimeout)
 
@@ -37,6 +39,14 @@ def pool_name(value: str) -> str:
     return _checked(
         _POOL_NAME, value, "pool name", "a DNS label of at most 40 characters", "use letters a-z, digits and dashes"
     )
+
+
+def pool_size(value: int) -> int:
+    """The value, if a Pool may have so many clusters. Raises InvalidInput."""
+    try:
+        return _POOL_SIZE.validate_python(value)
+    except ValidationError:
+        raise InvalidInput("pool size", expected="0 to 500 clusters", actual=value, cure="make another Pool") from None
 
 
 def session_id(value: str) -> str:

@@ -1,11 +1,22 @@
-"""Pools and the clusters that belong to them: made, looked up, and asked to go."""
+"""Pools and the clusters that belong to them: made, looked up, resized, cordoned, and asked to go."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from pool.core.clusters import POOL_LABEL, POOL_UID_LABEL, TEARDOWN_FINALIZER, ClusterSpec, PooledCluster
-from pool.core.errors import AlreadyExists, Conflict, IllegalTransition, InvalidInput, NotFound, UnknownPool
+from pool.core.errors import (
+    AlreadyExists,
+    Conflict,
+    IllegalTransition,
+    InvalidInput,
+    NotFound,
+    UnknownCluster,
+    UnknownPool,
+)
 from pool.core.pools import POOL_FINALIZER, Pool, PoolSpec, PoolStatus
-from pool.core.resource import Metadata
+from pool.core.resource import Metadata, Resource
+from pool.kube.client import Object
 from pool.kube.resources import POOLED_CLUSTERS, POOLS
 from pool.state.events import Transition, Why
 from pool.state.store import Store
@@ -60,6 +71,44 @@ class Membership:
         patch = {"metadata": kept | {"finalizers": finalizers}}
         return Pool.from_object(await self._store.kube.patch(POOLS, pool.name, patch, self._store.namespace))
 
+    async def resize(self, name: str, size: int) -> Pool:
+        """The Pool with that size, written if it had another. Raises UnknownPool, IllegalTransition if it is going."""
+        while True:
+            pool = await self._store.read_pool(name)
+            if pool.removing:
+                raise IllegalTransition(f"pool {name} is being removed", expected="a Pool that stays")
+            if pool.spec.size == size:
+                return pool
+            try:
+                patch = _as_read(pool, {"spec": {"size": size}})
+                return Pool.from_object(self._noted(await self._store.kube.patch(POOLS, name, patch, _where(pool))))
+            except Conflict:
+                continue
+            except NotFound:
+                raise UnknownPool(f"pool {name} was removed meanwhile") from None
+
+    async def cordon(self, name: str, *, cordoned: bool) -> PooledCluster:
+        """The cluster, cordoned or not, written if it was otherwise. Raises UnknownCluster.
+
+        It is one write with the cluster as read: an assignment in the same moment comes before it, or fails.
+        """
+        while True:
+            cluster = await self._store.cluster(name)
+            if cluster.spec.cordoned == cordoned:
+                return cluster
+            try:
+                patch = _as_read(cluster, {"spec": {"cordoned": cordoned}})
+                written = await self._store.kube.patch(POOLED_CLUSTERS, name, patch, _where(cluster))
+                return PooledCluster.from_object(self._noted(written))
+            except Conflict:
+                continue
+            except NotFound:
+                raise UnknownCluster(f"cluster {name} was removed meanwhile") from None
+
+    def _noted(self, written: Object) -> Object:
+        self._store.view.note(written)
+        return written
+
     async def write_pool_status(self, pool: Pool, status: PoolStatus) -> Pool:
         """Replace the status of the Pool as it was read, if it says anything else. Raises Conflict, UnknownPool."""
         if status == pool.status:
@@ -111,6 +160,16 @@ class Membership:
             metadata = PooledCluster.from_object(written).metadata
         version = metadata.resource_version if as_read else None
         await kube.delete(POOLED_CLUSTERS, cluster.name, metadata.namespace, uid=metadata.uid, resource_version=version)
+
+
+def _as_read(found: Resource, patch: dict[str, Any]) -> dict[str, Any]:
+    """The patch, to be refused if the object is another, or changed, since it was read."""
+    read = {"uid": found.metadata.uid, "resourceVersion": found.metadata.resource_version}
+    return patch | {"metadata": read}
+
+
+def _where(found: Resource) -> str | None:
+    return found.metadata.namespace
 
 
 def _wanted(pool: Pool, name: str, namespace: str) -> PooledCluster:

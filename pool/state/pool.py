@@ -108,6 +108,17 @@ class PoolState:
         """Let a Pool that is being removed go, once its clusters have; nothing for one that is gone."""
         await self._membership.let_pool_go(name)
 
+    async def resize(self, pool: str, size: int) -> Pool:
+        """Set how many clusters the Pool is to have; maintenance makes or removes them.
+
+        Raises InvalidInput (0 to 500), UnknownPool, IllegalTransition if the Pool is being removed.
+        """
+        return await self._membership.resize(inputs.pool_name(pool), inputs.pool_size(size))
+
+    async def cordon(self, cluster_id: str, cordoned: bool) -> PooledCluster:
+        """Keep a cluster from new sessions, or no longer. Its holder keeps it. Raises InvalidInput, UnknownCluster."""
+        return await self._membership.cordon(inputs.cluster_id(cluster_id), cordoned=cordoned)
+
     async def write_pool_status(self, pool: Pool, status: PoolStatus) -> Pool:
         """Write what is said of the Pool, as it was read, if it changed. Raises Conflict, UnknownPool."""
         return await self._membership.write_pool_status(pool, status)
