@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -14,14 +13,11 @@ from boot.node import Node
 from pool.core.errors import GuestUnhealthy
 from pool.guest import pki
 from pool.guest.client import Guest, tls_context
-from pool.guest.health import Boot, Counted, Look, NodeHealth
+from pool.guest.health import Boot, Counted, NodeHealth, keep_looking
 from pool.guest.identity import Identity
 from pool.guest.kubeconfig import USER, make_kubeconfig
 from pool.kube.client import Kube
 from pool.kubevirt.cluster import API_PORT, Role
-
-PAUSE = 1.0
-"""Seconds between two looks."""
 
 
 async def until_ready(
@@ -39,23 +35,15 @@ async def until_ready(
     """
     boots = {node.name: Boot(node.since, Counted(golden.get(node.name)), new=True) for node in nodes}
     guest = _guest(nodes, identity)
-    look, last = Look(guest, boots), "nothing"
+
+    def look_at_machines(found: str) -> None:
+        seen(found)
+        for node in nodes:
+            if not node.running:
+                raise GuestUnhealthy(f"machine {node.name}", expected="it on", actual="it is off")
+
     try:
-        async with asyncio.timeout(timeout):
-            while True:
-                try:
-                    return await look()
-                except GuestUnhealthy as error:
-                    last = f"{error.what}: {error.actual}"
-                    seen(last)
-                for node in nodes:
-                    if not node.running:
-                        raise GuestUnhealthy(f"machine {node.name}", expected="it on", actual="it is off")
-                await asyncio.sleep(PAUSE)
-    except TimeoutError:
-        raise GuestUnhealthy(
-            "the pair", expected=f"two Ready nodes within {timeout:.0f} s", actual=last, cure="see the consoles"
-        ) from None
+        return await keep_looking(guest, boots, timeout=timeout, seen=look_at_machines)
     finally:
         await guest.close()
 

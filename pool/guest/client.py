@@ -91,7 +91,7 @@ class Guest:
     """A connection to one guest's API; every call raises GuestUnhealthy. For one task at a time."""
 
     def __init__(self, cluster: Cluster, address: str, context: ssl.SSLContext) -> None:
-        self._cluster = cluster
+        self.cluster = cluster
         self._address = address
         self._context = context
         self._sockets = Sockets()
@@ -140,7 +140,7 @@ class Guest:
     async def _answer(self, path: str) -> tuple[int, bytes]:
         url = httpcore.URL(scheme="https", host=self._address, port=API_PORT, target=path)
         # The address is a Service's; the name is the one that the certificate must be for.
-        named = {"sni_hostname": self._cluster.server_name}
+        named = {"sni_hostname": self.cluster.server_name}
         async with self._pool.stream("GET", url, headers=HEADERS, extensions=named) as response:
             packed = [value for name, value in response.headers if name.lower() == b"content-encoding"]
             if packed not in ([], [b"identity"]):
@@ -165,7 +165,7 @@ class Guest:
 
     def _refuse(self, path: str, actual: str, error: Exception | None = None) -> NoReturn:
         raise GuestUnhealthy(
-            f"the API of guest cluster {self._cluster.id}",
+            f"the API of guest cluster {self.cluster.id}",
             expected=f"an answer to GET {path}",
             actual=actual,
             cure="reset the cluster; should that not help, rebuild it",

@@ -6,7 +6,7 @@ A restored etcd says Ready at once, from golden time: what counts is what the ku
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -75,27 +75,35 @@ async def wait_healthy(
     Raises GuestUnhealthy with what was last seen after `timeout` seconds, AttestationFailed once a disk says that it
     is not the one that it should be.
     """
-    loop = asyncio.get_running_loop()
-    began, last = loop.time(), "no answer yet"
     async with connect_guest(kube, cluster) as guest:
-        look = Look(guest, boots)
-        try:
-            async with asyncio.timeout(timeout):
-                while True:
-                    try:
-                        return await look()
-                    except GuestUnhealthy as error:
-                        # Any answer may be another one soon: kubeadm binds our group a moment after the API is ready.
-                        last = f"{error.what}: {error.actual}"
-                    waited = loop.time() - began
-                    await asyncio.sleep(min(max(waited * SHARE, PAUSE_MIN), PAUSE_MAX))
-        except TimeoutError:
-            raise GuestUnhealthy(
-                f"guest cluster {cluster.id}",
-                expected=f"/readyz ok, both nodes Ready, both leases renewed since this boot, within {timeout:g} s",
-                actual=last,
-                cure="reset the cluster; should that not help, rebuild it",
-            ) from None
+        return await keep_looking(guest, boots, timeout=timeout)
+
+
+async def keep_looking(
+    guest: Guest, boots: Mapping[str, Boot], *, timeout: float, seen: Callable[[str], None] | None = None
+) -> tuple[NodeHealth, ...]:
+    """As `wait_healthy`, of a guest that is connected; `seen` is told what each look missed, and may end the wait."""
+    loop = asyncio.get_running_loop()
+    began, last, look = loop.time(), "no answer yet", Look(guest, boots)
+    try:
+        async with asyncio.timeout(timeout):
+            while True:
+                try:
+                    return await look()
+                except GuestUnhealthy as error:
+                    # Any answer may be another one soon: kubeadm binds our group a moment after the API is ready.
+                    last = f"{error.what}: {error.actual}"
+                if seen is not None:
+                    seen(last)
+                waited = loop.time() - began
+                await asyncio.sleep(min(max(waited * SHARE, PAUSE_MIN), PAUSE_MAX))
+    except TimeoutError:
+        raise GuestUnhealthy(
+            f"guest cluster {guest.cluster.id}",
+            expected=f"/readyz ok, both nodes Ready, both leases renewed since this boot, within {timeout:g} s",
+            actual=last,
+            cure="reset the cluster; should that not help, rebuild it",
+        ) from None
 
 
 async def check_healthy(kube: Kube, cluster: Cluster, now: datetime, *, timeout: float) -> tuple[NodeHealth, ...]:
