@@ -29,7 +29,7 @@ POLICIES = Resource(*ADMISSION, "validatingadmissionpolicies", "ValidatingAdmiss
 POLICY_BINDINGS = Resource(
     *ADMISSION, "validatingadmissionpolicybindings", "ValidatingAdmissionPolicyBinding", namespaced=False
 )
-WORKER, INSTALLER = "cks-pool", "cks-pool-installer"
+WORKER, GATEWAY, INSTALLER = "cks-pool", "cks-pool-gateway", "cks-pool-installer"
 DEPLOYMENTS = Path(__file__).resolve().parents[2] / "deployments"
 KINDS = {
     one.kind: one

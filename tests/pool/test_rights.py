@@ -1,4 +1,4 @@
-"""What the worker must not do, by trying: with the shipped rights and policies, on a server that enforces them.
+"""What the worker and the gateway must not do, by trying: with the shipped rights, on a server that enforces them.
 
     pytest tests/pool/test_rights.py                       a simulator of its own for every test
     pytest tests/pool/test_rights.py --kubeconfig FILE     any other API server, since Kubernetes 1.30
@@ -24,20 +24,38 @@ from pool.kube.resources import (
     CONFIG_MAPS,
     CRDS,
     NAMESPACES,
+    NETWORK_POLICIES,
     PODS,
+    POOLED_CLUSTERS,
+    POOLS,
     ROLE_BINDINGS,
     ROLES,
     SECRETS,
     SERVICE_ACCOUNTS,
     SERVICES,
+    SESSIONS,
+    VM_RESTORES,
+    VMS,
 )
 from simulator.app import Simulator
-from tests.pool.rights import INSTALLER, POLICIES, POLICY_BINDINGS, WORKER, as_account, dry, granted, in_force, install
+from tests.pool.rights import (
+    GATEWAY,
+    INSTALLER,
+    POLICIES,
+    POLICY_BINDINGS,
+    WORKER,
+    as_account,
+    dry,
+    granted,
+    in_force,
+    install,
+)
 
 HOME, ELSEWHERE = "cks-pool", "cks-pool-elsewhere"
 RBAC = "rbac.authorization.k8s.io"
 NOT_OWN = "touches only namespaces with the label cks.io/pool-namespace=cks-pool"
-NOT_BOUND = "the worker binds itself to cks-pool-cluster in its clusters' namespaces"
+NOT_BOUND = "the worker binds itself to cks-pool-cluster and the gateway to cks-pool-access in its clusters' namespaces"
+ACCESS = "cks-pool-access"
 
 
 def labels(home: str = HOME, **more: str) -> dict[str, str]:
@@ -164,6 +182,12 @@ async def test_the_worker_binds_itself_only_in_its_clusters_namespaces(host: Hos
     await host.worker.apply(ROLE_BINDINGS, binding(host.own), force=True)
 
 
+async def test_the_worker_lets_the_gateway_in_only_in_its_clusters_namespaces(host: Host) -> None:
+    for namespace in ("default", HOME, host.theirs, host.other):
+        await refused(host.worker.create(ROLE_BINDINGS, binding(namespace, ACCESS, subject(GATEWAY))), NOT_BOUND)
+    await host.worker.create(ROLE_BINDINGS, binding(host.own, ACCESS, subject(GATEWAY)))
+
+
 async def test_the_worker_binds_nobody_else_and_to_nothing_else(host: Host) -> None:
     everybody = {"apiGroup": RBAC, "kind": "Group", "name": "system:authenticated"}
     for wanted in (
@@ -171,6 +195,10 @@ async def test_the_worker_binds_nobody_else_and_to_nothing_else(host: Host) -> N
         binding(host.own, "cks-pool-cluster", subject(), everybody),
         binding(host.own, "cks-pool-cluster", subject(INSTALLER)),
         binding(host.own, "cks-pool-cluster", subject(namespace=host.own)),
+        binding(host.own, "cks-pool-cluster", subject(GATEWAY)),
+        binding(host.own, ACCESS),
+        binding(host.own, ACCESS, subject(GATEWAY), everybody),
+        binding(host.own, ACCESS, subject(GATEWAY, host.own)),
         binding(host.own, "cks-pool-observe"),
         binding(host.own, "cluster-admin"),
         binding(host.own, "admin"),
@@ -314,3 +342,30 @@ async def test_each_installations_worker_has_its_own(host: Host, tmp_path: Path)
     finally:
         await host.admin.delete(CLUSTER_ROLE_BINDINGS, ELSEWHERE)
         await host.admin.delete(NAMESPACES, ELSEWHERE)
+
+
+async def test_the_gateway_reads_one_secret_of_a_cluster_and_no_other(host: Host, tmp_path: Path) -> None:
+    for name in ("cluster-ca", "admin-kubeconfig"):
+        await host.admin.create(SECRETS, SECRETS.manifest(name, host.own))
+    await host.worker.create(ROLE_BINDINGS, binding(host.own, ACCESS, subject(GATEWAY)))
+    async with as_account(GATEWAY, host.admin, host.kubeconfig, tmp_path) as gateway:
+        await granted(lambda: gateway.get(SECRETS, "cluster-ca", host.own))
+        await refused(gateway.get(SECRETS, "admin-kubeconfig", host.own))
+        await refused(gateway.list(SECRETS, host.own))
+        await refused(gateway.create(SECRETS, SECRETS.manifest("tried", host.own)))
+        for namespace in ("kube-system", HOME, "vm-templates", host.theirs, host.other):
+            await refused(gateway.find(SECRETS, "cluster-ca", namespace))
+
+
+async def test_the_gateway_touches_nothing_but_pools_clusters_and_sessions(host: Host, tmp_path: Path) -> None:
+    await host.worker.create(ROLE_BINDINGS, binding(host.own, ACCESS, subject(GATEWAY)))
+    async with as_account(GATEWAY, host.admin, host.kubeconfig, tmp_path) as gateway:
+        await granted(lambda: gateway.list(SESSIONS, HOME))
+        await refused(gateway.list(SESSIONS))
+        for resource in (VMS, VM_RESTORES, NETWORK_POLICIES, ROLE_BINDINGS, PODS):
+            await refused(gateway.create(resource, resource.manifest("tried", host.own)))
+            await refused(gateway.list(resource, host.own))
+        for resource in (POOLS, POOLED_CLUSTERS):
+            await refused(gateway.create(resource, resource.manifest("tried", HOME)))
+            await refused(gateway.delete(resource, "tried", HOME))
+        await refused(gateway.delete(NAMESPACES, host.own))

@@ -22,7 +22,7 @@ from pool.work.namespaces.manifests import (
     clone_binding,
     clone_binding_name,
     guarded_labels,
-    pool_binding,
+    pool_bindings,
     quota,
 )
 
@@ -72,7 +72,7 @@ async def ensure_cluster_namespace(
         await _gone(watching, found, settings.delete_timeout)
         found = None
     await _ensure_labelled(kube, found, cluster, settings)
-    bindings = (clone_binding(cluster, settings), pool_binding(cluster, settings))
+    bindings = (clone_binding(cluster, settings), *pool_bindings(cluster, settings))
     await gather(kube.apply(ROLE_BINDINGS, one, force=True) for one in bindings)
     wanted = (
         (NETWORK_POLICIES, isolation(cluster, settings, await host_addresses(kube))),

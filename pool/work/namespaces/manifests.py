@@ -11,9 +11,8 @@ from pool.kube.resources import RESOURCE_QUOTAS, ROLE_BINDINGS
 from pool.kubevirt.cluster import Cluster
 
 CLONE_ROLE = "cks-pool-clone-golden-image"
-SERVICE_ACCOUNT = "cks-pool"
-CLUSTER_ROLE = "cks-pool-cluster"
-"""What the pool may do inside a cluster's namespace: `deployments/rbac`."""
+INSIDE = {"cks-pool": "cks-pool-cluster", "cks-pool-gateway": "cks-pool-access"}
+"""ServiceAccounts of the pool, and the ClusterRole that each has inside a cluster's namespace: `deployments/rbac`."""
 
 
 def guarded_labels(cluster: Cluster, settings: Settings) -> dict[str, str]:
@@ -42,11 +41,15 @@ def clone_binding(cluster: Cluster, settings: Settings) -> Object:
     return _binding(clone_binding_name(cluster), settings.templates_namespace, "Role", CLONE_ROLE, subject, labels)
 
 
-def pool_binding(cluster: Cluster, settings: Settings) -> Object:
-    """RoleBinding that lets the pool's ServiceAccount work in a cluster's namespace, and only there."""
-    subject = {"kind": "ServiceAccount", "name": SERVICE_ACCOUNT, "namespace": settings.namespace}
+def pool_bindings(cluster: Cluster, settings: Settings) -> list[Object]:
+    """RoleBindings that let the pool's ServiceAccounts do their part in a cluster's namespace, and only there."""
     labels = guarded_labels(cluster, settings)
-    return _binding("cks-pool", cluster.namespace, "ClusterRole", CLUSTER_ROLE, subject, labels)
+
+    def binding(account: str, role: str) -> Object:
+        subject = {"kind": "ServiceAccount", "name": account, "namespace": settings.namespace}
+        return _binding(account, cluster.namespace, "ClusterRole", role, subject, labels)
+
+    return [binding(account, role) for account, role in INSIDE.items()]
 
 
 def quota(cluster: Cluster, pool: Pool) -> Object:

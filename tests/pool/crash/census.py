@@ -26,7 +26,7 @@ READY = Counter(
         "virtualmachinerestores": 0,
         "secrets": 4,
         "services": 3,
-        "rolebindings": 1,
+        "rolebindings": 2,
         "networkpolicies": 1,
         "resourcequotas": 1,
     }
