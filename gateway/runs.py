@@ -1,0 +1,181 @@
+"""Flow runs, started through Prefect's API: what takes minutes is done there, and its page shows how far it is.
+
+A call has one try and a few seconds. Sessions do not need Prefect, so whoever asks for a run while it is away is told
+at once, and asks again: under the same idempotency key there is one run, however often.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Self
+from uuid import uuid4
+
+import httpx
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.responses import DeploymentResponse
+from prefect.context import SettingsContext, get_settings_context
+from prefect.exceptions import ObjectNotFound
+from prefect.settings import (
+    PREFECT_API_AUTH_STRING,
+    PREFECT_API_KEY,
+    PREFECT_API_SSL_CERT_FILE,
+    PREFECT_API_TLS_INSECURE_SKIP_VERIFY,
+    PREFECT_API_URL,
+    PREFECT_CLIENT_MAX_RETRIES,
+    PREFECT_UI_URL,
+)
+
+from pool.core.errors import InvalidInput, PoolError
+from pool.core.fields import Model
+
+PATIENCE = 3.0
+"""Seconds for all calls that start a run: a server that takes longer has other troubles than this one."""
+LIMITS = httpx.Limits(max_connections=16, keepalive_expiry=2)
+"""The server closes what is idle for 5 s; a call into that end would fail."""
+BUSY = (
+    httpx.codes.REQUEST_TIMEOUT,
+    httpx.codes.TOO_MANY_REQUESTS,
+    httpx.codes.BAD_GATEWAY,
+    httpx.codes.SERVICE_UNAVAILABLE,
+)
+"""Answers of a server that has no time."""
+
+
+class PrefectUnavailable(PoolError):
+    """Prefect's API does not answer, or not as it would if it were set up. No run was started, as far as is known."""
+
+
+class StartedRun(Model):
+    """A flow run, and where to look at it."""
+
+    flow_run_id: str
+    """Its ID."""
+    name: str
+    """Its name in Prefect's UI."""
+    state_url: str
+    """Where Prefect's API tells it, with its state."""
+    ui_url: str
+    """Its page in Prefect's UI."""
+
+
+class Runs:
+    """Prefect's API, as PREFECT_API_URL, PREFECT_API_AUTH_STRING and PREFECT_API_KEY (or the profile) name it."""
+
+    def __init__(self, ui_url: str | None = None, patience: float = PATIENCE) -> None:
+        """`ui_url`: where people see Prefect's UI, as Prefect's settings say if None; `patience`: in seconds."""
+        api_url = PREFECT_API_URL.value() or ""
+        self.api_url = _told(api_url)
+        self.ui_url = _told(ui_url or PREFECT_UI_URL.value() or api_url.removesuffix("/api"))
+        self._patience = patience
+        context = get_settings_context()
+        self._profile = context.profile
+        self._settings = context.settings.copy_with_update(updates={PREFECT_CLIENT_MAX_RETRIES: 0})
+        self._client = _client(api_url) if api_url else None
+
+    @classmethod
+    @asynccontextmanager
+    async def opened(cls, ui_url: str | None = None, *, patience: float = PATIENCE) -> AsyncIterator[Self]:
+        """While entered, connections are kept. Nothing is called yet: Prefect may be away."""
+        runs = cls(ui_url, patience)
+        if runs._client is None:
+            yield runs
+            return
+        async with runs._client:
+            yield runs
+
+    async def start(self, deployment: str, parameters: Mapping[str, Any], key: str | None = None) -> StartedRun:
+        """Start a run of `deployment` (flow and deployment share the name), or return that of the same `key`.
+
+        `parameters` are plain JSON; `key` is the caller's idempotency key. Raises PrefectUnavailable, within
+        `patience`; InvalidInput if the key's run has other parameters, or Prefect refuses these.
+        """
+        if self._client is None:
+            raise _away("no address of it", cure="set PREFECT_API_URL")
+        try:
+            # The context is per task, and which task calls here is unknown until it does.
+            with SettingsContext(profile=self._profile, settings=self._settings):
+                async with asyncio.timeout(self._patience):
+                    found = await self._client.read_deployment_by_name(f"{deployment}/{deployment}")
+                    run = await self._client.create_flow_run_from_deployment(
+                        found.id,
+                        parameters=dict(parameters),
+                        idempotency_key=f"gateway:{deployment}:{key or uuid4()}",
+                    )
+        except ObjectNotFound as missing:
+            cure = "set PREFECT_API_URL to the right server, or run prefect deploy --all there"
+            raise _away(f"none at {self.api_url}", expected=f"a deployment {deployment}", cure=cure) from missing
+        except httpx.HTTPStatusError as refused:
+            raise _refused(deployment, refused.response) from refused
+        except TimeoutError as late:
+            raise _away(f"none within {self._patience:g} s") from late
+        except (httpx.HTTPError, ValueError) as away:
+            # ValueError: something answers, but not Prefect.
+            raise _away(str(away) or type(away).__name__) from away
+        _check_same(run, found, parameters)
+        return StartedRun(
+            flow_run_id=str(run.id),
+            name=run.name,
+            state_url=f"{self.api_url}/flow_runs/{run.id}",
+            ui_url=f"{self.ui_url}/runs/flow-run/{run.id}",
+        )
+
+
+def _told(url: str) -> str:
+    """The address as others are told it, without credentials."""
+    return str(httpx.URL(url).copy_with(userinfo=b"")).rstrip("/")
+
+
+def _client(api_url: str) -> PrefectClient:
+    tls = ssl.create_default_context(cafile=PREFECT_API_SSL_CERT_FILE.value() or None)
+    if PREFECT_API_TLS_INSECURE_SKIP_VERIFY.value():
+        tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+    # With a transport of its own it does not try a refused connection three times more, for 1.5 s.
+    transport = httpx.AsyncHTTPTransport(verify=tls, limits=LIMITS, retries=0)
+    return PrefectClient(
+        api_url,
+        auth_string=PREFECT_API_AUTH_STRING.value(),
+        api_key=PREFECT_API_KEY.value(),
+        httpx_settings={"transport": transport, "verify": tls, "event_hooks": {"response": [_raise_busy]}},
+    )
+
+
+async def _raise_busy(answer: httpx.Response) -> None:
+    """Raise what Prefect's client waits after, even where it does not try again."""
+    if answer.status_code in BUSY:
+        await answer.aread()
+        answer.raise_for_status()
+
+
+def _away(
+    actual: str, *, expected: str = "an answer of Prefect's API", cure: str = "sessions go on without it; ask again"
+) -> PrefectUnavailable:
+    return PrefectUnavailable("the flow run was not started", expected=expected, actual=actual, cure=cure)
+
+
+def _refused(deployment: str, answer: httpx.Response) -> PoolError:
+    code, text = answer.status_code, " ".join(answer.text.split())[:300]
+    if code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+        return _away(f"{code}", cure="set PREFECT_API_AUTH_STRING or PREFECT_API_KEY to what the server wants")
+    if code in (httpx.codes.CONFLICT, httpx.codes.UNPROCESSABLE_ENTITY):
+        cure = "the deployment is of another version; run prefect deploy --all"
+        return InvalidInput(f"parameters of {deployment}", expected="what its flow takes", actual=text, cure=cure)
+    return _away(f"{code} {text}")
+
+
+def _check_same(run: FlowRun, deployment: DeploymentResponse, parameters: Mapping[str, Any]) -> None:
+    """Raises InvalidInput if the run is an earlier one, of another wish."""
+    asked = deployment.parameters | dict(parameters)
+    if run.parameters != asked:
+        raise InvalidInput(
+            "Idempotency-Key",
+            expected=f"the parameters of its first call: {run.parameters}",
+            actual=asked,
+            cure="another call needs another key",
+        )
+
+
+__all__ = ["PrefectUnavailable", "Runs", "StartedRun"]

@@ -1,0 +1,69 @@
+"""Flow runs that the gateway starts, at a real Prefect server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
+import httpx
+import pytest
+from prefect import get_client
+from prefect.settings import PREFECT_API_URL
+
+from gateway.runs import PrefectUnavailable, Runs
+from pool.core.errors import InvalidInput
+
+pytestmark = [pytest.mark.prefect, pytest.mark.usefixtures("prefect_server")]
+
+
+@pytest.fixture
+async def deployment() -> AsyncIterator[str]:
+    """A deployment, flow and deployment of one name, with a schema that is enforced and nobody to run it."""
+    name = f"rebuild-{uuid4().hex[:8]}"
+    schema = {"type": "object", "properties": {"cluster_id": {"type": "string"}}, "required": ["cluster_id"]}
+    async with get_client() as client:
+        flow = await client.create_flow_from_name(name)
+        made = await client.create_deployment(flow, name, parameters={"if_due": False}, parameter_openapi_schema=schema)
+        yield name
+        await client.delete_deployment(made)
+
+
+async def test_a_run_is_started_once_for_a_key_and_told_with_its_addresses(deployment: str) -> None:
+    async with Runs.opened() as runs:
+        wanted = {"cluster_id": "cluster1"}
+        first = await runs.start(deployment, wanted, "again")
+        assert await runs.start(deployment, wanted, "again") == first
+        assert (await runs.start(deployment, wanted, "another")).flow_run_id != first.flow_run_id
+        assert (await runs.start(deployment, wanted)).flow_run_id != (await runs.start(deployment, wanted)).flow_run_id
+    assert first.ui_url == f"{PREFECT_API_URL.value().removesuffix('/api')}/runs/flow-run/{first.flow_run_id}"
+    async with httpx.AsyncClient(trust_env=False) as plain:
+        told = (await plain.get(first.state_url)).json()
+    assert (told["id"], told["name"], told["state"]["type"]) == (first.flow_run_id, first.name, "SCHEDULED")
+    assert told["parameters"] == {"cluster_id": "cluster1", "if_due": False}
+
+
+async def test_a_key_that_had_other_parameters_is_refused(deployment: str) -> None:
+    async with Runs.opened() as runs:
+        await runs.start(deployment, {"cluster_id": "cluster1"}, "key")
+        for other in ({"cluster_id": "cluster2"}, {"cluster_id": "cluster1", "if_due": True}):
+            with pytest.raises(InvalidInput, match="another call needs another key"):
+                await runs.start(deployment, other, "key")
+
+
+async def test_parameters_that_the_flow_does_not_take_are_refused(deployment: str) -> None:
+    async with Runs.opened() as runs:
+        with pytest.raises(InvalidInput, match="cluster_id"):
+            await runs.start(deployment, {"cluster_id": 1})
+
+
+async def test_a_deployment_that_is_missing_is_said_with_what_makes_it() -> None:
+    async with Runs.opened() as runs:
+        with pytest.raises(PrefectUnavailable, match="prefect deploy --all"):
+            await runs.start("no-such-flow", {})
+
+
+async def test_who_asks_for_one_run_at_once_gets_one(deployment: str) -> None:
+    async with Runs.opened() as runs:
+        asked = [runs.start(deployment, {"cluster_id": "cluster1"}, "one") for _ in range(8)]
+        assert len({run.flow_run_id for run in await asyncio.gather(*asked)}) == 1
