@@ -44,7 +44,7 @@ test-pool: setup ## run the pool's half: pool, flows, demo, documents
 test-simulator: setup ## run the simulator's half, with the contract that it shares with real servers
 	cd simulator && ../$(BIN)/python -m pytest -q -n 3 --dist loadgroup
 
-coverage: setup ## run the pool's half and say which lines of pool/, flows/ and cks_pool/ it leaves out
+coverage: setup ## run the pool's half and say which lines of pool/, flows/, gateway/ and cks_pool/ it leaves out
 	$(BIN)/python -m pytest -q -n 3 --dist loadgroup --cov --cov-report=term-missing
 
 check: setup ## format, lint, strict types, import contracts, generated files

@@ -1,0 +1,110 @@
+"""The host behind the gateway: opened, followed, and opened again; and what routes get hold of."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from gateway.settings import GatewaySettings
+from pool.core.errors import ApiUnavailable, PoolError
+from pool.core.settings import settings_from_environment
+from pool.work.opening import opened
+from pool.work.steps import Host
+
+logger = logging.getLogger(__name__)
+
+PATIENCE = 3.0
+"""Seconds for which a call to the host's API is tried again: the platform asks again by itself, and is to know."""
+AGAIN = 2.0
+"""Seconds after which a host that could not be opened is tried again."""
+
+OpenHost = Callable[[], AbstractAsyncContextManager[Host]]
+
+
+@dataclass
+class Gateway:
+    """What the app works with, for as long as it is served."""
+
+    settings: GatewaySettings
+    open_host: OpenHost
+    host: Host | None = None
+    """The host, followed by watches; None while it is not there."""
+    away: str = "the host is not opened yet"
+    """Why there is no host."""
+    following: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set while there is a host."""
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once the gateway is to stop: streams say so and end."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether the pool is followed, and no watch is interrupted."""
+        return self.host is not None and self.host.state.view.current
+
+    def the_host(self) -> Host:
+        """The host. Raises ApiUnavailable while it is away."""
+        if self.host is None:
+            raise ApiUnavailable(0, "HostAway", self.away, cure="ask again in a few seconds")
+        return self.host
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """While entered, the host is opened and followed, and that again whenever it cannot be."""
+        task = asyncio.create_task(self._follow(), name="following the host")
+        try:
+            yield
+        finally:
+            self.stopping.set()
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def _follow(self) -> None:
+        while True:
+            try:
+                async with self.open_host() as host, host.state.following() as failing:
+                    self.host = host
+                    self.following.set()
+                    logger.info("following the pools of %s", host.settings.namespace)
+                    await failing
+            except PoolError as error:
+                self.away = str(error)
+                logger.warning("the host is away: %s", error)
+            except Exception as error:
+                self.away = "something that nobody foresaw; the gateway's log has it"
+                logger.exception("following the host ended: %s", type(error).__name__)
+            finally:
+                self.host = None
+                self.following.clear()
+            await asyncio.sleep(AGAIN)
+
+
+@asynccontextmanager
+async def host_of_environment() -> AsyncIterator[Host]:
+    """The host that the environment's settings name. Raises InvalidInput, KubeconfigError, ApiUnavailable."""
+    settings = settings_from_environment()
+    # A request that hangs is no better than one that is refused.
+    quick = settings.model_copy(update={"request_timeout": min(settings.request_timeout, PATIENCE)})
+    async with opened(quick, patience=PATIENCE) as host:
+        yield host
+
+
+def gateway_of(request: Request) -> Gateway:
+    """The gateway that answers this request."""
+    found = request.app.state.gateway
+    assert isinstance(found, Gateway)
+    return found
+
+
+def host_of(request: Request) -> Host:
+    """The host. Raises ApiUnavailable while it is away."""
+    return gateway_of(request).the_host()
+
+
+TheGateway = Annotated[Gateway, Depends(gateway_of)]
+TheHost = Annotated[Host, Depends(host_of)]

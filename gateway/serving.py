@@ -1,0 +1,74 @@
+"""The server around the app: where it listens, TLS, and how it stops."""
+
+from __future__ import annotations
+
+import logging
+import socket
+
+import uvicorn
+from fastapi import FastAPI
+
+from gateway import logs
+from gateway.app import build
+from gateway.gateway import Gateway
+from gateway.settings import PREFIX, GatewaySettings
+from pool.core.errors import InvalidInput
+
+logger = logging.getLogger(__name__)
+
+KEEP_ALIVE = 65
+"""Seconds that an idle connection is kept: a platform's pool of them meets no closed one."""
+
+
+class Server(uvicorn.Server):
+    """uvicorn, whose streams are told to end before it waits for its connections."""
+
+    def __init__(self, app: FastAPI, settings: GatewaySettings) -> None:
+        self._gateway: Gateway = app.state.gateway
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http="h11",
+                ws="none",
+                lifespan="on",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                ssl_certfile=settings.tls_certificate,
+                ssl_keyfile=settings.tls_key,
+                timeout_keep_alive=KEEP_ALIVE,
+                timeout_graceful_shutdown=settings.stop_timeout,
+            )
+        )
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop: streams end, what is under way is answered, the host is left."""
+        self._gateway.stopping.set()
+        await super().shutdown(sockets)
+
+
+async def serve(settings: GatewaySettings) -> None:
+    """Serve until a signal (SIGINT, SIGTERM), then stop in order.
+
+    Raises InvalidInput, before anything is opened, for what must not or cannot be served.
+    """
+    settings.check_serving()
+    logs.configure(settings.log_format)
+    server = Server(build(settings), settings)
+    with listening(settings) as bound:
+        scheme = "https" if settings.tls_certificate else "http"
+        host, port = bound.getsockname()[:2]
+        logger.info("serving %s://%s:%s", scheme, f"[{host}]" if ":" in host else host, port)
+        await server.serve([bound])
+
+
+def listening(settings: GatewaySettings) -> socket.socket:
+    """The socket to serve at. Raises InvalidInput if it cannot be had."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family, backlog=1024)
+    except (OSError, OverflowError) as error:
+        raise InvalidInput(
+            f"setting {PREFIX}LISTEN", expected="a free address of this machine", actual=f"{settings.listen}: {error}"
+        ) from None

@@ -1,0 +1,80 @@
+"""Server-sent events: until the client leaves, or the gateway stops and says so."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+from fastapi.responses import StreamingResponse
+from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
+from pydantic import BaseModel
+
+from gateway.gateway import Gateway
+
+PING = 15.0
+"""Seconds without an event after which a comment is sent: proxies close what is silent for a minute."""
+RECONNECT = 1000
+"""Milliseconds after which clients of a gateway that stops are to connect again, to another one."""
+
+Event = tuple[str, Any]
+"""Name and data, which is a model or plain JSON."""
+Events = AsyncGenerator[Event, None]
+
+HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+STREAM: dict[str, Any] = {
+    "description": "Server-sent events.",
+    "content": {"text/event-stream": {"schema": {"type": "string"}}},
+}
+"""For `responses={200: STREAM}` of a route that streams."""
+
+
+def streamed(events: Events, gateway: Gateway) -> StreamingResponse:
+    """The answer that sends `events` as they come.
+
+    They are closed when the client leaves or the gateway stops; they may end by themselves.
+    """
+    return StreamingResponse(_lines(events, gateway), media_type="text/event-stream", headers=HEADERS)
+
+
+async def _lines(events: Events, gateway: Gateway) -> AsyncIterator[bytes]:
+    come: asyncio.Queue[Event | None] = asyncio.Queue(maxsize=1)
+    # In a task of its own, which closes them by itself: this generator may be dropped anywhere.
+    producing = asyncio.create_task(_produce(events, come))
+    stopping = asyncio.create_task(gateway.stopping.wait())
+    getting = asyncio.create_task(come.get())
+    try:
+        while True:
+            await asyncio.wait([producing, stopping, getting], timeout=PING, return_when=asyncio.FIRST_COMPLETED)
+            if getting.done():
+                if (event := getting.result()) is None:
+                    return
+                name, data = event
+                getting = asyncio.create_task(come.get())
+                yield format_sse_event(event=name, data_str=as_json(data))
+            elif producing.done():
+                producing.result()
+            elif stopping.done():
+                yield format_sse_event(event="reconnect", data_str="{}", retry=RECONNECT)
+                return
+            else:
+                yield KEEPALIVE_COMMENT
+    finally:
+        for task in (producing, stopping, getting):
+            task.cancel()
+
+
+async def _produce(events: Events, come: asyncio.Queue[Event | None]) -> None:
+    async with aclosing(events):
+        async for event in events:
+            await come.put(event)
+    await come.put(None)
+
+
+def as_json(data: Any) -> str:
+    """The data of an event, on one line."""
+    if isinstance(data, BaseModel):
+        return data.model_dump_json(by_alias=True)
+    return json.dumps(data, separators=(",", ":"))
