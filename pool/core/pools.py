@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from pool.core.fields import DNS_NAME, MAX_TTL_SECONDS, MIN_TTL_SECONDS, Count, Model, PoolSize, Quantity
+from pool.core.fields import DNS_NAME, MAX_TTL_SECONDS, MIN_TTL_SECONDS, Count, Model, PoolSize, Quantity, Time
 from pool.core.resource import Condition, Resource
 
 DEFAULT_POOL = "default"
@@ -205,6 +205,11 @@ class PoolStatus(Model):
     """Clusters on their way out; each of them is in one of the other counts too."""
     waiting: Count = 0
     """Sessions that wait for a cluster."""
+    last_maintenance: Time | None = None
+    """When maintenance of the pool came to its end the last time, with whatever it could not do."""
+    leftovers_swept: Count = 0
+    """Disks that aborted restores had left and that were removed, since the Pool was made. Nothing hangs on it: who
+    dies in that moment does not count them, and who loses the answer counts them twice."""
     conditions: list[PoolCondition] = Field(default_factory=list)
     """What is known, one entry a type."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from pool.core.clusters import POOL_LABEL, POOL_UID_LABEL, TEARDOWN_FINALIZER, ClusterSpec, PooledCluster
@@ -118,6 +119,18 @@ class Membership:
             return Pool.from_object(await self._store.kube.replace(POOLS, after, subresource="status"))
         except NotFound:
             raise UnknownPool(f"pool {pool.name} was removed meanwhile") from None
+
+    async def change_pool_status(self, name: str, change: Callable[[PoolStatus], PoolStatus]) -> None:
+        """Read, `change`, write; again if somebody wrote in between. Nothing for a Pool that is gone."""
+        while True:
+            try:
+                pool = await self._store.read_pool(name)
+                await self.write_pool_status(pool, change(pool.status))
+                return
+            except Conflict:
+                continue
+            except UnknownPool:
+                return
 
     async def ensure_cluster(self, pool: Pool, name: str) -> PooledCluster:
         """The resource of a cluster of this Pool, `creating` if just made; its namespace is named as it is.

@@ -123,6 +123,23 @@ class PoolState:
         """Write what is said of the Pool, as it was read, if it changed. Raises Conflict, UnknownPool."""
         return await self._membership.write_pool_status(pool, status)
 
+    async def note_maintenance(self, pool: str) -> None:
+        """Say that maintenance of the Pool came to its end now; nothing for one that is gone."""
+        now = self.now()
+
+        def change(status: PoolStatus) -> PoolStatus:
+            return status.changed(last_maintenance=max(now, status.last_maintenance or now))
+
+        await self._membership.change_pool_status(pool, change)
+
+    async def note_swept(self, pool: str, leftovers: int) -> None:
+        """Count leftover disks that were removed; nothing for a Pool that is gone."""
+
+        def change(status: PoolStatus) -> PoolStatus:
+            return status.changed(leftovers_swept=status.leftovers_swept + leftovers)
+
+        await self._membership.change_pool_status(pool, change)
+
     async def clusters(self, pool: str | None = None) -> list[PooledCluster]:
         """All clusters, or those of one Pool, by name. An outage raises; it is never an empty pool."""
         return sorted(await self._store.clusters(pool), key=lambda cluster: (len(cluster.name), cluster.name))

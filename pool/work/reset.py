@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pool.core.clusters import Golden, OperationKind
-from pool.core.errors import RestoreFailed, SnapshotMissing
+from pool.core.errors import PoolError, RestoreFailed, SnapshotMissing
 from pool.core.operation_rules import waits
 from pool.guest.boots import golden_boots
 from pool.kube.client import Kube, Object
@@ -184,9 +184,14 @@ async def clean_up(job: Job) -> None:
 
 async def remove_leftovers(job: Job) -> None:
     """Remove the disks that aborted restores left. Raises WaitTimeout."""
-    timeout = job.settings.delete_timeout
-    for leftover in await sweep(job.fence, job.watching, job.cluster, timeout=timeout):
+    swept = await sweep(job.fence, job.watching, job.cluster, timeout=job.settings.delete_timeout)
+    for leftover in swept:
         job.host.warn(f"removed what an aborted restore had left: {leftover}")
+    if swept:
+        try:
+            await job.host.state.note_swept(job.cluster.pool, len(swept))
+        except PoolError as error:
+            job.host.warn(f"{len(swept)} leftovers of {job.cluster.id} are not counted: {error}")
 
 
 async def restored(kube: Kube, cluster: Cluster, run_id: str) -> Mapping[str, Object] | None:

@@ -61,6 +61,7 @@ async def keep_up(keeper: Keeper, name: str, planned: Planned = _unheard) -> lis
         except PoolError as untidy:
             failures.append(untidy)
     await note_pool_status(host, name)
+    await host.state.note_maintenance(name)
     if failures:
         raise failures[0]
     return done

@@ -39,7 +39,7 @@ from pool.core.errors import (
 from pool.guest.boots import boots_of
 from pool.guest.health import Boot, Counted, wait_healthy
 from pool.kube.gather import gather
-from pool.kube.resources import NODES, RESOURCE_QUOTAS, SECRETS, VM_RESTORES, VM_SNAPSHOTS, VMIS, VMS
+from pool.kube.resources import NODES, PVCS, RESOURCE_QUOTAS, SECRETS, VM_RESTORES, VM_SNAPSHOTS, VMIS, VMS
 from pool.kube.watching import described
 from pool.kubevirt import restores
 from pool.kubevirt.machines import start
@@ -48,8 +48,10 @@ from pool.work import reset
 from pool.work.attestation import attest_disks, golden_pair
 from pool.work.diagnostics import bundle
 from pool.work.steps import Job
+from simulator.api.errors import ApiError
 from simulator.faults.troubles import Trouble, TroubleKind
 from tests.pool.bench import Bench, bench_at
+from tests.pool.kubevirt.test_sweep import restored as claim_of_restore
 from tests.pool.wire import UNAVAILABLE
 
 
@@ -173,6 +175,20 @@ async def test_what_an_aborted_restore_left_is_swept(bench: Bench, golden: Golde
     await bench.reset()
 
     assert await bench.volumes() == before
+
+
+async def test_what_a_reset_sweeps_is_counted_on_its_pool_and_only_if_it_can_be(
+    bench: Bench, golden: Golden, caplog: pytest.LogCaptureFixture
+) -> None:
+    await bench.kube.create(PVCS, claim_of_restore(bench, "left", "cluster1"))
+    bench.wire.refuse(ApiError(403, "Forbidden", "pools/status is forbidden"), verb="update", plural="pools")
+    await bench.reset()
+    assert (await bench.state.cluster("cluster1")).phase == "available"
+    assert "1 leftovers of cluster1 are not counted" in caplog.text
+    for name in ("left", "left-too"):
+        await bench.kube.create(PVCS, claim_of_restore(bench, name, "cluster1"))
+    await bench.reset("again")
+    assert (await bench.state.pool()).status.leftovers_swept == 2
 
 
 async def test_a_failed_restore_of_somebody_else_does_not_block(bench: Bench, golden: Golden) -> None:
