@@ -9,8 +9,9 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from gateway import health, problems
+from gateway import glance, health, pages, problems
 from gateway.access.checking import Access
+from gateway.feed import Feeds
 from gateway.gateway import Gateway, OpenHost, host_of_environment
 from gateway.limits import BodyLimit, Rate, TimeLimit
 from gateway.problems import Problem
@@ -51,9 +52,10 @@ def build(settings: GatewaySettings, *, open_host: OpenHost = host_of_environmen
         redirect_slashes=False,
     )
     app.state.gateway = gateway
+    app.state.feeds = Feeds(gateway)
     _add_middleware(app, gateway)
     problems.install(app)
-    for router in (health.router,):
+    for router in (health.router, glance.router, pages.router):
         app.include_router(router)
     _describe(app)
     return app

@@ -19,8 +19,8 @@ PING = 15.0
 RECONNECT = 1000
 """Milliseconds after which clients of a gateway that stops are to connect again, to another one."""
 
-Event = tuple[str, Any]
-"""Name and data, which is a model or plain JSON."""
+Event = tuple[str, Any] | bytes
+"""Name and data, which is a model or plain JSON; or the whole of it, formatted once for many."""
 Events = AsyncGenerator[Event, None]
 
 HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
@@ -51,9 +51,8 @@ async def _lines(events: Events, gateway: Gateway) -> AsyncIterator[bytes]:
             if getting.done():
                 if (event := getting.result()) is None:
                     return
-                name, data = event
                 getting = asyncio.create_task(come.get())
-                yield format_sse_event(event=name, data_str=as_json(data))
+                yield event if isinstance(event, bytes) else formatted(*event)
             elif producing.done():
                 producing.result()
             elif stopping.done():
@@ -71,6 +70,11 @@ async def _produce(events: Events, come: asyncio.Queue[Event | None]) -> None:
         async for event in events:
             await come.put(event)
     await come.put(None)
+
+
+def formatted(name: str, data: Any) -> bytes:
+    """An event as it is sent."""
+    return format_sse_event(event=name, data_str=as_json(data))
 
 
 def as_json(data: Any) -> str:

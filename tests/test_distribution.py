@@ -44,6 +44,12 @@ def test_the_wheel_has_the_templates_that_are_read_at_run_time(wheel: ZipFile) -
     assert there <= set(wheel.namelist())
 
 
+def test_the_wheel_has_all_that_the_page_is_made_of(wheel: ZipFile) -> None:
+    there = {path.relative_to(ROOT).as_posix() for path in (ROOT / "gateway" / "page").iterdir()}
+    assert len(there) > 5
+    assert there <= set(wheel.namelist())
+
+
 def test_the_wheel_asks_for_nothing_that_only_the_simulator_needs(wheel: ZipFile) -> None:
     (metadata,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
     asked = {
