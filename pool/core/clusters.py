@@ -181,6 +181,8 @@ class ClusterStatus(Model):
     """When it was assigned; the time to live starts here."""
     expires_at: Time | None = None
     """When the session's time ends. This one decides; the session's is a copy."""
+    extension_key: Annotated[str, Field(max_length=64)] | None = None
+    """Idempotency key of the session's last extension: the same again adds nothing."""
     last_reset: Time | None = None
     """When it last became available clean; the longest-rested is assigned first."""
     last_reset_seconds: Count | None = None

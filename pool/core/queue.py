@@ -90,9 +90,20 @@ def bindings(
     return [Binding(one, rested_first[one.spec.pool].pop()) for one in waiting if rested_first[one.spec.pool]]
 
 
-def place(session: Session, waiting: Sequence[Session]) -> str:
-    """The session's place among those who wait for its Pool, in words."""
+@dataclass(frozen=True)
+class Place:
+    """The `number`th of `length` who wait for a Pool, from 1."""
+
+    number: int
+    length: int
+
+
+def place(session: Session, waiting: Sequence[Session]) -> Place | None:
+    """The session's place in the queue for its Pool; None for one that lost it."""
     names = [other.name for other in waiting if other.spec.pool == session.spec.pool]
-    if session.name not in names:
-        return "not in the queue"
-    return f"place {names.index(session.name) + 1} of {len(names)} in the queue"
+    return Place(names.index(session.name) + 1, len(names)) if session.name in names else None
+
+
+def in_words(place: Place | None) -> str:
+    """As a session's message tells it."""
+    return f"place {place.number} of {place.length} in the queue" if place else "not in the queue"

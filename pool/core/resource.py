@@ -58,6 +58,7 @@ class Metadata(BaseModel):
     generation: int = 0
     finalizers: list[str] = Field(default_factory=list)
     labels: dict[str, str] = Field(default_factory=dict)
+    annotations: dict[str, str] = Field(default_factory=dict)
 
 
 class Resource(Model):

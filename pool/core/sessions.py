@@ -11,6 +11,9 @@ from pool.core.fields import Count, HeartbeatTimeout, Model, PoolName, Priority,
 from pool.core.lifecycle import SessionPhase
 from pool.core.resource import Resource
 
+IDEMPOTENCY_KEY = "cks.io/idempotency-key"
+"""Annotation: the key that a Session was asked for with. Asked for with it again, it does not begin anew."""
+
 
 class SessionSpec(Model):
     """What is asked for."""
@@ -66,6 +69,11 @@ class Session(Resource):
     def phase(self) -> SessionPhase:
         """Shorthand for `status.phase`."""
         return self.status.phase
+
+    @property
+    def idempotency_key(self) -> str:
+        """The key that it was asked for with, or nothing."""
+        return self.metadata.annotations.get(IDEMPOTENCY_KEY, "")
 
 
 def silence_ends(session: Session) -> datetime | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
 
 from pool.core.clusters import PooledCluster
@@ -19,6 +20,7 @@ from pool.core.errors import (
     IllegalTransition,
     InvalidInput,
     NoClusterAvailable,
+    NotHolder,
     PoolError,
     UnknownSession,
 )
@@ -27,7 +29,7 @@ from pool.core.lifecycle import ClusterPhase, SessionPhase
 from pool.core.pools import SessionTimes
 from pool.core.queue import bindings, free, holds
 from pool.core.resource import Metadata
-from pool.core.sessions import Session, SessionSpec
+from pool.core.sessions import IDEMPOTENCY_KEY, Session, SessionSpec
 from pool.state.handover import Handover, ended_waiting
 from pool.state.helping import Helping
 from pool.state.sessions import Sessions
@@ -38,6 +40,14 @@ logger = logging.getLogger(__name__)
 
 LOOK_AGAIN = 5.0
 """Seconds without news after which who waits looks at the whole queue: a helper that died mid-way makes no news."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What came of asking without waiting: the session, Active or Pending; and whether it `had` its cluster already."""
+
+    session: Session
+    had: bool = False
 
 
 class Assigning:
@@ -53,15 +63,13 @@ class Assigning:
         Raises UnknownPool; IllegalTransition if the Pool is being removed; NoClusterAvailable if none is free within
         `wait_seconds`, and then nothing is left behind.
         """
-        pool = await self._store.pool(spec.pool)
-        if pool.removing:
-            raise IllegalTransition(f"pool {spec.pool} is being removed", expected="a Pool that stays")
+        times = await self._times(spec)
         if not wait_seconds:
             await self._refuse_if_none(session_id, spec.pool)
         mine = spec
         try:
             session, mine = await self._claim(session_id, spec)
-            served = await self._serve(session, pool.spec.sessions, thorough=True)
+            served = await self._serve(session, times, thorough=True)
             if served is None and wait_seconds:
                 served = await self._wait(session, wait_seconds)
             served = served or await self._leave(session, mine)
@@ -77,6 +85,42 @@ class Assigning:
             raise self._none_available(session_id, await self._store.clusters(spec.pool))
         return served
 
+    async def request(self, session_id: str, spec: SessionSpec, key: str = "") -> Asked:
+        """As `assign`, at once: where `spec.wait_seconds` says that somebody waits, the session stays in the queue.
+
+        Asked for with the `key` that it was made with, a session that is over does not begin anew (NotHolder).
+        """
+        times, stays = await self._times(spec), bool(spec.wait_seconds)
+        seen = self._store.view.sessions.get(session_id)
+        if not stays and (seen is None or seen.phase is not SessionPhase.PENDING):
+            await self._refuse_if_none(session_id, spec.pool)
+        mine = spec
+        try:
+            session, mine = await self._claim(session_id, spec, key)
+            had = session.phase is SessionPhase.ACTIVE
+            served = await self._serve(session, times, thorough=not stays)
+            if served is None and (stays or mine != session.spec):
+                # Whoever comes by serves it.
+                return Asked(session)
+            served = served or await self._leave(session, mine)
+        except ApiUnavailable:
+            raise
+        except BaseException:
+            # One that waits keeps its place, whatever becomes of the call: it is asked for again, or loses it in time.
+            if not stays:
+                with suppress(PoolError):
+                    await asyncio.shield(self._withdraw(session_id, mine))
+            raise
+        if served is None:
+            raise self._none_available(session_id, await self._store.clusters(spec.pool))
+        return Asked(served, had)
+
+    async def _times(self, spec: SessionSpec) -> SessionTimes:
+        pool = await self._store.pool(spec.pool)
+        if pool.removing:
+            raise IllegalTransition(f"pool {spec.pool} is being removed", expected="a Pool that stays")
+        return pool.spec.sessions
+
     async def _refuse_if_none(self, session_id: str, pool: str) -> None:
         """Fail before anything is written if the view shows nothing free, and reading the pool says the same."""
         if self._store.view.current and not self._store.view.has_free(pool):
@@ -88,26 +132,38 @@ class Assigning:
         counts = {str(phase): sum(c.phase is phase for c in clusters) for phase in ClusterPhase}
         return NoClusterAvailable(session_id, counts, expected_at(clusters, self._store.now()))
 
-    async def _claim(self, session_id: str, spec: SessionSpec) -> tuple[Session, SessionSpec]:
+    async def _claim(self, session_id: str, spec: SessionSpec, key: str = "") -> tuple[Session, SessionSpec]:
         """The session, pending or active with a cluster that is truly its own; and the spec that this call wrote.
 
         It is another's if the session does not have it: made by somebody else, or waited for by somebody else longer.
         """
-        wanted = Session(metadata=Metadata(name=session_id, namespace=self._store.namespace), spec=spec)
+        noted = {IDEMPOTENCY_KEY: key} if key else {}
+        named = Metadata(name=session_id, namespace=self._store.namespace, annotations=noted)
+        wanted = Session(metadata=named, spec=spec)
         while True:
             try:
                 return await self._store.create_session(wanted), spec
             except AlreadyExists:
                 session = await self._store.find_session(session_id)
             try:
-                if session is not None and (kept := await self._keep(session, spec)) is not None:
+                if session is not None and (kept := await self._keep(session, spec, key)) is not None:
                     return kept, spec if kept.spec == session.spec else kept.spec
             except (Conflict, UnknownSession):
                 logger.debug("session %s changed while it was claimed", session_id)
 
-    async def _keep(self, session: Session, spec: SessionSpec) -> Session | None:
-        """The session if it is still good; None after clearing away one that is over, so that its ID is free."""
+    async def _keep(self, session: Session, spec: SessionSpec, key: str) -> Session | None:
+        """The session if it is still good; None after clearing away one that is over, so that its ID is free.
+
+        Raises NotHolder if it is the very one that was asked for with this `key`.
+        """
         if session.phase.ended:
+            if key and session.idempotency_key == key:
+                raise NotHolder(
+                    f"session {session.name} has ended",
+                    expected="another key for a session that begins anew",
+                    actual=f"{session.phase}, {session.status.message}",
+                    cure="ask with another Idempotency-Key, or for another session",
+                )
             await self._store.remove_session(session)
             return None
         if session.spec.pool != spec.pool:

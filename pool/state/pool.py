@@ -14,16 +14,17 @@ from pool.core import inputs
 from pool.core.clusters import ClusterCondition, OperationKind, PooledCluster
 from pool.core.contract import ClusterPoolStats
 from pool.core.errors import PoolError
+from pool.core.forecast import expected_at
 from pool.core.lifecycle import ClusterPhase, SessionPhase
 from pool.core.operation_rules import Request
 from pool.core.pools import DEFAULT_POOL, Pool, PoolSpec, PoolStatus, SessionTimes
-from pool.core.queue import place, queue
+from pool.core.queue import Place, in_words, place, queue
 from pool.core.sessions import Session, SessionSpec
 from pool.core.settings import Settings
 from pool.kube.client import Kube
 from pool.kube.watching import Watching
 from pool.state import operations
-from pool.state.assigning import Assigning
+from pool.state.assigning import Asked, Assigning
 from pool.state.events import Events, Listener
 from pool.state.handover import Handover
 from pool.state.helping import Helping
@@ -166,8 +167,21 @@ class PoolState:
         session = await self._store.session(inputs.session_id(session_id))
         if session.phase is not SessionPhase.PENDING:
             return session
-        waiting = queue(await self._store.sessions(WAITING), self._store.now(), self._store.queue_grace)
-        return session.with_status(message=place(session, waiting))
+        return session.with_status(message=in_words((await self.standing(session))[0]))
+
+    async def standing(self, session: Session) -> tuple[Place | None, datetime | None]:
+        """A pending session's place in the queue, and when the next cluster of its Pool is expected, as far as known.
+
+        From the view where the pool is followed, so a moment old; else it is read.
+        """
+        now = self._store.now()
+        if self.view.current:
+            sessions = list(self.view.sessions.values())
+            clusters = [one for one in self.view.clusters.values() if one.spec.pool == session.spec.pool]
+        else:
+            sessions = await self._store.sessions(WAITING)
+            clusters = await self._store.clusters(session.spec.pool)
+        return place(session, queue(sessions, now, self._store.queue_grace)), expected_at(clusters, now)
 
     async def ensure_cluster(self, pool: Pool, cluster_id: str) -> PooledCluster:
         """The resource of a cluster of this Pool, `creating` if just made; its namespace is named as it is.
@@ -210,22 +224,53 @@ class PoolState:
         Raises InvalidInput; UnknownPool; NoClusterAvailable (nothing is left behind); IllegalTransition if the Pool is
         being removed; UnknownSession, NotHolder if the session is removed or ended while it waits.
         """
+        name, whole = inputs.session_id(session_id), math.ceil(wait_seconds or 0)
+        spec = self._spec(pool, ttl_seconds, priority, whole, heartbeat_timeout_seconds)
+        try:
+            return await self._assigning.assign(name, spec, wait_seconds or 0)
+        finally:
+            await self._written_down()
+
+    async def request(
+        self,
+        session_id: str,
+        pool: str = DEFAULT_POOL,
+        *,
+        ttl_seconds: int | None = None,
+        priority: int = 0,
+        wait_seconds: int = 0,
+        heartbeat_timeout_seconds: int | None = None,
+        key: str = "",
+    ) -> Asked:
+        """As `assign`, but never waits: with `wait_seconds` the session stays in the queue, and is served by whoever
+        comes by. Asked for again, its wait is prolonged. A session that is over does not begin anew with the `key` that
+        it was asked for with (NotHolder).
+        """
         name = inputs.session_id(session_id)
+        spec = self._spec(pool, ttl_seconds, priority, wait_seconds, heartbeat_timeout_seconds)
+        try:
+            return await self._assigning.request(name, spec, key)
+        finally:
+            await self._written_down()
+
+    def _spec(
+        self, pool: str, ttl_seconds: int | None, priority: int, wait_seconds: int, heartbeat_timeout: int | None
+    ) -> SessionSpec:
+        """What is asked for. Raises InvalidInput."""
         inputs.time_to_live(ttl_seconds, SessionTimes())
-        spec = SessionSpec(
+        return SessionSpec(
             pool=inputs.pool_name(pool),
             requested_at=self._store.now(),
             ttl_seconds=inputs.stored_ttl(ttl_seconds),
             priority=inputs.priority(priority),
-            wait_seconds=math.ceil(wait_seconds or 0),
-            heartbeat_timeout_seconds=inputs.heartbeat_timeout(heartbeat_timeout_seconds),
+            wait_seconds=wait_seconds,
+            heartbeat_timeout_seconds=inputs.heartbeat_timeout(heartbeat_timeout),
         )
-        try:
-            return await self._assigning.assign(name, spec, wait_seconds or 0)
-        finally:
-            # Who follows the pool stays: its events are written beside the next call.
-            if not self.view.current:
-                await self.events.drain()
+
+    async def _written_down(self) -> None:
+        """Who follows the pool stays: its events are written beside the next call."""
+        if not self.view.current:
+            await self.events.drain()
 
     async def serve_queue(self) -> int:
         """Finish half-done handovers and bind whom there are clusters for. Returns how much was done."""
@@ -241,9 +286,12 @@ class PoolState:
         finally:
             await self.events.drain()
 
-    async def extend(self, session_id: str, seconds: int) -> Extension:
-        """Give an active session more time, cut to its Pool's maximum. Raises UnknownSession, NotHolder."""
-        return await self._sessions.extend(inputs.session_id(session_id), seconds)
+    async def extend(self, session_id: str, seconds: int, *, key: str | None = None) -> Extension:
+        """Give an active session more time, cut to its Pool's maximum; once, if asked again with the same `key`.
+
+        Raises UnknownSession, NotHolder.
+        """
+        return await self._sessions.extend(inputs.session_id(session_id), seconds, key)
 
     async def heartbeat_session(self, session_id: str) -> Session:
         """Note that the session's user is there. Raises UnknownSession, NotHolder."""
@@ -298,4 +346,4 @@ class PoolState:
         await self.events.drain()
 
 
-__all__ = ["Extension", "OperationHandle", "PoolState", "Released"]
+__all__ = ["Asked", "Extension", "OperationHandle", "PoolState", "Released"]

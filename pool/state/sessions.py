@@ -139,9 +139,10 @@ class Sessions:
         with suppress(UnknownSession):
             await self.store.change_session(session.name, turned_away)
 
-    async def extend(self, session_id: str, seconds: int) -> Extension:
+    async def extend(self, session_id: str, seconds: int, key: str | None = None) -> Extension:
         """Add `seconds` to what is agreed, at most to the pool's maximum counted from the assignment.
 
+        Nothing is added if the last extension had this `key`: its answer was lost, and it is told again.
         Raises InvalidInput, UnknownSession, and NotHolder if the session is not active or its time is over.
         """
         if seconds <= 0:
@@ -158,14 +159,18 @@ class Sessions:
             agreed, locked = cluster.status.expires_at, cluster.status.lock_time
             if agreed is None or locked is None:
                 raise NotHolder(f"session {session_id} is not extended", actual=f"{cluster.name} has no end to extend")
-            return cluster.with_status(expires_at=max(agreed, min(agreed + more, end_of(locked, longest))))
+            if key is not None and cluster.status.extension_key == key:
+                return cluster
+            later = max(agreed, min(agreed + more, end_of(locked, longest)))
+            return cluster.with_status(expires_at=later, extension_key=key)
 
         why = Why("extended", f"session {session_id}")
         before, cluster = await self.store.change_cluster(session.status.assigned_cluster or "", change, why)
         agreed, expires_at = before.status.expires_at, cluster.status.expires_at
         assert agreed is not None
         assert expires_at is not None
-        cut = expires_at < agreed + more
+        told_again = key is not None and before.status.extension_key == key
+        cut = expires_at < agreed + more and not told_again
         await self._copy(session, cluster)
         until = f"{session_id} keeps {cluster.name} until {expires_at:%Y-%m-%d %H:%M:%S} UTC"
         limit = f", cut to the pool's maximum of {longest.total_seconds():.0f} s" if cut else ""

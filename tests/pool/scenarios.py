@@ -22,12 +22,24 @@ async def assign_anew(state: PoolState) -> None:
     await state.assign("over", ttl_seconds=600)
 
 
+async def request(state: PoolState) -> None:
+    await state.request("alice", ttl_seconds=600, key="first")
+
+
+async def request_waiting(state: PoolState) -> None:
+    await state.request("alice", wait_seconds=30)
+
+
 async def release(state: PoolState) -> None:
     await state.release("holder")
 
 
 async def extend(state: PoolState) -> None:
     await state.extend("holder", 100_000)
+
+
+async def extend_once(state: PoolState) -> None:
+    await state.extend("holder", 600, key="first")
 
 
 async def expire(state: PoolState) -> None:
@@ -78,8 +90,11 @@ ALL = [
     assign,
     assign_waiting,
     assign_anew,
+    request,
+    request_waiting,
     release,
     extend,
+    extend_once,
     expire,
     ensure,
     bootstrap,

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pool.core.clusters import PooledCluster
-from pool.core.queue import bindings, free, place, queue
+from pool.core.queue import bindings, free, in_words, place, queue
 from pool.core.repairs import Activate, Repair, Settle, Sync, TakeBack, repairs
 from pool.core.sessions import Session
 from tests.pool.builders import T0, active, at, cluster, session
@@ -66,7 +66,7 @@ def test_a_session_nobody_waits_for_loses_its_place(wait: int | None, asked_at: 
 
 def test_the_place_in_the_queue_is_told_in_words() -> None:
     waiting = queue([session("b", created=2), session("a", created=1)], T0, NO_GRACE)
-    assert place(session("b"), waiting) == "place 2 of 2 in the queue"
+    assert in_words(place(session("b"), waiting)) == "place 2 of 2 in the queue"
 
 
 def test_each_pool_has_a_queue_and_clusters_of_its_own() -> None:
@@ -75,7 +75,7 @@ def test_each_pool_has_a_queue_and_clusters_of_its_own() -> None:
     exam = exam.changed(spec=exam.spec.changed(pool="exam"))
     assert pairs(sessions, [lab, exam]) == [("a", "e1"), ("b", "l1")]
     assert pairs(sessions, [lab]) == [("b", "l1")]
-    assert place(sessions[1], queue(sessions, at(9), NO_GRACE)) == "place 1 of 2 in the queue"
+    assert in_words(place(sessions[1], queue(sessions, at(9), NO_GRACE))) == "place 1 of 2 in the queue"
 
 
 def test_a_lock_for_an_earlier_namesake_leaves_the_session_in_the_queue() -> None:
