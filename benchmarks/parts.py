@@ -15,10 +15,10 @@ from functools import partial
 from pathlib import Path
 
 from demo.database import start_database
-from demo.deployments import create_deployments, load_deployments
 from demo.processes import Child, ChildFailed, free_port, ready_or_stopped, start
 from demo.runs import Runs, prefect_api
 from demo.stack import create_work_pool, prefect_environment, start_server, start_worker
+from flows.deployments import create_deployments, load_deployments
 
 
 class Part:

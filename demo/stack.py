@@ -99,7 +99,7 @@ async def start_worker(environment: dict[str, str], *, log: Path) -> Child:
 
 def _load_deployments() -> Callable[[str], Awaitable[None]]:
     """What creates the deployments at an API's address. Loading it takes seconds, as it loads Prefect and the flows."""
-    from demo.deployments import create_deployments, load_deployments
+    from flows.deployments import create_deployments, load_deployments
 
     return partial(create_deployments, load_deployments())
 

@@ -50,6 +50,10 @@ def test_the_wheel_has_all_that_the_page_is_made_of(wheel: ZipFile) -> None:
     assert there <= set(wheel.namelist())
 
 
+def test_the_wheel_has_the_deployments_that_it_makes(wheel: ZipFile) -> None:
+    assert wheel.read("flows/prefect.yaml") == (ROOT / "prefect.yaml").read_bytes()
+
+
 def test_the_wheel_asks_for_nothing_that_only_the_simulator_needs(wheel: ZipFile) -> None:
     (metadata,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
     asked = {

@@ -17,8 +17,8 @@ from prefect.flows import Flow
 from prefect.settings import PREFECT_API_URL
 from prefect.utilities.callables import parameter_schema
 
-from demo.deployments import FILE, create_deployments, load_deployments
 from demo.stack import create_work_pool
+from flows.deployments import FILE, create_deployments, load_deployments
 
 CONTENT: dict[str, Any] = yaml.safe_load(FILE.read_text())
 DEPLOYMENTS: list[dict[str, Any]] = CONTENT["deployments"]
@@ -90,13 +90,13 @@ INCIDENTAL = {
 
 
 @pytest.mark.prefect
-async def test_the_demo_deploys_what_prefect_deploy_does(prefect_server: None, tmp_path: Path) -> None:
+async def test_what_is_deployed_at_once_is_what_prefect_deploy_makes(prefect_server: None, tmp_path: Path) -> None:
     api = PREFECT_API_URL.value()
     await create_work_pool(api)
     async with httpx.AsyncClient(base_url=api, timeout=30, trust_env=False) as client:
         await create_deployments(load_deployments(), api)
-        by_the_demo = await deployed(client)
-        for one in by_the_demo.values():
+        at_once = await deployed(client)
+        for one in at_once.values():
             (await client.delete(f"/deployments/{one.pop('id')}")).raise_for_status()
         command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(FILE)]
         environment = {**os.environ, "PREFECT_API_URL": api, "PREFECT_HOME": str(tmp_path)}
@@ -105,7 +105,7 @@ async def test_the_demo_deploys_what_prefect_deploy_does(prefect_server: None, t
         for one in by_prefect.values():
             one.pop("id")
     for name, made in by_prefect.items():
-        assert by_the_demo[name] == made
+        assert at_once[name] == made
     assert len(by_prefect) == len(EXPECTED)
 
 

@@ -19,7 +19,9 @@ from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.flows import Flow, load_flow_from_entrypoint
 from prefect.utilities.callables import parameter_schema
 
-FILE = Path(__file__).resolve().parent.parent / "prefect.yaml"
+HERE = Path(__file__).resolve().parent
+FILE = next(path for path in (HERE / "prefect.yaml", HERE.parent / "prefect.yaml") if path.exists())
+"""Where the package is installed it is in it; in a checkout it is where Prefect looks for it."""
 
 
 @dataclass(frozen=True)
