@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from prefect.client.orchestration import PrefectClient
+
 from demo.database import start_database
 from demo.processes import Child, ChildFailed, free_port, ready_or_stopped, start
 from demo.runs import Runs, prefect_api
-from demo.stack import create_work_pool, prefect_environment, start_server, start_worker
-from flows.deployments import create_deployments, load_deployments
+from demo.stack import prefect_environment, start_server, start_worker
+from flows.setup import Setup
 
 
 class Part:
@@ -115,8 +117,8 @@ async def a_system(folder: Path, *, speed: float, workers: int) -> AsyncIterator
         for part in (server, host):
             stack.push_async_callback(part.stop)
             await part.begin()
-        await create_work_pool(api)
-        await create_deployments(await asyncio.to_thread(load_deployments), api)
+        async with PrefectClient(api) as client:
+            await (await asyncio.to_thread(Setup.load)).at(client)
         crew = []
         for number in range(1, workers + 1):
             worker = Part("a worker", folder, begin_worker, number)

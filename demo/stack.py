@@ -7,19 +7,13 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-
-import httpx
 
 from demo.database import start_database
 from demo.leftovers import end_leftovers, locked
-from demo.processes import Child, ChildFailed, answers, free_port, ready_or_stopped, start
-from demo.runs import prefect_api
+from demo.processes import Child, answers, free_port, ready_or_stopped, start
 from demo.screen import Screen
-
-WORK_POOL = "cks-pool"
-"""The work pool that prefect.yaml deploys to."""
+from flows import WORK_POOL
 
 UI_PORT = 4200
 """Prefect's own default port; another one is taken when it is in use."""
@@ -76,14 +70,6 @@ async def start_simulator(kubeconfig: Path, *, speed: float, log: Path, port: in
     return await ready_or_stopped(child, ready, timeout=30)
 
 
-async def create_work_pool(api_url: str) -> None:
-    """Create the work pool if it is missing; the worker completes its job template when it first syncs."""
-    async with prefect_api(api_url) as client:
-        answer = await client.post("/work_pools/", json={"name": WORK_POOL, "type": "cks-warm"})
-    if answer.status_code not in (httpx.codes.CREATED, httpx.codes.CONFLICT):
-        raise ChildFailed(f"could not create the work pool: the server answered {answer.status_code} {answer.text}")
-
-
 async def start_worker(environment: dict[str, str], *, log: Path) -> Child:
     """Start a warm worker for the work pool, and wait until it polls; it begins once there is the work pool."""
     work_pool = f"{environment['PREFECT_API_URL']}/work_pools/{WORK_POOL}"
@@ -97,11 +83,19 @@ async def start_worker(environment: dict[str, str], *, log: Path) -> Child:
     return await ready_or_stopped(child, ready, timeout=180)
 
 
-def _load_deployments() -> Callable[[str], Awaitable[None]]:
-    """What creates the deployments at an API's address. Loading it takes seconds, as it loads Prefect and the flows."""
-    from flows.deployments import create_deployments, load_deployments
+def _load_setup() -> Callable[[str], Awaitable[None]]:
+    """What sets a server up, by its API's address. Loading it takes seconds, as it loads Prefect and the flows."""
+    from prefect.client.orchestration import PrefectClient
 
-    return partial(create_deployments, load_deployments())
+    from flows.setup import Setup
+
+    setup = Setup.load()
+
+    async def set_up(api_url: str) -> None:
+        async with PrefectClient(api_url) as client:
+            await setup.at(client)
+
+    return set_up
 
 
 @asynccontextmanager
@@ -119,7 +113,7 @@ async def running(folder: Path, *, speed: float, screen: Screen) -> AsyncIterato
         children.enter_context(locked(folder))
         await end_leftovers(logs)
         # Needs Prefect, which loads while the server starts.
-        loading = asyncio.create_task(asyncio.to_thread(_load_deployments))
+        loading = asyncio.create_task(asyncio.to_thread(_load_setup))
 
         async def server() -> str:
             database = await start_database(folder / "database", log=logs / "database.log", say=screen.line)
@@ -128,7 +122,6 @@ async def running(folder: Path, *, speed: float, screen: Screen) -> AsyncIterato
             child = await start_server(home, port, database_url=database.url, log=logs / "prefect-server.log")
             children.push_async_callback(child.stop)
             screen.ready("Prefect server")
-            await create_work_pool(api)
             await (await loading)(api)
             screen.ready("deployments")
             return database.url

@@ -38,10 +38,9 @@ def load_deployments() -> list[Deployment]:
     return [Deployment(entry, load_flow_from_entrypoint(entry["entrypoint"])) for entry in entries]
 
 
-async def create_deployments(deployments: Sequence[Deployment], api_url: str) -> None:
+async def create_deployments(client: PrefectClient, deployments: Sequence[Deployment]) -> None:
     """Create the deployments, or bring them up to date."""
-    async with PrefectClient(api_url) as client:
-        await asyncio.gather(*(_create(client, one.entry, one.flow) for one in deployments))
+    await asyncio.gather(*(_create(client, one.entry, one.flow) for one in deployments))
 
 
 async def _create(client: PrefectClient, entry: dict[str, Any], flow: Flow[..., Any]) -> None:

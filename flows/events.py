@@ -1,9 +1,10 @@
-"""Every change of a cluster's phase as a Prefect event, so that automations and the event feed see the pool's life."""
+"""Every change of a cluster's phase, and whether a pool is short, as Prefect events: for the feed and automations."""
 
 from __future__ import annotations
 
 from prefect.events import emit_event
 
+from pool.core.pools import Pool
 from pool.state import Transition
 
 
@@ -30,4 +31,13 @@ async def announce(transition: Transition) -> None:
             "run": transition.why.run_id,
             "epoch": cluster.status.epoch,
         },
+    )
+
+
+def announce_stock(pool: Pool, stocked: bool) -> None:
+    """Emit `cks.pool.stocked` or `cks.pool.short` about the Pool, with how many are to stand by."""
+    emit_event(
+        event="cks.pool.stocked" if stocked else "cks.pool.short",
+        resource={"prefect.resource.id": f"cks.pool.{pool.metadata.uid}", "prefect.resource.name": pool.name},
+        payload={"pool": pool.name, "minStandby": pool.spec.min_standby, "size": pool.spec.size},
     )

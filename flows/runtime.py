@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 from prefect.logging import get_logger
 
-from flows.events import announce
+from flows.events import announce, announce_stock
 from flows.tasks import as_task, warn
 from pool.core.errors import PoolError
 from pool.core.settings import settings_from_environment
@@ -80,7 +80,7 @@ async def _stand_by(maintain: Maintain, start: Start) -> None:
         try:
             async with connected() as host, host.state.following():
                 logger.info("following the pools of %s", host.settings.namespace)
-                await StandBy(host, maintain, start).run()
+                await StandBy(host, maintain, start, announce_stock).run()
         except PoolError as error:
             logger.warning("not following the pools, assignments list their clusters instead: %s", error)
         except Exception:

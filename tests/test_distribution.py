@@ -37,8 +37,8 @@ def test_the_wheel_has_every_package_of_the_product_and_nothing_else(wheel: ZipF
     assert top == present | READ_AT_RUN_TIME
 
 
-def test_the_wheel_has_the_templates_that_are_read_at_run_time(wheel: ZipFile) -> None:
-    found = (ROOT / "deployments" / "templates").rglob("*")
+def test_the_wheel_has_what_is_read_at_run_time(wheel: ZipFile) -> None:
+    found = [*(ROOT / "deployments" / "templates").rglob("*"), ROOT / "deployments" / "automations.yaml"]
     there = {path.relative_to(ROOT).as_posix() for path in found if path.is_file()}
     assert there
     assert there <= set(wheel.namelist())

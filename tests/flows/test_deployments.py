@@ -13,12 +13,13 @@ from typing import Any
 import httpx
 import pytest
 import yaml
+from prefect.client.orchestration import PrefectClient
 from prefect.flows import Flow
 from prefect.settings import PREFECT_API_URL
 from prefect.utilities.callables import parameter_schema
 
-from demo.stack import create_work_pool
-from flows.deployments import FILE, create_deployments, load_deployments
+from flows.deployments import FILE
+from flows.setup import Setup
 
 CONTENT: dict[str, Any] = yaml.safe_load(FILE.read_text())
 DEPLOYMENTS: list[dict[str, Any]] = CONTENT["deployments"]
@@ -92,9 +93,9 @@ INCIDENTAL = {
 @pytest.mark.prefect
 async def test_what_is_deployed_at_once_is_what_prefect_deploy_makes(prefect_server: None, tmp_path: Path) -> None:
     api = PREFECT_API_URL.value()
-    await create_work_pool(api)
+    async with PrefectClient(api) as prefect:
+        await Setup.load().at(prefect)
     async with httpx.AsyncClient(base_url=api, timeout=30, trust_env=False) as client:
-        await create_deployments(load_deployments(), api)
         at_once = await deployed(client)
         for one in at_once.values():
             (await client.delete(f"/deployments/{one.pop('id')}")).raise_for_status()

@@ -37,15 +37,31 @@ AFTER_FAILURE = 10.0
 
 Maintain = Callable[[str, str], Awaitable[object]]
 """Has maintenance of the Pool of that name run, once for the reason (a text that names it) whoever asks."""
+Stocked = Callable[[Pool, bool], None]
+"""Is told whether as many of a Pool's clusters stand by as are to, whenever that is another than before."""
+
+
+def _unheard(_pool: Pool, _stocked: bool) -> None:
+    """Nobody wants to know."""
 
 
 class StandBy:
     """The pools of a namespace as its state's view shows them."""
 
     def __init__(
-        self, host: Host, maintain: Maintain, start: Start, *, pause: float = PAUSE, patience: float = PATIENCE
+        self,
+        host: Host,
+        maintain: Maintain,
+        start: Start,
+        stocked: Stocked = _unheard,
+        *,
+        pause: float = PAUSE,
+        patience: float = PATIENCE,
     ) -> None:
         self._host, self._maintain, self._pause, self._patience = host, maintain, pause, patience
+        self._tell_stocked = stocked
+        self._stocked: dict[str, bool] = {}
+        """What was told of each Pool last."""
         self._errands = Errands()
         self._urgent = Urgent(host, start, self._errands, patience)
         self._view = host.state.view
@@ -142,10 +158,17 @@ class StandBy:
             self._ask(pool, f"{reason}:{now.timestamp() // AGAIN.total_seconds():.0f}")
         troubles = {"prefix_taken": prefix_taken, "not_imported": not_imported}
         status = status_of(pool, clusters, sessions, now, **troubles)
+        self._say_whether_stocked(pool, status.available)
         try:
             await self._host.state.write_pool_status(pool, status)
         except Conflict:
             logger.debug("pool %s changed meanwhile; its event is on the way", pool.name)
+
+    def _say_whether_stocked(self, pool: Pool, available: int) -> None:
+        stocked = available >= max(pool.spec.min_standby, 1)
+        if self._stocked.get(pool.name) is not stocked:
+            self._stocked[pool.name] = stocked
+            self._tell_stocked(pool, stocked)
 
 
 def _degraded(pool: Pool, reason: str) -> str:

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from pool.core.pools import Pool
 from pool.kube.client import Object
 from pool.kube.resources import POOLED_CLUSTERS, POOLS
 from pool.work.upkeep.standby import StandBy
@@ -71,6 +72,28 @@ async def test_a_pool_that_is_applied_scaled_and_deleted_is_seen_to_at_once(hand
             POOLS, "default", namespace, lambda obj: obj is None or None, timeout=10, what="the pool to be gone"
         )
     assert await lab.state.clusters() == []
+
+
+async def test_it_is_told_once_when_a_pool_becomes_short_and_when_it_is_stocked_again(hands: Hands) -> None:
+    await hands.settle()
+    told: asyncio.Queue[tuple[str, bool]] = asyncio.Queue()
+
+    def tell(pool: Pool, stocked: bool) -> None:
+        told.put_nowait((pool.name, stocked))
+
+    by = StandBy(hands.host, Maintenance(hands), hands.start, tell, pause=0.05, patience=0.1)
+    standing = asyncio.create_task(by.run())
+    try:
+        assert await told.get() == ("default", True)
+        for number in range(1, 4):
+            await hands.lab.state.assign(f"session-{number}")
+        assert await told.get() == ("default", False)
+        await hands.lab.state.release("session-2")
+        assert await told.get() == ("default", True)
+        assert told.empty()
+    finally:
+        standing.cancel()
+        await asyncio.wait([standing])
 
 
 async def test_a_deleted_cluster_is_torn_down_and_made_anew_at_once(hands: Hands) -> None:

@@ -1,0 +1,42 @@
+"""What a Prefect server needs before the pool's worker serves it: the work pool, the deployments, the automations.
+
+All of it again at each installation and each upgrade; what is there already is brought up to date.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Self
+
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.events.schemas.automations import AutomationCore
+from prefect.exceptions import ObjectAlreadyExists
+
+from flows import WORK_POOL
+from flows.automations import ensure_automations, load_automations
+from flows.deployments import Deployment, create_deployments, load_deployments
+from flows.warm import WORKER_TYPE
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Everything there is to be at a server."""
+
+    deployments: Sequence[Deployment]
+    automations: Sequence[AutomationCore]
+
+    @classmethod
+    def load(cls) -> Self:
+        """As the package has it; takes seconds, since it loads the flows."""
+        return cls(load_deployments(), load_automations())
+
+    async def at(self, client: PrefectClient) -> None:
+        """Have it so at the client's server. Raises what the server refuses it with."""
+        with suppress(ObjectAlreadyExists):
+            # The worker completes its job template when it first syncs.
+            await client.create_work_pool(WorkPoolCreate(name=WORK_POOL, type=WORKER_TYPE))
+        await create_deployments(client, self.deployments)
+        await ensure_automations(client, self.automations)
