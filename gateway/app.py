@@ -14,6 +14,7 @@ from gateway.access.checking import Access
 from gateway.feed import Feeds
 from gateway.gateway import Gateway, OpenHost, host_of_environment
 from gateway.limits import BodyLimit, Rate, TimeLimit
+from gateway.metrics import scraping
 from gateway.problems import Problem
 from gateway.requests import Requests
 from gateway.settings import GatewaySettings
@@ -55,7 +56,7 @@ def build(settings: GatewaySettings, *, open_host: OpenHost = host_of_environmen
     app.state.feeds = Feeds(gateway)
     _add_middleware(app, gateway)
     problems.install(app)
-    for router in (health.router, glance.router, pages.router):
+    for router in (health.router, scraping.router, glance.router, pages.router):
         app.include_router(router)
     _describe(app)
     return app

@@ -11,6 +11,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from gateway.metrics import Metrics
 from gateway.settings import GatewaySettings
 from pool.core.errors import ApiUnavailable, PoolError
 from pool.core.settings import settings_from_environment
@@ -39,6 +40,8 @@ class Gateway:
     """Why there is no host."""
     following: asyncio.Event = field(default_factory=asyncio.Event)
     """Set while there is a host."""
+    metrics: Metrics = field(default_factory=Metrics)
+    """What Prometheus is told."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once the gateway is to stop: streams say so and end."""
 
@@ -68,10 +71,11 @@ class Gateway:
         while True:
             try:
                 async with self.open_host() as host, host.state.following() as failing:
-                    self.host = host
-                    self.following.set()
-                    logger.info("following the pools of %s", host.settings.namespace)
-                    await failing
+                    with self.metrics.following(host):
+                        self.host = host
+                        self.following.set()
+                        logger.info("following the pools of %s", host.settings.namespace)
+                        await failing
             except PoolError as error:
                 self.away = str(error)
                 logger.warning("the host is away: %s", error)

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from bisect import bisect_left, insort
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import datetime
 from functools import partial
@@ -31,6 +31,8 @@ from pool.state.silence import Silence
 
 logger = logging.getLogger(__name__)
 
+Seen = Callable[[Pool | PooledCluster | Session | None, Pool | PooledCluster | Session | None], None]
+"""Is told an object before a change and after it; None where there is none."""
 LIVE = f"status.phase!={SessionPhase.RELEASED},status.phase!={SessionPhase.EXPIRED}"
 """Field selector of the sessions that are not over: the thousands that are cost nothing."""
 WAITING = f"{LIVE},status.phase!={SessionPhase.ACTIVE}"
@@ -48,6 +50,7 @@ class PoolView:
         self._opening = asyncio.Lock()
         self._stack = AsyncExitStack()
         self._listeners: list[asyncio.Event] = []
+        self._observers: list[Seen] = []
         self._forget()
 
     def _forget(self) -> None:
@@ -113,6 +116,16 @@ class PoolView:
         finally:
             self._listeners.remove(event)
 
+    @contextmanager
+    def told(self, seen: Seen) -> Iterator[None]:
+        """While entered, `seen` is told each change, in order; it must not raise. Versions missed in an interruption
+        of a watch are one change."""
+        self._observers.append(seen)
+        try:
+            yield
+        finally:
+            self._observers.remove(seen)
+
     def note(self, obj: Object) -> None:
         """Take the answer to an own write."""
         if view := self._views.get(obj["kind"]):
@@ -157,5 +170,7 @@ class PoolView:
                         insort(self._free[found.spec.pool], rested(found))
         except InvalidInput as error:
             logger.warning("left out: %s", error)
+        for seen in self._observers:
+            seen(before, kept.get(name))
         for event in self._listeners:
             event.set()
