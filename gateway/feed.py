@@ -117,7 +117,8 @@ class Feed:
         view, settings = self._host.state.view, self._host.settings
         waiting = queue(view.sessions.values(), self._host.now(), timedelta(seconds=settings.queue_grace))
         happened = self._happened.values()
-        snapshot = PoolSnapshot.of(self._pool, view.clusters.values(), waiting, happened, self._outage_since)
+        clusters = view.clusters.values()
+        snapshot = PoolSnapshot.of(self._pool, view.pools, clusters, waiting, happened, self._outage_since)
         latest = formatted("pool", snapshot)
         if latest != self.latest:
             self.latest = latest

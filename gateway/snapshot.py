@@ -109,6 +109,8 @@ class PoolSnapshot(Model):
     """A pool at one moment."""
 
     pool: str
+    pools: list[str]
+    """All there are."""
     outage_since: Time | None = None
     """Since when the host's API does not answer: all else is the last that was seen. Null: it answers."""
     clusters: list[ClusterDetail] = Field(default_factory=list)
@@ -120,6 +122,7 @@ class PoolSnapshot(Model):
     def of(
         cls,
         pool: str,
+        pools: Iterable[str],
         clusters: Iterable[PooledCluster],
         waiting: Sequence[Session],
         events: Iterable[Object],
@@ -133,6 +136,7 @@ class PoolSnapshot(Model):
         places = enumerate((session for session in waiting if session.spec.pool == pool), start=1)
         return cls(
             pool=pool,
+            pools=sorted(pools),
             outage_since=outage_since,
             clusters=[ClusterDetail.of(one) for one in mine],
             queue=[_waiting(session, place) for place, session in places],

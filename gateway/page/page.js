@@ -8,7 +8,7 @@ import { ago, clock, fully, make, patch, say, secondsSince, setAttribute, setClo
 const PHASES = ["available", "locked", "resetting", "creating", "error"];
 const RETRY = 1_000;
 const RETRY_MAX = 20_000;
-const SAID_EVERY = 4_000;
+const SAID_EVERY = 2_000;
 
 const find = (id) => document.getElementById(id);
 const state = { pool: new URLSearchParams(location.search).get("pool") ?? "", me: null, seen: null, phases: new Map(), filter: "", away: 0 };
@@ -21,7 +21,6 @@ async function run() {
     attempt = new AbortController();
     try {
       await greet();
-      await look();
       await follow(`/api/v1/pools/${encodeURIComponent(state.pool)}/events`, told, attempt);
       // It said that it stops: another one answers.
       delay = RETRY;
@@ -32,6 +31,8 @@ async function run() {
         delay = RETRY;
         continue;
       }
+      if (error.status === 404) error = await look().catch((other) => other);
+      if (!error) continue;
       if (!attempt.signal.aborted) away(error);
       if (error.retryAfter) delay = Math.max(delay, error.retryAfter * 1000);
     }
@@ -47,6 +48,7 @@ async function run() {
 async function greet() {
   const me = await call("/api/v1/me", { signal: attempt.signal });
   state.me = me;
+  state.pool ||= me.pool ?? "default";
   setAttribute(document.body, "data-operator", String(me.role === "operator"));
   say(find("me"), `${me.name}, ${me.role}`);
   show(find("forget"), Boolean(token.get()));
@@ -54,19 +56,32 @@ async function greet() {
   say(find("looks"), `You look as ${me.role}. Resetting, rebuilding, cordoning, extending and releasing take an operator's token.`);
 }
 
+/** Another pool than the one that is not there (any more). */
 async function look() {
   const pools = (await all("/api/v1/pools")).map((pool) => pool.name);
-  if (!pools.includes(state.pool)) state.pool = pools.includes("default") ? "default" : (pools[0] ?? state.pool);
+  if (!pools.length) throw new Refused(404, { title: "There is no pool yet.", detail: "The flow bootstrap-pool makes one." });
+  choose(pools.includes("default") ? "default" : pools[0]);
+}
+
+function choose(pool) {
+  state.pool = pool;
+  state.seen = null;
+  state.phases.clear();
+  history.replaceState(null, "", `?pool=${encodeURIComponent(pool)}`);
+  show(find("content"), false);
+  show(find("loading"), true);
+}
+
+function chooser(pools) {
   const choice = find("pool");
   patch(choice, pools, (name) => name, () => document.createElement("option"), (option, name) => {
     say(option, name);
     option.value = name;
   });
-  choice.value = state.pool;
+  if (choice.value !== state.pool) choice.value = state.pool;
   show(choice, pools.length > 1);
   show(find("only-pool"), pools.length <= 1);
   say(find("only-pool"), state.pool);
-  if (!pools.length) throw new Refused(404, { title: "There is no pool yet.", detail: "The flow bootstrap-pool makes one." }, 5);
 }
 
 function told(event, data) {
@@ -136,12 +151,7 @@ find("retry").addEventListener("click", () => {
 });
 
 find("pool").addEventListener("change", () => {
-  state.pool = find("pool").value;
-  state.seen = null;
-  state.phases.clear();
-  history.replaceState(null, "", `?pool=${encodeURIComponent(state.pool)}`);
-  show(find("content"), false);
-  show(find("loading"), true);
+  choose(find("pool").value);
   wake();
   attempt.abort();
 });
@@ -198,6 +208,7 @@ function draw(pool) {
   document.title = `${pool.pool} · cks-pool`;
   show(find("loading"), false);
   show(find("content"), true);
+  chooser(pool.pools);
   counts(pool);
   patch(find("rows"), pool.clusters, (one) => one.clusterId, () => new Row().element, (element, one) => element.row.update(one));
   show(find("find"), pool.clusters.length > 8 || state.filter !== "" || find("find").value !== "");

@@ -64,9 +64,9 @@ async def inside(open_host: OpenHost, *, ready: bool = True, **settings: Any) ->
 
 
 @asynccontextmanager
-async def served(open_host: OpenHost, *, ready: bool = True, **settings: Any) -> AsyncIterator[Door]:
+async def served(open_host: OpenHost, *, ready: bool = True, port: int = 0, **settings: Any) -> AsyncIterator[Door]:
     """By the real server, in this test's loop."""
-    given = GatewaySettings(listen="127.0.0.1:0", stop_timeout=2, **settings)
+    given = GatewaySettings(listen=f"127.0.0.1:{port}", stop_timeout=2, **settings)
     app = build(given, open_host=open_host)
     server = Server(app, given)
     with listening(given) as bound:
