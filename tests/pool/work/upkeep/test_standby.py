@@ -88,7 +88,8 @@ async def test_it_is_told_once_when_a_pool_becomes_short_and_when_it_is_stocked_
         for number in range(1, 4):
             await hands.lab.state.assign(f"session-{number}")
         assert await told.get() == ("default", False)
-        await hands.lab.state.release("session-2")
+        released = await hands.lab.state.release("session-2")
+        await hands.lab.reset(released.cluster_id or "")
         assert await told.get() == ("default", True)
         assert told.empty()
     finally:
