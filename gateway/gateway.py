@@ -12,6 +12,8 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from gateway.metrics import Metrics
+from gateway.queueing import Queues, serve_queues
+from gateway.runs import Runs
 from gateway.settings import GatewaySettings
 from pool.core.errors import ApiUnavailable, PoolError
 from pool.core.settings import settings_from_environment
@@ -36,6 +38,10 @@ class Gateway:
     open_host: OpenHost
     host: Host | None = None
     """The host, followed by watches; None while it is not there."""
+    queues: Queues | None = None
+    """Who waits, there."""
+    runs: Runs | None = None
+    """Prefect's API while this runs; it may be away."""
     away: str = "the host is not opened yet"
     """Why there is no host."""
     following: asyncio.Event = field(default_factory=asyncio.Event)
@@ -56,36 +62,58 @@ class Gateway:
             raise ApiUnavailable(0, "HostAway", self.away, cure="ask again in a few seconds")
         return self.host
 
+    def the_queues(self) -> Queues:
+        """Who waits. Raises ApiUnavailable while the host is away."""
+        if self.queues is None:
+            self.the_host()
+        assert self.queues is not None
+        return self.queues
+
+    def the_runs(self) -> Runs:
+        """What starts flow runs."""
+        assert self.runs is not None
+        return self.runs
+
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """While entered, the host is opened and followed, and that again whenever it cannot be."""
-        task = asyncio.create_task(self._follow(), name="following the host")
-        try:
-            yield
-        finally:
-            self.stopping.set()
-            task.cancel()
-            await asyncio.wait([task])
+        async with Runs.opened(self.settings.prefect_ui_url or None) as self.runs:
+            task = asyncio.create_task(self._follow(), name="following the host")
+            try:
+                yield
+            finally:
+                self.stopping.set()
+                task.cancel()
+                await asyncio.wait([task])
 
     async def _follow(self) -> None:
         while True:
             try:
                 async with self.open_host() as host, host.state.following() as failing:
-                    with self.metrics.following(host):
-                        self.host = host
-                        self.following.set()
-                        logger.info("following the pools of %s", host.settings.namespace)
-                        await failing
+                    await self._work(host, failing)
             except PoolError as error:
                 self.away = str(error)
                 logger.warning("the host is away: %s", error)
             except Exception as error:
                 self.away = "something that nobody foresaw; the gateway's log has it"
                 logger.exception("following the host ended: %s", type(error).__name__)
-            finally:
-                self.host = None
-                self.following.clear()
             await asyncio.sleep(AGAIN)
+
+    async def _work(self, host: Host, failing: asyncio.Task[None]) -> None:
+        """Be of use until the host cannot be followed any more. Raises ApiError."""
+        with host.state.view.news() as news, self.metrics.following(host):
+            self.host, self.queues = host, Queues(host, news)
+            self.following.set()
+            logger.info("following the pools of %s", host.settings.namespace)
+            serving = asyncio.create_task(serve_queues(host, self.queues), name="serving the queues")
+            try:
+                done, _ = await asyncio.wait([failing, serving], return_when=asyncio.FIRST_COMPLETED)
+                await done.pop()
+            finally:
+                self.host = self.queues = None
+                self.following.clear()
+                serving.cancel()
+                await asyncio.wait([serving])
 
 
 @asynccontextmanager

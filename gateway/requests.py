@@ -58,5 +58,6 @@ def _log(scope: Scope, status: int, seconds: float) -> None:
     problem = scope.get("problem")
     # The error names no token, whoever raised it.
     why = f": {problem}" if problem is not None else ""
-    level = logging.INFO if status < 400 else logging.WARNING
+    # What the pool says no to is a platform's daily life; who is refused at the door, and what is away, is not.
+    level = logging.WARNING if status in (0, 401, 403, 413, 429) or status >= 500 else logging.INFO
     logger.log(level, "%s %s %s in %.0f ms%s", scope["method"], scope["path"], status or "cut off", 1000 * seconds, why)

@@ -29,6 +29,7 @@ from prefect.settings import (
     PREFECT_UI_URL,
 )
 
+from gateway.problems import Refusal
 from pool.core.errors import InvalidInput, PoolError
 from pool.core.fields import Model
 
@@ -45,8 +46,10 @@ BUSY = (
 """Answers of a server that has no time."""
 
 
-class PrefectUnavailable(PoolError):
+class PrefectUnavailable(Refusal):
     """Prefect's API does not answer, or not as it would if it were set up. No run was started, as far as is known."""
+
+    status = 503
 
 
 class StartedRun(Model):

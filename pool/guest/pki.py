@@ -52,14 +52,14 @@ def make_ca(common_name: str, now: datetime) -> KeyPair:
     """A self-signed CA; kubeadm uses the one it finds in /etc/kubernetes/pki."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
-    builder = _certificate(name, name, key.public_key(), key.public_key(), now, CA_DAYS)
+    builder = _certificate(name, name, key.public_key(), key.public_key(), now, now + timedelta(days=CA_DAYS))
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
     builder = builder.add_extension(_usage(key_cert_sign=True, crl_sign=True), critical=True)
     return _pair(builder.sign(key, hashes.SHA256()), key)
 
 
-def make_client(ca: KeyPair, common_name: str, group: str, now: datetime) -> KeyPair:
-    """A client certificate of `ca` for user `common_name` in `group`."""
+def make_client(ca: KeyPair, common_name: str, group: str, now: datetime, *, until: datetime | None = None) -> KeyPair:
+    """A client certificate of `ca` for user `common_name` in `group`, good until then (None: for CLIENT_DAYS)."""
     issuer, issuer_key = load(ca)
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name(
@@ -68,7 +68,8 @@ def make_client(ca: KeyPair, common_name: str, group: str, now: datetime) -> Key
             x509.NameAttribute(NameOID.COMMON_NAME, common_name),
         ]
     )
-    builder = _certificate(subject, issuer.subject, key.public_key(), issuer_key.public_key(), now, CLIENT_DAYS)
+    end = until or now + timedelta(days=CLIENT_DAYS)
+    builder = _certificate(subject, issuer.subject, key.public_key(), issuer_key.public_key(), now, end)
     builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
     builder = builder.add_extension(_usage(digital_signature=True), critical=True)
     builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
@@ -129,7 +130,7 @@ def _certificate(
     public: ec.EllipticCurvePublicKey,
     issuer_public: ec.EllipticCurvePublicKey,
     now: datetime,
-    days: int,
+    end: datetime,
 ) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
@@ -138,7 +139,7 @@ def _certificate(
         .public_key(public)
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - BACKDATED)
-        .not_valid_after(now + timedelta(days=days))
+        .not_valid_after(end)
         # Strict verifiers (Python 3.13's default) want both identifiers.
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_public), critical=False)

@@ -15,6 +15,7 @@ from gateway.app import build
 from gateway.gateway import Gateway, OpenHost
 from gateway.serving import Server, listening
 from gateway.settings import GatewaySettings
+from pool.state.view import PoolView
 from pool.work.steps import Host
 from tests.pool.lab import Lab
 
@@ -32,6 +33,11 @@ class Door:
         found = self.app.state.gateway
         assert isinstance(found, Gateway)
         return found
+
+    @property
+    def view(self) -> PoolView:
+        """What it sees of the pool."""
+        return self.gateway.the_host().state.view
 
 
 def of_lab(lab: Lab) -> OpenHost:

@@ -1,0 +1,78 @@
+"""A session's own way into its cluster: a client certificate in its name, that ends with it.
+
+Kubernetes cannot take a certificate back. A session that ends early leaves one that is good until its time would have
+been over, as a learner who was root keeps a copy of the CA's key (ADR 0005): who must be kept out is kept out by the
+network.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+
+import yaml
+
+from pool.core.errors import NotHolder
+from pool.core.queue import holds
+from pool.core.sessions import Session
+from pool.guest import pki
+from pool.guest.identity import identity_of
+from pool.kube.resources import SECRETS
+from pool.kubevirt.cluster import CA_SECRET, Cluster
+from pool.kubevirt.ownership import owned
+from pool.work.steps import Host
+
+LONGEST_NAME = 64
+"""Characters of a certificate's common name (X.509's upper bound for it)."""
+
+
+async def kubeconfig_of(host: Host, session: Session, server: str) -> str:
+    """A kubeconfig for the active session's cluster, YAML, with a certificate made for it now.
+
+    `server` is a template for the API's address with `{cluster}` and `{namespace}`; empty: the Service within the host.
+    Raises NotHolder if the cluster was taken from it meanwhile, ApiUnavailable, GuestUnhealthy (its CA is unusable).
+    """
+    pooled = await host.state.cluster(session.status.assigned_cluster or "")
+    if not holds(pooled, session) or pooled.status.expires_at is None:
+        raise NotHolder(f"session {session.name} holds no cluster any more", actual=pooled.phase)
+    cluster = Cluster.of(pooled)
+    ca = identity_of(owned(await host.kube.get(SECRETS, CA_SECRET, cluster.namespace), cluster)).ca
+    name = common_name(session.name)
+    client = pki.make_client(ca, name, pki.CLUSTER_ADMINS, host.now(), until=pooled.status.expires_at)
+    return kubeconfig(cluster, address(cluster, server), ca.certificate, name, client)
+
+
+def common_name(session_id: str) -> str:
+    """The session's ID as a certificate can hold it: a longer one is cut, and told from others by a hash."""
+    if len(session_id) <= LONGEST_NAME:
+        return session_id
+    mark = hashlib.sha256(session_id.encode()).hexdigest()[:12]
+    return f"{session_id[: LONGEST_NAME - len(mark) - 1]}-{mark}"
+
+
+def address(cluster: Cluster, template: str) -> str:
+    """The URL of the cluster's API."""
+    if not template:
+        return f"https://{cluster.endpoint}"
+    return template.replace("{cluster}", cluster.id).replace("{namespace}", cluster.namespace)
+
+
+def kubeconfig(cluster: Cluster, url: str, ca_certificate: bytes, user: str, client: pki.KeyPair) -> str:
+    """The file. Where the address is another than the Service's, it says which name the certificate has."""
+    server = {"server": url, "certificate-authority-data": _inline(ca_certificate)}
+    if url != f"https://{cluster.endpoint}":
+        server["tls-server-name"] = cluster.server_name
+    keys = {"client-certificate-data": _inline(client.certificate), "client-key-data": _inline(client.key)}
+    made = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": cluster.id, "cluster": server}],
+        "users": [{"name": user, "user": keys}],
+        "contexts": [{"name": cluster.id, "context": {"cluster": cluster.id, "user": user}}],
+        "current-context": cluster.id,
+    }
+    return yaml.safe_dump(made, sort_keys=False)
+
+
+def _inline(pem: bytes) -> str:
+    return base64.b64encode(pem).decode()
