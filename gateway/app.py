@@ -9,7 +9,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from gateway import glance, health, pages, problems, sessions
+from gateway import admin, glance, health, pages, pools, problems, sessions
 from gateway.access.checking import Access
 from gateway.feed import Feeds
 from gateway.gateway import Gateway, OpenHost, host_of_environment
@@ -56,7 +56,8 @@ def build(settings: GatewaySettings, *, open_host: OpenHost = host_of_environmen
     app.state.feeds = Feeds(gateway)
     _add_middleware(app, gateway)
     problems.install(app)
-    for router in (sessions.router, health.router, scraping.router, glance.router, pages.router):
+    routers = (sessions.router, pools.router, glance.router, admin.router, health.router, scraping.router, pages.router)
+    for router in routers:
         app.include_router(router)
     _describe(app)
     return app

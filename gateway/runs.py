@@ -15,6 +15,7 @@ from uuid import uuid4
 
 import httpx
 from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterIdempotencyKey
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.context import SettingsContext, get_settings_context
@@ -96,18 +97,38 @@ class Runs:
         `parameters` are plain JSON; `key` is the caller's idempotency key. Raises PrefectUnavailable, within
         `patience`; InvalidInput if the key's run has other parameters, or Prefect refuses these.
         """
+        async with self._calling(deployment) as client:
+            found = await client.read_deployment_by_name(f"{deployment}/{deployment}")
+            run = await client.create_flow_run_from_deployment(
+                found.id, parameters=dict(parameters), idempotency_key=_name(deployment, key or str(uuid4()))
+            )
+        _check_same(run, found, parameters)
+        return self._started(run)
+
+    async def earlier(self, deployment: str, parameters: Mapping[str, Any], key: str) -> StartedRun | None:
+        """The run that the same call with this key has started; None if there was none.
+
+        Raises PrefectUnavailable; InvalidInput if the key's run has other parameters.
+        """
+        async with self._calling(deployment) as client:
+            found = await client.read_deployment_by_name(f"{deployment}/{deployment}")
+            same = FlowRunFilterIdempotencyKey(any_=[_name(deployment, key)])
+            runs = await client.read_flow_runs(flow_run_filter=FlowRunFilter(idempotency_key=same), limit=1)
+        for run in runs:
+            _check_same(run, found, parameters)
+            return self._started(run)
+        return None
+
+    @asynccontextmanager
+    async def _calling(self, deployment: str) -> AsyncIterator[PrefectClient]:
+        """While entered, call Prefect's API. Raises PrefectUnavailable, InvalidInput for what it refuses."""
         if self._client is None:
             raise _away("no address of it", cure="set PREFECT_API_URL")
         try:
             # The context is per task, and which task calls here is unknown until it does.
             with SettingsContext(profile=self._profile, settings=self._settings):
                 async with asyncio.timeout(self._patience):
-                    found = await self._client.read_deployment_by_name(f"{deployment}/{deployment}")
-                    run = await self._client.create_flow_run_from_deployment(
-                        found.id,
-                        parameters=dict(parameters),
-                        idempotency_key=f"gateway:{deployment}:{key or uuid4()}",
-                    )
+                    yield self._client
         except ObjectNotFound as missing:
             cure = "set PREFECT_API_URL to the right server, or run prefect deploy --all there"
             raise _away(f"none at {self.api_url}", expected=f"a deployment {deployment}", cure=cure) from missing
@@ -118,13 +139,19 @@ class Runs:
         except (httpx.HTTPError, ValueError) as away:
             # ValueError: something answers, but not Prefect.
             raise _away(str(away) or type(away).__name__) from away
-        _check_same(run, found, parameters)
+
+    def _started(self, run: FlowRun) -> StartedRun:
         return StartedRun(
             flow_run_id=str(run.id),
             name=run.name,
             state_url=f"{self.api_url}/flow_runs/{run.id}",
             ui_url=f"{self.ui_url}/runs/flow-run/{run.id}",
         )
+
+
+def _name(deployment: str, key: str) -> str:
+    """The key as Prefect has it: two deployments' keys are not one."""
+    return f"gateway:{deployment}:{key}"
 
 
 def _told(url: str) -> str:

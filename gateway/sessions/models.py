@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-from pydantic.alias_generators import to_camel
+from pydantic import Field, model_validator
 
+from gateway.models import Asked
 from pool.core.contract import SessionLease
 from pool.core.fields import HeartbeatTimeout, Model, PoolName, Priority, SessionId, Time, TtlSeconds
 from pool.core.queue import Place
@@ -17,14 +17,6 @@ MOST_WAIT = 3600
 """Seconds for which somebody may wait without asking again."""
 MOST_EXTENSION = 86400
 """Seconds that are asked for at once; the Pool's own maximum cuts it anyway."""
-
-
-class Asked(BaseModel):
-    """What a caller sends: nothing that is not known here."""
-
-    model_config = ConfigDict(
-        alias_generator=to_camel, populate_by_name=True, use_attribute_docstrings=True, extra="forbid", frozen=True
-    )
 
 
 class SessionRequest(Asked):
