@@ -10,7 +10,8 @@ import jsonschema
 import pytest
 import yaml
 
-from cks_pool.__main__ import FLOWS, settings_table
+from cks_pool.about import settings_table
+from cks_pool.deployed import FLOWS
 from pool.core.crds import definitions
 from pool.core.errors import __doc__ as error_tree
 from pool.core.lifecycle import TRANSITIONS

@@ -57,6 +57,8 @@ class Settings(BaseSettings):
     """Where Pools, PooledClusters and Sessions live, apart from the clusters' own namespaces."""
     kubeconfig: Path | None = None
     """Kubeconfig of the host cluster. None: as kubectl, $KUBECONFIG, else ~/.kube/config, else in-cluster."""
+    context: str | None = None
+    """Context of that kubeconfig. None: its current one."""
 
     templates_namespace: DnsLabel = "vm-templates"
     """Where the golden images live; every cluster's disks are cloned from one of them."""

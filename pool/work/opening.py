@@ -23,7 +23,6 @@ logger = logging.getLogger(__name__)
 async def opened(
     settings: Settings,
     *,
-    context: str | None = None,
     patience: float | None = None,
     listener: Listener | None = None,
     run_step: RunStep = plainly,
@@ -31,13 +30,15 @@ async def opened(
 ) -> AsyncIterator[Host]:
     """The host that the settings name, while entered.
 
-    `context`: of the kubeconfig, its current one if None. `patience`: seconds for which a call that can pass is tried
-    again (None: Kube's own). `listener` is told each transition after it was written, `run_step` carries out the steps
-    of long work, `warn` tells in a line whoever follows it. Raises KubeconfigError or ApiUnavailable when the host
-    cluster cannot be reached.
+    `patience`: seconds for which a call that can pass is tried again (None: Kube's own). `listener` is told each
+    transition after it was written, `run_step` carries out the steps of long work, `warn` tells in a line whoever
+    follows it. Raises KubeconfigError or ApiUnavailable when the host cluster cannot be reached.
     """
     connect = Kube.connect(
-        settings.kubeconfig, context=context, request_timeout=settings.request_timeout, patience=patience
+        settings.kubeconfig,
+        context=settings.context,
+        request_timeout=settings.request_timeout,
+        patience=patience,
     )
     async with (
         connect as kube,

@@ -1,4 +1,4 @@
-"""The `cks-pool` command: bad input is one line that names the cure, exit status 2, and nothing is half-made."""
+"""Flows run by the `cks-pool` command: bad input is a line that names the cure, status 2, and nothing is half-made."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from prefect.settings import PREFECT_API_URL
 
-from cks_pool.__main__ import FLOWS, main
+from cks_pool.__main__ import main
+from cks_pool.deployed import FLOWS
 from pool.core.pools import PoolSpec
 from pool.core.settings import Settings
 from pool.kube.client import Kube
@@ -114,40 +115,6 @@ class TestBadInput:
         assert "Pod app" in said
         assert "choose another spec.clusterPrefix" in said
         assert "cluster3" not in asyncio.run(namespaces(host))
-
-
-class TestUnreachable:
-    def test_a_kubeconfig_that_is_not_there(
-        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setenv("CKS_POOL_KUBECONFIG", str(tmp_path / "missing"))
-        said = refused(capsys, "status")
-        assert "missing" in said
-        assert "CKS_POOL_KUBECONFIG" in said
-
-    def test_a_kubeconfig_whose_server_does_not_answer(
-        self, cluster: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        lines = cluster.read_text().splitlines()
-        dead = tmp_path / "dead"
-        # Port 1 of loopback: nothing listens there, the connection is refused at once.
-        dead.write_text("\n".join(_at_port_1(line) if "server:" in line else line for line in lines))
-        monkeypatch.setenv("CKS_POOL_KUBECONFIG", str(dead))
-        assert "127.0.0.1:1" in refused(capsys, "status")
-
-
-def _at_port_1(line: str) -> str:
-    return line[: line.index("https://")] + "https://127.0.0.1:1"
-
-
-class TestStatus:
-    def test_tells_of_the_pool_that_is_named(self, pools: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        assert main(["status", "--pool", "exam"]) == 0
-        assert "exam1" in capsys.readouterr().out
-
-    def test_of_a_pool_that_is_not_there_names_the_cure(self, pools: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        assert "kubectl get pools" in refused(capsys, "status", "--pool", "lab")
-        assert "pool default" in refused(capsys, "status")
 
 
 @pytest.mark.prefect

@@ -1,0 +1,79 @@
+"""Options that several commands have, named as kubectl names them."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Group, Parameter
+
+from cks_pool.completion import clusters, contexts, pools, sessions
+from cks_pool.errors import BadInput
+from pool.core.settings import PREFIX
+
+HOST = Group("Host", sort_key=9)
+"""The panel of a help text that says where the host cluster is."""
+
+
+@Parameter(name="*", group=HOST)
+@dataclass(frozen=True)
+class Where:
+    """Where the pools are: what is given goes before the environment's settings."""
+
+    namespace: Annotated[str | None, Parameter(name=["--namespace", "-n"])] = None
+    """Namespace of the Pools, clusters and sessions; CKS_POOL_NAMESPACE, or cks-pool, if left out."""
+    kubeconfig: Annotated[Path | None, Parameter(name="--kubeconfig")] = None
+    """Kubeconfig of the host cluster; CKS_POOL_KUBECONFIG, or as kubectl finds it, if left out."""
+    context: Annotated[str | None, Parameter(name="--context", completer=contexts)] = None
+    """Context of that kubeconfig; its current one if left out."""
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """While entered, the process's settings say so: flows that run in it read them, too."""
+        given = {
+            f"{PREFIX}{name.upper()}": str(value)
+            for name, value in vars(self).items()
+            if value is not None and str(value)
+        }
+        before = {name: os.environ.get(name) for name in given}
+        os.environ.update(given)
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                os.environ.pop(name, None)
+                if value is not None:
+                    os.environ[name] = value
+
+
+HERE = Where()
+"""As the environment says."""
+
+PoolName = Annotated[str, Parameter(name=["--pool", "-p"], help="The Pool, by name.", completer=pools)]
+AnyPool = Annotated[
+    str | None, Parameter(name=["--pool", "-p"], help="Only of this Pool; of all if left out.", completer=pools)
+]
+ClusterName = Annotated[str, Parameter(help="The cluster's name, for example cluster1.", completer=clusters)]
+SessionName = Annotated[str, Parameter(help="The session's ID, as typed: 0042 is not 42.", completer=sessions)]
+NewSession = Annotated[str, Parameter(help="The session's ID, as typed: 0042 is not 42.")]
+
+Format = Literal["wide", "json", "yaml", "name"]
+Output = Annotated[Format | None, Parameter(name=["--output", "-o"], help="How it is printed; a table if left out.")]
+Data = Literal["json", "yaml"]
+DataOutput = Annotated[Data | None, Parameter(name=["--output", "-o"], help="How it is printed; a line if left out.")]
+
+DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
+
+
+def seconds(text: str) -> int:
+    """A duration as `90`, `90s`, `15m` or `1h30m`. Raises BadInput."""
+    found = DURATION.fullmatch(text.strip())
+    if not text.strip() or found is None:
+        raise BadInput(f"{text!r} is no duration; write seconds, or as 90s, 15m or 1h30m")
+    hours, minutes, rest = (int(part or 0) for part in found.groups())
+    return hours * 3600 + minutes * 60 + rest
