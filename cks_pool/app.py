@@ -136,6 +136,13 @@ COMMANDS = (
         ("run bootstrap-pool size=3", "run assign-session session_id=0042 wait_seconds=60", "run pool-status"),
     ),
     Command(
+        "setup",
+        "cks_pool.setup:setup",
+        WORK,
+        "Make what an installation lacks: its Secrets, or what Prefect's server has to have.",
+        ("setup secrets", "setup secrets --prefect", "setup prefect"),
+    ),
+    Command(
         "settings",
         "cks_pool.about:settings",
         ITSELF,

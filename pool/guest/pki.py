@@ -16,6 +16,7 @@ import base64
 import hashlib
 import secrets
 import string
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -73,6 +74,21 @@ def make_client(ca: KeyPair, common_name: str, group: str, now: datetime, *, unt
     builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
     builder = builder.add_extension(_usage(digital_signature=True), critical=True)
     builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+    return _pair(builder.sign(issuer_key, hashes.SHA256()), key)
+
+
+def make_server(ca: KeyPair, names: Sequence[str], now: datetime) -> KeyPair:
+    """A server certificate of `ca` for DNS names; it lasts as long as a CA."""
+    issuer, issuer_key = load(ca)
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
+    builder = _certificate(
+        subject, issuer.subject, key.public_key(), issuer_key.public_key(), now, now + timedelta(days=CA_DAYS)
+    )
+    builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+    builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False)
+    builder = builder.add_extension(_usage(digital_signature=True), critical=True)
+    builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
     return _pair(builder.sign(issuer_key, hashes.SHA256()), key)
 
 

@@ -40,15 +40,18 @@ KINDS = {
 }
 
 
-def manifests(*folders: str) -> list[Object]:
-    """What is in the folders, in the order in which kubectl reads it."""
-    files = [path for folder in folders for path in sorted((DEPLOYMENTS / folder).glob("*.yaml"))]
-    return [obj for path in files for obj in yaml.safe_load_all(path.read_text()) if obj]
+def manifests(folder: Path = DEPLOYMENTS / "rbac") -> list[Object]:
+    """What the folder's kustomization names, in its order."""
+    found: list[Object] = []
+    for name in yaml.safe_load((folder / "kustomization.yaml").read_text())["resources"]:
+        path = folder / name
+        found += manifests(path) if path.is_dir() else [obj for obj in yaml.safe_load_all(path.read_text()) if obj]
+    return found
 
 
 async def install(admin: Kube) -> None:
     """Kinds, identities, policies and rights, by their administrator."""
-    for manifest in manifests("crds", "rbac"):
+    for manifest in manifests():
         await admin.apply(KINDS[manifest["kind"]], manifest, force=True)
 
 

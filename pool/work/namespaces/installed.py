@@ -33,7 +33,7 @@ async def ensure_installed(kube: Kube, resource: Resource, wanted: Object) -> No
             error.status,
             error.reason,
             f"{resource.kind} {name} {why}, and may not be written: {error.message}",
-            cure="install it: kubectl apply -f deployments/crds -f deployments/rbac, or create-namespaces as installer",
+            cure="install it: kubectl apply -k deployments/rbac, or create-namespaces as installer",
         ) from error
 
 

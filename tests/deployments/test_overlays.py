@@ -1,0 +1,135 @@
+"""The manifests that people apply: a server takes them as they are, and what they name fits together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.settings import GatewaySettings
+from pool.core.settings import Settings
+from pool.kube.client import Object
+from simulator.app import Simulator
+from tests.deployments.overlays import NAMES, OVERLAYS, built, containers, of_kind, pods
+from tests.pool.kubectl import Kubectl, needed
+
+pytestmark = [needed, pytest.mark.parametrize("overlay", NAMES)]
+
+GIVEN = {"own-prefect": {"cks-pool-prefect"}, "complete": set[str]()}
+"""Secrets that whoever applies the overlay has to give."""
+
+
+def selects(selector: Object, labels: dict[str, str]) -> bool:
+    """As Kubernetes reads a label selector, of the forms that are used here."""
+    exact = selector.get("matchLabels", {}).items() <= labels.items()
+    return exact and all(
+        labels.get(one["key"]) in one["values"]
+        for one in selector.get("matchExpressions", [])
+        if one["operator"] == "In"
+    )
+
+
+class TestOverlay:
+    async def test_a_server_takes_all_of_it_and_nothing_differs_afterwards(
+        self, overlay: str, api_server: Simulator, tmp_path: Path
+    ) -> None:
+        assert api_server.kubeconfig_path is not None
+        kubectl = Kubectl(api_server.kubeconfig_path, "", tmp_path)
+        folder = str(OVERLAYS / overlay)
+        said = await kubectl("apply", "-k", folder)
+        assert len(said.splitlines()) == len(built(overlay))
+        assert await kubectl("diff", "-k", folder) == ""
+
+    def test_its_pods_are_admitted_at_the_restricted_level(self, overlay: str) -> None:
+        """Kubernetes: Pod Security Standards, `restricted`."""
+        for name, template in pods(overlay):
+            spec = template["spec"]
+            assert spec["securityContext"]["runAsNonRoot"] is True, name
+            assert spec["securityContext"]["runAsUser"] > 0, name
+            assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
+            assert not {"hostNetwork", "hostPID", "hostIPC"} & spec.keys(), name
+            kinds = {"emptyDir", "secret", "configMap", "persistentVolumeClaim"}
+            assert all(kinds & volume.keys() for volume in spec["volumes"] if len(volume) > 1), name
+            for one in containers(template):
+                context = one["securityContext"]
+                assert context["allowPrivilegeEscalation"] is False, one["name"]
+                assert context["capabilities"] == {"drop": ["ALL"]}, one["name"]
+                assert context["readOnlyRootFilesystem"] is True, one["name"]
+                assert "privileged" not in context, one["name"]
+
+    def test_every_container_asks_for_what_it_needs_and_has_a_limit_of_memory(self, overlay: str) -> None:
+        for _, template in pods(overlay):
+            for one in containers(template):
+                assert one["resources"]["requests"].keys() == {"cpu", "memory"}, one["name"]
+                assert "memory" in one["resources"]["limits"], one["name"]
+
+    def test_no_secret_has_a_value(self, overlay: str) -> None:
+        assert of_kind(overlay, "Secret") == []
+        literals = [env for _, pod in pods(overlay) for one in containers(pod) for env in one.get("env", [])]
+        assert not [env["name"] for env in literals if "value" in env and "PASSWORD" in env["name"]]
+
+    def test_every_secret_that_is_named_is_made_or_to_be_given(self, overlay: str) -> None:
+        (role,) = [one for one in of_kind(overlay, "Role") if one["metadata"]["name"] == "cks-pool-setup"]
+        (made,) = [set(rule["resourceNames"]) for rule in role["rules"] if "resourceNames" in rule]
+        assert set(_secrets(overlay)) <= made | GIVEN[overlay]
+
+    def test_every_account_and_config_map_that_is_named_is_there(self, overlay: str) -> None:
+        accounts = {one["metadata"]["name"] for one in of_kind(overlay, "ServiceAccount")}
+        maps = {one["metadata"]["name"] for one in of_kind(overlay, "ConfigMap")}
+        for name, template in pods(overlay):
+            spec = template["spec"]
+            assert spec.get("serviceAccountName") in accounts or spec["automountServiceAccountToken"] is False, name
+            named = [
+                env["configMapRef"]["name"]
+                for one in containers(template)
+                for env in one.get("envFrom", [])
+                if "configMapRef" in env
+            ]
+            assert set(named) <= maps, name
+
+    def test_every_setting_that_is_given_is_one_that_is_read(self, overlay: str) -> None:
+        (settings,) = of_kind(overlay, "ConfigMap")
+        for variable in settings["data"]:
+            for prefix, model in (("CKS_POOL_", Settings), ("CKS_GATEWAY_", GatewaySettings)):
+                if variable.startswith(prefix):
+                    assert variable.removeprefix(prefix).lower() in model.model_fields
+
+    def test_services_budgets_and_policies_mean_pods_that_there_are(self, overlay: str) -> None:
+        labels = [template["metadata"]["labels"] for _, template in pods(overlay)]
+        for one in of_kind(overlay, "Service"):
+            assert any(one["spec"]["selector"].items() <= of.items() for of in labels), one["metadata"]["name"]
+        for one in of_kind(overlay, "PodDisruptionBudget"):
+            assert any(selects(one["spec"]["selector"], of) for of in labels), one["metadata"]["name"]
+        for one in of_kind(overlay, "NetworkPolicy"):
+            assert any(selects(one["spec"]["podSelector"], of) for of in labels), one["metadata"]["name"]
+
+    def test_ports_are_named_where_they_are_served(self, overlay: str) -> None:
+        served = {port["name"] for _, pod in pods(overlay) for one in containers(pod) for port in one.get("ports", [])}
+        targets = [port["targetPort"] for one in of_kind(overlay, "Service") for port in one["spec"]["ports"]]
+        assert set(targets) <= served
+
+    def test_what_there_are_two_of_is_spread_and_one_of_them_always_stays(self, overlay: str) -> None:
+        budgets = [one["spec"]["selector"] for one in of_kind(overlay, "PodDisruptionBudget")]
+        for one in of_kind(overlay, "Deployment"):
+            labels = one["spec"]["template"]["metadata"]["labels"]
+            assert one["spec"]["replicas"] == 2
+            assert any(selects(selector, labels) for selector in budgets)
+            assert one["spec"]["template"]["spec"]["topologySpreadConstraints"]
+
+    def test_a_worker_that_stops_has_longer_than_a_silent_run_is_waited_for(self, overlay: str) -> None:
+        (worker,) = [pod for name, pod in pods(overlay) if name == "cks-pool-worker"]
+        assert worker["spec"]["terminationGracePeriodSeconds"] > Settings().operation_grace
+
+
+def _secrets(overlay: str) -> list[str]:
+    found: list[str] = []
+    for _, template in pods(overlay):
+        found += [volume["secret"]["secretName"] for volume in template["spec"]["volumes"] if "secret" in volume]
+        for one in containers(template):
+            found += [env["secretRef"]["name"] for env in one.get("envFrom", []) if "secretRef" in env]
+            keys: list[dict[str, Any]] = [
+                env["valueFrom"]["secretKeyRef"] for env in one.get("env", []) if "valueFrom" in env
+            ]
+            found += [key["name"] for key in keys]
+    return found
