@@ -10,7 +10,7 @@ export UV_SYSTEM_CERTS ?= 1
 # Some machines say so to all of Python: then each process that the tests start compiles all that it imports, for seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo up boot test test-pool test-simulator coverage check format crds bench clean
+.PHONY: help setup demo up boot test test-pool test-simulator coverage check format crds docs docs-serve bench clean
 
 help: ## list the commands
 	@echo "make COMMAND, the commands:"
@@ -62,6 +62,14 @@ format: setup ## format the code and sort imports
 
 crds: setup ## write the CRDs from the models
 	$(BIN)/python -m cks_pool.crds deployments/crds
+
+docs: setup ## write the documents' generated parts, and build the site from them into .run/site
+	$(BIN)/python -m website
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+	@echo "open .run/site/index.html"
+
+docs-serve: setup ## show the documents at http://127.0.0.1:8000 while they are written
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs serve --strict --dev-addr 127.0.0.1:8000
 
 bench: setup ## run the benchmarks; figures in benchmarks/README.md
 	$(BIN)/python -m benchmarks
