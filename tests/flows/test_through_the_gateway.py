@@ -1,0 +1,151 @@
+"""The way through HTTP as a user has it: Prefect's API, the gateway's, and what a scrape tells of it afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import httpx
+import pytest
+from prefect import get_client
+from prefect.settings import PREFECT_API_URL
+
+from flows.deployments import create_deployments, load_deployments
+from gateway.gateway import OpenHost
+from pool.core.clusters import OperationKind
+from pool.work.steps import Host
+from tests.flows.made import made
+from tests.flows.test_worker import work_pool, worker
+from tests.gateway.conftest import lab
+from tests.gateway.door import inside, of_lab
+from tests.gateway.test_metrics import of, scrape
+from tests.pool.lab import Lab
+
+__all__ = ["lab", "work_pool"]
+
+pytestmark = [pytest.mark.prefect]
+
+ADMIN = "/api/v1/admin"
+
+
+async def deploy(work_pool: str, *names: str) -> None:
+    """These deployments, with the parameters that their flows take, in a work pool of the test's own."""
+    own = {"work_pool": {"name": work_pool}, "schedules": []}
+    wanted = [one for one in load_deployments() if one.entry["name"] in names]
+    async with get_client() as client:
+        await create_deployments(client, [replace(one, entry=one.entry | own) for one in wanted])
+
+
+@pytest.fixture
+async def prefect(prefect_server: None) -> AsyncIterator[httpx.AsyncClient]:
+    """Prefect's API as a platform calls it."""
+    async with httpx.AsyncClient(base_url=f"{PREFECT_API_URL.value()}/", trust_env=False, timeout=30) as http:
+        yield http
+
+
+def of_host(host: Host) -> OpenHost:
+    """Opens the host that the flows of this test work on."""
+
+    @asynccontextmanager
+    async def open_host() -> AsyncIterator[Host]:
+        yield host
+
+    return open_host
+
+
+async def run_of(prefect: httpx.AsyncClient, run_id: str) -> dict[str, Any]:
+    found = await prefect.get(f"flow_runs/{run_id}")
+    return dict(found.raise_for_status().json())
+
+
+async def completed(prefect: httpx.AsyncClient, run_id: str) -> dict[str, Any]:
+    """The run, once it is completed."""
+    async with asyncio.timeout(60):
+        under_way = ("SCHEDULED", "PENDING", "RUNNING")
+        while (run := await run_of(prefect, run_id))["state"]["type"] in under_way:  # noqa: ASYNC110 - it has no watch
+            await asyncio.sleep(0.05)
+    assert run["state"]["type"] == "COMPLETED", run["state"]
+    return run
+
+
+CALLS: list[tuple[str, Any, str, dict[str, Any]]] = [
+    ("bootstrap-pool", None, "bootstrap-pool", {"pool": "default", "golden_snapshots": True}),
+    (
+        "bootstrap-pool",
+        {"pool": "exam", "size": 4, "clusterIds": ["exam1"], "goldenSnapshots": False},
+        "bootstrap-pool",
+        {"pool": "exam", "size": 4, "cluster_ids": ["exam1"], "golden_snapshots": False},
+    ),
+    ("create-snapshots", None, "create-golden-snapshots", {"pool": "default", "refresh": False}),
+    ("release-all-clusters", {"pool": "default"}, "release-all-clusters", {"pool": "default"}),
+    ("clusters/cluster1/reset", None, "reset-cluster", {"cluster_id": "cluster1", "force": False}),
+    ("clusters/cluster2/reset", {"force": True}, "reset-cluster", {"cluster_id": "cluster2", "force": True}),
+    ("clusters/cluster1/rebuild", None, "rebuild-cluster", {"cluster_id": "cluster1"}),
+]
+
+
+async def test_each_of_an_operators_calls_is_one_flow_run_with_parameters_that_its_flow_takes(
+    lab: Lab, prefect: httpx.AsyncClient, work_pool: str
+) -> None:
+    await deploy(work_pool, *{deployment for _, _, deployment, _ in CALLS})
+    await lab.pool(1)
+    await lab.add("cluster2", "locked")
+    async with inside(of_lab(lab)) as door:
+        for number, (call, body, deployment, parameters) in enumerate(CALLS):
+            headers = {"Idempotency-Key": f"{lab.clock().timestamp()}-{number}"}
+            answer = await door.http.post(f"{ADMIN}/{call}", json=body, headers=headers)
+            assert answer.status_code == 202, answer.text
+            told = answer.json()
+            assert told.keys() == {"flowRunId", "name", "stateUrl", "uiUrl"}
+            run = await run_of(prefect, told["flowRunId"])
+            assert (run["parameters"], run["state"]["type"]) == (parameters, "SCHEDULED")
+            of_deployment = (await prefect.get(f"deployments/{run['deployment_id']}")).json()
+            assert of_deployment["name"] == deployment
+            assert told["stateUrl"] == str(prefect.base_url.join(f"flow_runs/{told['flowRunId']}"))
+            again = await door.http.post(f"{ADMIN}/{call}", json=body, headers=headers)
+            assert (again.status_code, again.json()) == (202, told)
+
+        # The first call's run is what keeps another one from beginning.
+        key = {"Idempotency-Key": str(lab.clock().timestamp())}
+        where = f"{ADMIN}/clusters/cluster1/reset"
+        first = await door.http.post(where, headers=key)
+        await lab.begin("cluster1", OperationKind.RESET, first.json()["flowRunId"])
+        assert (await door.http.post(where, headers=key)).json() == first.json()
+        assert (await door.http.post(where)).json()["reason"] == "OperationInProgress"
+        other = await door.http.post(where, json={"force": True}, headers=key)
+        assert (other.status_code, other.json()["reason"]) == (422, "InvalidInput")
+
+
+async def test_a_session_is_the_same_whether_prefects_api_or_the_gateway_was_asked(
+    host: Host, prefect: httpx.AsyncClient, work_pool: str
+) -> None:
+    await deploy(work_pool, "assign-session", "reset-cluster")
+    await made(host, 2)
+    async with worker(work_pool), inside(of_host(host)) as door:
+        found = (await prefect.get("deployments/name/assign-session/assign-session")).raise_for_status().json()
+        asked = {"parameters": {"session_id": "alice", "ttl_seconds": 600}}
+        run = (await prefect.post(f"deployments/{found['id']}/create_flow_run", json=asked)).raise_for_status().json()
+        state = (await completed(prefect, run["id"]))["state"]
+
+        answer = await door.http.post("/api/v1/sessions", json={"sessionId": "bob", "ttlSeconds": 600})
+        assert answer.status_code == 201
+        bob, alice = answer.json(), (await door.http.get("/api/v1/sessions/alice")).json()
+        assert alice["assignedCluster"] in state["message"]
+        assert alice.keys() == bob.keys()
+        assert {alice["assignedCluster"], bob["assignedCluster"]} == {"cluster1", "cluster2"}
+        assert (alice["status"], alice["epoch"]) == (bob["status"], bob["epoch"]) == ("Active", 1)
+
+        # What it has used is reset by the worker, and seen from here.
+        taken = f"{ADMIN}/clusters/{alice['assignedCluster']}/reset"
+        await completed(prefect, (await door.http.post(taken, json={"force": True})).json()["flowRunId"])
+        ended = (await door.http.get("/api/v1/sessions/alice")).json()
+        assert (ended["status"], ended["message"]) == ("Released", "taken back by an operator")
+        told = await scrape(door)
+    labels = {"pool": "default", "kind": "reset", "outcome": "succeeded"}
+    assert of(told, "operation_seconds_count", **labels) == 1
+    assert of(told, "assignment_seconds_count", pool="default") == 2
+    assert of(told, "clusters", pool="default", phase="available") == 1
+    assert (of(told, "certificate_days_left", pool="default", cluster="cluster1") or 0) > 30
