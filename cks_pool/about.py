@@ -22,9 +22,10 @@ def version(*, output: DataOutput = None) -> None:
 
 def settings() -> None:
     """Every setting with its default and meaning, as markdown."""
+    from gateway.settings import GatewaySettings
     from pool.core.settings import Settings
 
-    say(settings_table(Settings))
+    say(f"{settings_table(Settings)}\n\n{settings_table(GatewaySettings)}")
 
 
 def settings_table(settings: type[BaseSettings]) -> str:

@@ -10,7 +10,9 @@ import logging
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
 
 if TYPE_CHECKING:
     from cyclopts.completion import CompletionContext
@@ -24,7 +26,9 @@ Candidates = list[tuple[str, str]]
 """What may be typed, and what it is."""
 
 
-def completion(shell: Literal["bash", "zsh", "fish"], /) -> None:
+def completion(
+    shell: Annotated[Literal["bash", "zsh", "fish"], Parameter(help="The shell to complete in.")], /
+) -> None:
     """Print the completion script of a shell; it knows clusters, sessions, Pools and flows."""
     from cks_pool.app import NAME, app
     from cks_pool.formats import say

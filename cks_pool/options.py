@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -32,23 +32,24 @@ class Where:
     context: Annotated[str | None, Parameter(name="--context", completer=contexts)] = None
     """Context of that kubeconfig; its current one if left out."""
 
-    @contextmanager
-    def applied(self) -> Iterator[None]:
+    def applied(self) -> AbstractContextManager[None]:
         """While entered, the process's settings say so: flows that run in it read them, too."""
-        given = {
-            f"{PREFIX}{name.upper()}": str(value)
-            for name, value in vars(self).items()
-            if value is not None and str(value)
-        }
-        before = {name: os.environ.get(name) for name in given}
-        os.environ.update(given)
-        try:
-            yield
-        finally:
-            for name, value in before.items():
-                os.environ.pop(name, None)
-                if value is not None:
-                    os.environ[name] = value
+        return applied({f"{PREFIX}{name.upper()}": value for name, value in vars(self).items()})
+
+
+@contextmanager
+def applied(given: Mapping[str, object | None]) -> Iterator[None]:
+    """While entered, these variables of the environment are so; those that are None are left as they are."""
+    wanted = {name: str(value) for name, value in given.items() if value is not None}
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
 
 
 HERE = Where()

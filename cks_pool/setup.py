@@ -11,7 +11,10 @@ from cks_pool.options import HERE, Where
 
 
 async def setup(
-    what: Literal["secrets", "prefect"],
+    what: Annotated[
+        Literal["secrets", "prefect"],
+        Parameter(help="secrets: certificate and tokens of the gateway; prefect: work pool, deployments, automations."),
+    ],
     /,
     *,
     prefect: Annotated[bool, Parameter(help="Secrets of a Prefect server of the pool's own, too.")] = False,

@@ -17,7 +17,6 @@ from gateway.problems import PreconditionFailed, answers
 from gateway.runs import StartedRun
 from gateway.sessions import examples
 from gateway.sessions.events import follow_session
-from gateway.sessions.kubeconfig import kubeconfig_of
 from gateway.sessions.models import PatchedSession, ReleasedSession, SessionPatch, SessionRequest, SessionView
 from gateway.streaming import STREAM, streamed
 from pool.core.errors import NotHolder
@@ -25,6 +24,7 @@ from pool.core.fields import PoolName, SessionId
 from pool.core.lifecycle import SessionPhase
 from pool.core.pools import DEFAULT_POOL
 from pool.core.sessions import Session
+from pool.work.session_access import kubeconfig_of
 from pool.work.steps import Host
 
 router = APIRouter(prefix="/api/v1", tags=["sessions"])
