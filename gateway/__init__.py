@@ -2,6 +2,7 @@
 
     app          everything put together: middleware, problems, routes
     serving      the server around it: address, TLS, signals
+    tls          the certificate, renewed without a restart
     settings     what the environment says of it
     gateway      the host behind it, opened and followed; what routes get hold of
     access/      who asks, and what they may: tokens, roles, TokenReview, browsers' origins
@@ -10,7 +11,9 @@
     logs         one line a request, and what it was about
     health       whether it lives, and whether it is of use
     streaming    server-sent events until the client leaves or the gateway stops
-    sessions     what a platform asks for all day
+    lists, keys  what routes share: parts of lists, idempotency keys
+    queueing     who waits, and is served
+    sessions/    what a platform asks for all day
     pools        what there is
     admin, runs  long work, as flow runs of Prefect
     metrics/     the pool in figures

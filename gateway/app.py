@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from gateway import admin, glance, health, pages, pools, problems, sessions
-from gateway.access.checking import Access
+from gateway.access.checking import Access, Authenticator
 from gateway.feed import Feeds
 from gateway.gateway import Gateway, OpenHost, host_of_environment
 from gateway.limits import BodyLimit, Rate, TimeLimit
@@ -64,10 +64,12 @@ def build(settings: GatewaySettings, *, open_host: OpenHost = host_of_environmen
 
 
 def _add_middleware(app: FastAPI, gateway: Gateway) -> None:
-    """The last one added is the first to see a request."""
+    """The last one added is the first to see a request. Raises InvalidInput for tokens that cannot be read."""
     settings = gateway.settings
+    rate = Rate(settings.rate)
+    authenticator = Authenticator(gateway, rate)
     app.add_middleware(BodyLimit, limit=settings.body_limit)
-    app.add_middleware(Access, gateway=gateway, rate=Rate(settings.rate))
+    app.add_middleware(Access, authenticator=authenticator, rate=rate, is_open=settings.open)
     app.add_middleware(TimeLimit, seconds=settings.request_timeout)
     app.add_middleware(Requests)
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import uvicorn
 from fastapi import FastAPI
@@ -12,6 +16,7 @@ from gateway import logs
 from gateway.app import build
 from gateway.gateway import Gateway
 from gateway.settings import PREFIX, GatewaySettings
+from gateway.tls import renewing
 from pool.core.errors import InvalidInput
 
 logger = logging.getLogger(__name__)
@@ -60,7 +65,30 @@ async def serve(settings: GatewaySettings) -> None:
         scheme = "https" if settings.tls_certificate else "http"
         host, port = bound.getsockname()[:2]
         logger.info("serving %s://%s:%s", scheme, f"[{host}]" if ":" in host else host, port)
-        await server.serve([bound])
+        async with certificate_renewed(server, settings):
+            await server.serve([bound])
+
+
+@asynccontextmanager
+async def certificate_renewed(server: Server, settings: GatewaySettings) -> AsyncIterator[None]:
+    """While entered, the served certificate is that of the files. Raises InvalidInput if they hold none."""
+    certificate, key = settings.tls_certificate, settings.tls_key
+    if certificate is None or key is None:
+        yield
+        return
+    try:
+        server.config.load()
+    except (OSError, ssl.SSLError) as error:
+        raise InvalidInput(
+            f"setting {PREFIX}TLS_CERTIFICATE", expected="a certificate and its key, PEM", actual=f"{error}"
+        ) from None
+    assert server.config.ssl is not None
+    task = asyncio.create_task(renewing(server.config.ssl, certificate, key), name="renewing the certificate")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
 
 
 def listening(settings: GatewaySettings) -> socket.socket:

@@ -97,6 +97,20 @@ async def test_account_acts_with_a_requested_token_until_it_is_gone(bare: Api, a
     assert (await status(api_server, PODS, bearer))[0] == 401
 
 
+async def test_a_token_is_good_for_its_audience_alone(bare: Api, api_server: Simulator) -> None:
+    accounts = "/api/v1/namespaces/default/serviceaccounts"
+    await bare.create(accounts, {"metadata": {"name": "bot"}})
+    await grant(bare, {"kind": "ServiceAccount", "name": "bot", "namespace": "default"}, ["list"], ["pods"])
+    asked = await bare.create(f"{accounts}/bot/token", {"spec": {"expirationSeconds": 600, "audiences": ["door"]}})
+    token = asked["status"]["token"]
+    assert (await status(api_server, PODS, {"Authorization": f"Bearer {token}"}))[0] == 401
+    for audiences, known in ((["other", "door"], ["door"]), (["other"], None), ([], None)):
+        spec = {"token": token, "audiences": audiences}
+        review = await bare.create("/apis/authentication.k8s.io/v1/tokenreviews", {"spec": spec})
+        assert review["status"].get("audiences") == known
+        assert review["status"]["authenticated"] is (known is not None)
+
+
 @pytest.mark.parametrize(
     ("verb", "resource", "allowed"), [("list", "pods", True), ("delete", "pods", False), ("list", "secrets", False)]
 )

@@ -46,12 +46,12 @@ class Authenticator:
             return certificate_user(request.certificate)
         return ANONYMOUS
 
-    def by_token(self, token: str) -> User | None:
-        """The user of a bearer token, None when it is not (or no longer) good."""
+    def by_token(self, token: str, audience: str = ISSUER) -> User | None:
+        """The user of a bearer token, None when it is not (or no longer) good, or made for another audience."""
         for known, user in self.tokens.items():
             if hmac.compare_digest(known, token):
-                return user
-        return self._account(token)
+                return user if audience == ISSUER else None
+        return self._account(token, audience)
 
     def issue(self, account: Obj, audiences: list[str], seconds: int) -> tuple[str, float]:
         """A token for a service account, and when it ends (seconds since 1970)."""
@@ -75,12 +75,12 @@ class Authenticator:
         digest = hmac.new(self._key, body.encode(), hashlib.sha256).digest()
         return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
-    def _account(self, token: str) -> User | None:
+    def _account(self, token: str, audience: str) -> User | None:
         body, _, signature = token.rpartition(".")
         if not body or not hmac.compare_digest(signature, self._signature(body)):
             return None
         claims = orjson.loads(base64.urlsafe_b64decode(body.partition(".")[2] + "=="))
-        if claims["exp"] < time.time():
+        if claims["exp"] < time.time() or audience not in claims["aud"]:
             return None
         named = claims["kubernetes.io"]
         namespace, account = named["namespace"], named["serviceaccount"]

@@ -76,10 +76,11 @@ class Virtual:
         if plural == "selfsubjectreviews":
             return {"userInfo": _info(user)}
         if plural == "tokenreviews":
-            found = self._authenticator.by_token(spec.get("token", ""))
-            if found is None:
-                return {"authenticated": False, "error": "invalid bearer token"}
-            return {"authenticated": True, "user": _info(found)}
+            for audience in spec.get("audiences") or [ISSUER]:
+                found = self._authenticator.by_token(spec.get("token", ""), audience)
+                if found is not None:
+                    return {"authenticated": True, "user": _info(found), "audiences": [audience]}
+            return {"authenticated": False, "error": "invalid bearer token"}
         if plural == "selfsubjectrulesreviews":
             return self._rules(user, spec.get("namespace", ""))
         if plural != "selfsubjectaccessreviews":

@@ -1,0 +1,101 @@
+"""The host's API away: 503 with Retry-After within the short patience, never an empty list; and back again."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from gateway.gateway import OpenHost
+from pool.core.settings import Settings
+from pool.work.opening import opened
+from pool.work.steps import Host
+from simulator.api.faults import Fault, FaultKind
+from simulator.app import Simulator
+from tests.gateway.door import inside
+from tests.gateway.test_sessions import SESSIONS, ask
+from tests.pool.lab import Lab
+
+CALLS: list[tuple[str, str, Any]] = [
+    ("GET", SESSIONS, None),
+    ("GET", f"{SESSIONS}/alice", None),
+    ("POST", SESSIONS, {"sessionId": "alice"}),
+    ("POST", SESSIONS, {"sessionId": "bob", "waitSeconds": 60}),
+    ("PATCH", f"{SESSIONS}/alice", {"heartbeat": True}),
+    ("PATCH", f"{SESSIONS}/alice", {"extendSeconds": 60}),
+    ("DELETE", f"{SESSIONS}/alice", None),
+    ("POST", f"{SESSIONS}/alice/reset", None),
+    ("GET", f"{SESSIONS}/alice/events", None),
+    ("GET", f"{SESSIONS}/alice/kubeconfig", None),
+]
+
+
+def of_kubeconfig(path: Path) -> OpenHost:
+    """As the gateway opens its host, without its patience."""
+
+    @asynccontextmanager
+    async def open_host() -> AsyncIterator[Host]:
+        async with opened(Settings(kubeconfig=path, request_timeout=1.0), patience=0) as host:
+            yield host
+
+    return open_host
+
+
+def check_away(answer: httpx.Response, call: object) -> None:
+    """The problem of an outage."""
+    assert (answer.status_code, answer.json()["status"]) == (503, 503), f"{call}: {answer.text}"
+    assert answer.json()["reason"] in ("ApiUnavailable", "KubeconfigError"), call
+    assert int(answer.headers["retry-after"]) > 0
+
+
+async def test_with_no_host_every_call_says_so_at_once(tmp_path: Path) -> None:
+    async with inside(of_kubeconfig(tmp_path / "none"), ready=False) as door:
+        began = time.monotonic()
+        for method, path, body in CALLS:
+            check_away(await door.http.request(method, path, json=body), (method, path))
+        check_away(await door.http.get("/readyz"), "/readyz")
+        assert (await door.http.get("/healthz")).status_code == 200
+        assert time.monotonic() - began < 2
+
+
+async def test_a_host_that_goes_away_is_said_and_found_again(api_server: Simulator) -> None:
+    assert api_server.kubeconfig_path is not None
+    async with (
+        Lab.open(api_server.kubeconfig_path) as lab,
+        inside(of_kubeconfig(api_server.kubeconfig_path)) as door,
+    ):
+        await lab.pool(2)
+        assert (await ask(door, "alice")).status_code == 201
+        outage = Fault(FaultKind.ERROR, code=503)
+        api_server.faults.add(outage)
+        for method, path, body in CALLS:
+            check_away(await door.http.request(method, path, json=body), (method, path))
+        api_server.faults.clear()
+        again = await ask(door, "alice")
+        assert (again.status_code, again.json()["epoch"]) == (200, 1)
+        assert [one["sessionId"] for one in (await door.http.get(SESSIONS)).json()["items"]] == ["alice"]
+
+
+async def test_interrupted_watches_leave_it_of_use(api_server: Simulator) -> None:
+    assert api_server.kubeconfig_path is not None
+    drop = api_server.faults.add(Fault(FaultKind.DROP_WATCH, verbs=("watch",), seconds=0.2))
+    async with (
+        Lab.open(api_server.kubeconfig_path) as lab,
+        inside(of_kubeconfig(api_server.kubeconfig_path)) as door,
+    ):
+        await lab.pool(1)
+        api_server.faults.remove(drop)
+        api_server.faults.add(Fault(FaultKind.ERROR, verbs=("watch",), code=503))
+        async with asyncio.timeout(10):
+            while door.gateway.ready:
+                assert (await door.http.get("/readyz")).status_code == 200
+        assert (await door.http.get("/readyz")).status_code == 200
+        assert (await ask(door, "alice")).status_code == 201
+        waiting = await ask(door, "bob", waitSeconds=60)
+        assert (waiting.status_code, waiting.json()["place"]) == (202, 1)
+        assert (await door.http.get(f"{SESSIONS}/bob")).json()["queueLength"] == 1
