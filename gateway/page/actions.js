@@ -15,7 +15,7 @@ function busy(cluster) {
 
 /**
  * Each action: its `word` on the button, `hindered` (why it cannot be done just now, or ""), `title`, `text` (what it
- * will do), the `button` of the dialog, and the `request`.
+ * will do), the `button` of the dialog, the `request`, and what is said when it is `done`.
  */
 export const ACTIONS = {
   extend: {
@@ -26,7 +26,7 @@ export const ACTIONS = {
     button: "Extend",
     minutes: true,
     request: (cluster, minutes) => [path("sessions", holder(cluster)), { method: "PATCH", body: { extendSeconds: minutes * 60 } }],
-    done: (cluster) => `${holder(cluster)} has more time.`,
+    done: (cluster, { expiresAt, cut }) => `${holder(cluster)} has until ${fully(expiresAt)}${cut ? ", the most that the pool allows" : ""}.`,
   },
   release: {
     word: "Release",
@@ -145,9 +145,9 @@ async function confirmed() {
   yes.disabled = true;
   try {
     // The same key however often it is tried: what was done already is not done again.
-    const run = await call(to, { ...options, headers: { ...options.headers, "Idempotency-Key": key } });
+    const answer = await call(to, { ...options, headers: { ...options.headers, "Idempotency-Key": key } });
     find("confirm").close();
-    notice(action.done(cluster), run);
+    notice(action.done(cluster, answer), answer);
   } catch (error) {
     find("confirm-problem").replaceChildren(...problemText(error));
     show(find("confirm-problem"), true);

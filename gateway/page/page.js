@@ -3,7 +3,7 @@
 import { all, call, follow, Refused, token } from "./api.js";
 import { problemText } from "./actions.js";
 import { Row } from "./rows.js";
-import { ago, clock, fully, make, patch, say, secondsSince, setAttribute, setClock, shape, show, timeOfDay } from "./words.js";
+import { clock, fully, make, patch, say, secondsSince, setAttribute, setClock, shape, show, timeOfDay } from "./words.js";
 
 const PHASES = ["available", "locked", "resetting", "creating", "error"];
 const RETRY = 1_000;
@@ -249,10 +249,10 @@ function counts({ clusters, queue: waiting }) {
 function filter() {
   const wanted = find("find").value.trim().toLowerCase();
   let shown = 0;
-  for (const { row, ...rest } of [...find("rows").children].map((element) => ({ row: element.row, element }))) {
-    const { clusterId, assignedSession, status } = row.cluster;
+  for (const element of find("rows").children) {
+    const { clusterId, assignedSession, status } = element.row.cluster;
     const fits = (!state.filter || status === state.filter) && [clusterId, assignedSession ?? ""].some((text) => text.toLowerCase().includes(wanted));
-    show(rest.element, fits);
+    show(element, fits);
     shown += fits;
   }
   for (const [phase, { box }] of tiles) if (phase !== "waiting") setAttribute(box, "aria-pressed", String(state.filter === phase));
@@ -274,10 +274,15 @@ function queue(waiting) {
       item.since = one.since;
       say(item.children[0], String(one.place));
       say(item.children[1], one.sessionId + (one.priority ? ` (priority ${one.priority})` : ""));
+      waited(item);
     },
   );
   show(find("no-queue"), !waiting.length);
   say(find("queue-count"), waiting.length ? `${waiting.length} waiting` : "");
+}
+
+function waited(item) {
+  say(item.children[2], item.since ? `for ${clock(secondsSince(item.since))}` : "");
 }
 
 function events(last) {
@@ -319,7 +324,7 @@ function announced() {
 
 function tick() {
   for (const element of find("rows").children) if (!element.hidden) element.row.tick();
-  for (const item of find("queue").children) say(item.children[2], item.since ? `for ${clock(secondsSince(item.since))}` : "");
+  for (const item of find("queue").children) waited(item);
 }
 
 setInterval(tick, 1000);

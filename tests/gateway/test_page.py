@@ -103,10 +103,10 @@ async def lively(lab: Lab) -> None:
     await lab.add("cluster6", "error", failure=failure)
 
 
-async def violations(page: Page) -> list[str]:
+async def violations(page: Page, within: str = "body") -> list[str]:
     """What axe finds of WCAG's A and AA."""
     only = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]}}
-    found = await Axe().run(page, options=only)
+    found = await Axe().run(page, within, options=only)
     return [
         f"{one['id']}: {node['html']} {node.get('failureSummary')}"
         for one in found.response["violations"]
@@ -310,3 +310,47 @@ async def test_the_api_s_page_shows_every_operation_and_loads_nothing_from_elsew
     assert window.faults == []
     origin = str(window.door.http.base_url)
     assert [url for url in window.asked if not url.startswith((origin, "data:"))] == []
+
+
+async def test_a_button_says_what_it_will_do_and_does_it_once_confirmed(window: Window) -> None:
+    await window.lab.add("cluster1")
+    await window.lab.state.assign("alice", ttl_seconds=3600)
+    page = await window.open()
+    await row(page, "cluster1").get_by_role("button", name="Release alice").click()
+    dialog = page.get_by_role("dialog", name="Take cluster1 from alice?")
+    await expect(dialog).to_contain_text("alice loses cluster1 at once, and its session ends.")
+    async with page.expect_request("**/api/v1/sessions/alice") as sent:
+        await dialog.get_by_role("button", name="Release").click()
+    headers = (await sent.value).headers
+    assert headers["if-match"] == '"1"'
+    assert len(headers["idempotency-key"]) == 36
+    await expect(page.locator("#notices")).to_contain_text("cluster1 was taken back from alice.")
+    await expect(row(page, "cluster1")).to_contain_text("waits for its reset")
+    assert (await window.lab.state.session("alice")).phase == "Released"
+
+
+async def test_a_session_is_given_more_time(window: Window) -> None:
+    await window.lab.add("cluster1")
+    await window.lab.state.assign("alice", ttl_seconds=600)
+    page = await window.open()
+    await row(page, "cluster1").get_by_role("button", name="Extend alice").click()
+    await page.get_by_label("Minutes more").fill("50")
+    await page.keyboard.press("Enter")
+    await expect(row(page, "cluster1")).to_contain_text(re.compile(r"(59:\d\d|1:00:00) left"))
+
+
+async def test_what_cannot_be_done_is_told_in_the_dialog_with_its_cure_and_can_be_tried_again(window: Window) -> None:
+    await window.lab.add("cluster1")
+    await window.lab.state.assign("alice")
+    page = await window.open()
+    await row(page, "cluster1").get_by_role("button", name="Reset cluster1").click()
+    await expect(page.get_by_role("dialog")).to_contain_text("alice keeps cluster1, clean, and loses all work on it.")
+    async with page.expect_request("**/alice/reset") as first:
+        await page.get_by_role("dialog").get_by_role("button", name="Reset").click()
+    problem = page.get_by_role("dialog").get_by_role("alert")
+    await expect(problem).to_contain_text("PrefectUnavailable")
+    await expect(problem).to_contain_text("PREFECT_API_URL")
+    async with page.expect_request("**/alice/reset") as second:
+        await page.get_by_role("dialog").get_by_role("button", name="Try again").click()
+    key = "idempotency-key"
+    assert (await first.value).headers[key] == (await second.value).headers[key]
