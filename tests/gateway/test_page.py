@@ -354,3 +354,12 @@ async def test_what_cannot_be_done_is_told_in_the_dialog_with_its_cure_and_can_b
         await page.get_by_role("dialog").get_by_role("button", name="Try again").click()
     key = "idempotency-key"
     assert (await first.value).headers[key] == (await second.value).headers[key]
+
+
+async def test_a_cluster_is_cordoned_and_let_back(window: Window) -> None:
+    await window.lab.add("cluster1")
+    page = await window.open()
+    for name, marked in (("Cordon", True), ("Uncordon", False)):
+        await row(page, "cluster1").get_by_role("button", name=f"{name} cluster1").click()
+        await page.get_by_role("dialog").get_by_role("button", name=name).click()
+        await expect(row(page, "cluster1").locator(".mark", has_text="cordoned")).to_be_visible(visible=marked)
