@@ -46,6 +46,7 @@ class File:
         headers = {
             "Content-Security-Policy": self.policy,
             "Cross-Origin-Opener-Policy": "same-origin",
+            "Cross-Origin-Resource-Policy": "same-origin",
             "Referrer-Policy": "no-referrer",
             "X-Content-Type-Options": "nosniff",
             # Asked for each time, so that a page never meets another version's script.

@@ -35,11 +35,16 @@ pytestmark = [
     pytest.mark.timeout(60),
 ]
 HOSTILE = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>'
+SEEN = """state => {
+  Object.defineProperty(document, "visibilityState", {value: state, configurable: true});
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
 PHONE = {"width": 390, "height": 844}
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def browser() -> AsyncIterator[Browser]:
+    expect.set_options(timeout=15_000)
     async with chromium() as started:
         yield started
 
@@ -68,7 +73,7 @@ class Window:
         profile = await self.browser.new_context(**context)
         self.stack.push_async_callback(profile.close)
         page = await profile.new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(15_000)
         page.on("console", lambda said: self.faults.append(said.text) if said.type in ("error", "warning") else None)
         page.on("pageerror", lambda error: self.faults.append(str(error)))
         page.on("request", lambda request: self.asked.append(request.url))
@@ -179,9 +184,8 @@ async def test_words_of_others_are_shown_and_never_run(window: Window) -> None:
     since = window.lab.clock()
     failure = {"reason": "GuestUnhealthy", "message": HOSTILE, "since": since}
     await window.lab.add("cluster1", "error", failure=failure, conditions=[unhealthy(HOSTILE)])
+    # There is no pool of that name: it goes on to one that there is.
     page = await window.open(f"/?pool={HOSTILE}")
-    await expect(page.locator("#outage-title")).to_be_visible()
-    await page.goto(str(window.door.http.base_url) if window.door else "")
     await expect(row(page, "cluster1")).to_contain_text(HOSTILE)
     assert await page.evaluate("window.hacked") is None
     assert await page.locator("main img, main script").count() == 0
@@ -217,6 +221,20 @@ async def test_a_gateway_that_is_gone_is_shown_as_gone_and_found_again(window: W
         await page.get_by_role("button", name="Try now").click()
         await expect(page.get_by_role("alert")).to_be_hidden()
         await expect(page.locator("#live-word")).to_have_text("live")
+
+
+async def test_a_tab_that_nobody_looks_at_follows_nothing_until_it_is_seen_again(window: Window) -> None:
+    await window.lab.add("cluster1")
+    page = await window.open()
+    await expect(page.locator("#live-word")).to_have_text("live")
+    await page.clock.install()
+    await page.evaluate(SEEN, "hidden")
+    await page.clock.fast_forward(31_000)
+    await expect(page.locator("#live-word")).to_have_text("resting")
+    await window.lab.state.assign("alice")
+    await page.evaluate(SEEN, "visible")
+    await expect(page.locator("#live-word")).to_have_text("live")
+    await expect(row(page, "cluster1")).to_contain_text("alice")
 
 
 async def with_tokens(window: Window, folder: Path, **roles: Role) -> dict[str, str]:
