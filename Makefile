@@ -29,7 +29,7 @@ $(VENV)/.installed: pyproject.toml simulator/pyproject.toml uv.lock
 demo: setup ## run the whole story on this machine: pool, golden snapshots, two sessions, resets
 	@$(BIN)/python -m demo --speed $(SPEED)
 
-up: setup ## the same, left running: the page, the API, Prefect's UI with every deployment, until Ctrl-C
+up: setup ## the same, left running: Prefect UI with every deployment, until Ctrl-C
 	@$(BIN)/python -m demo --speed $(SPEED) --keep
 
 boot: setup ## boot a pair of nodes from IMAGE under QEMU, restore it, cut its power (boot/README.md)
@@ -65,7 +65,7 @@ crds: setup ## write the CRDs from the models
 
 docs: setup ## write the documents' generated parts, and build the site from them into .run/site
 	$(BIN)/python -m website
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 	@echo "open .run/site/index.html"
 
 docs-serve: setup ## show the documents at http://127.0.0.1:8000 while they are written

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import re
 import shlex
+from functools import cache
 from pathlib import Path
 
 import jsonschema
 import pytest
 import yaml
+from starlette.routing import BaseRoute, Match
 
 from cks_pool.about import settings_table
+from cks_pool.app import COMMANDS, app
 from cks_pool.deployed import FLOWS
+from gateway.app import build
+from gateway.settings import GatewaySettings
 from pool.core.crds import definitions
 from pool.core.errors import __doc__ as error_tree
 from pool.core.lifecycle import TRANSITIONS
@@ -20,7 +25,30 @@ from pool.core.settings import Settings
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "deployments" / "rbac" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 YAML = re.compile(r"^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
+CONSOLE = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
+OURS = re.compile(r"^\$ (?:\w+=\S+ )*cks-pool ([^#|\n]+)", re.MULTILINE)
+NAMED = re.compile(r"\b(secret|deployment|statefulset|service|job)[ /](cks-pool[-\w]*)")
+CALL = re.compile(r"^\$ curl (.*?)\$GATEWAY(/[\w/]+)", re.MULTILINE)
 MAKE_TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+@cache
+def installed() -> dict[str, set[str]]:
+    """Names in the manifests by kind; of Secrets those that the setup Job makes."""
+    found: dict[str, set[str]] = {}
+    for path in [path for folder in ("base", "components") for path in (ROOT / "deployments" / folder).rglob("*.yaml")]:
+        for one in yaml.safe_load_all(path.read_text()):
+            if isinstance(one, dict) and "metadata" in one:
+                found.setdefault(one["kind"].lower(), set()).add(one["metadata"]["name"])
+                for rule in one.get("rules", ()):
+                    found.setdefault("secret", set()).update(rule.get("resourceNames", ()))
+    return found
+
+
+@cache
+def routes() -> list[BaseRoute]:
+    """What the gateway serves."""
+    return build(GatewaySettings()).routes
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
@@ -33,6 +61,29 @@ class TestDocument:
     def test_make_commands_exist(self, document: Path) -> None:
         for target in re.findall(r"(?:^\$ |`)make ([a-z-]+)", document.read_text(), re.MULTILINE):
             assert target in MAKE_TARGETS, f"{document.name} says make {target}"
+
+    def test_our_commands_are_ones_that_it_takes(self, document: Path) -> None:
+        if document.name == "command.md":
+            pytest.skip("written from the command, with examples that its own tests parse")
+        for words in OURS.findall(document.read_text()):
+            app.parse_args(shlex.split(words), exit_on_error=False, print_error=False)
+        for name in re.findall(r"`cks-pool ([a-z]+)", document.read_text()):
+            assert name in {command.name for command in COMMANDS}, f"{document.name} says cks-pool {name}"
+
+    def test_what_kubectl_is_told_to_apply_is_there(self, document: Path) -> None:
+        for block in CONSOLE.findall(document.read_text()):
+            for path in re.findall(r" -[kf] (\S+/\S*)", block):
+                assert (ROOT / path).exists(), f"{document.name} says {path}"
+
+    def test_what_kubectl_is_asked_for_is_in_the_manifests(self, document: Path) -> None:
+        for kind, name in NAMED.findall(document.read_text()):
+            assert name in installed()[kind], f"{document.name} says {kind} {name}"
+
+    def test_calls_of_the_api_are_served(self, document: Path) -> None:
+        for options, path in CALL.findall(document.read_text()):
+            method = "DELETE" if "-X DELETE" in options else "POST" if "--json" in options else "GET"
+            scope = {"type": "http", "method": method, "path": path, "headers": []}
+            assert any(route.matches(scope)[0] is Match.FULL for route in routes()), f"{method} {path}"
 
     def test_flows_that_are_named_exist(self, document: Path) -> None:
         for line in re.findall(r"cks-pool run ([a-z-]+)", document.read_text()):
