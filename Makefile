@@ -29,7 +29,7 @@ $(VENV)/.installed: pyproject.toml simulator/pyproject.toml uv.lock
 demo: setup ## run the whole story on this machine: pool, golden snapshots, two sessions, resets
 	@$(BIN)/python -m demo --speed $(SPEED)
 
-up: setup ## the same, left running: Prefect UI with every deployment, until Ctrl-C
+up: setup ## the same, left running: the page, the API, Prefect's UI with every deployment, until Ctrl-C
 	@$(BIN)/python -m demo --speed $(SPEED) --keep
 
 boot: setup ## boot a pair of nodes from IMAGE under QEMU, restore it, cut its power (boot/README.md)

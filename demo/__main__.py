@@ -65,7 +65,8 @@ async def _demo(screen: Screen, folder: Path, speed: float, *, keep: bool) -> No
         from demo.story import tell
 
         started = screen.elapsed()
-        screen.line(f"Prefect UI: {stack.ui_url}   kubeconfig: {stack.kubeconfig}   delays divided by {speed:g}\n")
+        screen.line(f"Page: {stack.page_url}   Prefect UI: {stack.ui_url}   kubeconfig: {stack.kubeconfig}")
+        screen.line(f"Delays are divided by {speed:g}.\n")
         await tell(screen, stack)
         took = screen.elapsed()
         screen.line(f"\nAll of it held, in {took:.0f} s: {started:.0f} s to start, {took - started:.0f} s the story.")
@@ -89,6 +90,8 @@ def _cancel_on_signals() -> None:
 def _where(stack: Stack) -> str:
     """What is where while it is kept."""
     places = {
+        "page": stack.page_url,
+        "API": f"{stack.page_url}/api",
         "Prefect UI": stack.ui_url,
         "Prefect API": stack.api_url,
         "kubeconfig": stack.kubeconfig,

@@ -17,12 +17,15 @@ from flows import WORK_POOL
 
 UI_PORT = 4200
 """Prefect's own default port; another one is taken when it is in use."""
+PAGE_PORT = 8080
+"""The gateway's own, likewise."""
 
 
 @dataclass(frozen=True)
 class Stack:
     """Where the parts of a running stack are reached."""
 
+    page_url: str
     kubeconfig: Path
     ui_url: str
     api_url: str
@@ -83,6 +86,13 @@ async def start_worker(environment: dict[str, str], *, log: Path) -> Child:
     return await ready_or_stopped(child, ready, timeout=180)
 
 
+async def start_gateway(environment: dict[str, str], port: int, *, log: Path) -> Child:
+    """Start the gateway, and wait until it answers; it follows the pool once there are its kinds."""
+    given = environment | {"CKS_GATEWAY_LISTEN": f"127.0.0.1:{port}"}
+    child = await start("gateway", [sys.executable, "-m", "cks_pool", "serve"], log=log, env=given)
+    return await ready_or_stopped(child, lambda: answers(f"http://127.0.0.1:{port}/healthz"), timeout=60)
+
+
 def _load_setup() -> Callable[[str], Awaitable[None]]:
     """What sets a server up, by its API's address. Loading it takes seconds, as it loads Prefect and the flows."""
     from prefect.client.orchestration import PrefectClient
@@ -106,7 +116,7 @@ async def running(folder: Path, *, speed: float, screen: Screen) -> AsyncIterato
     FolderInUse when another demo runs in `folder`.
     """
     logs, kubeconfig, home = folder / "logs", folder / "kubeconfig", folder / "prefect"
-    port = free_port(UI_PORT)
+    port, page_port = free_port(UI_PORT), free_port(PAGE_PORT)
     environment = prefect_environment(home, port) | {"CKS_POOL_KUBECONFIG": str(kubeconfig)}
     api = environment["PREFECT_API_URL"]
     async with AsyncExitStack() as children:
@@ -136,12 +146,18 @@ async def running(folder: Path, *, speed: float, screen: Screen) -> AsyncIterato
             children.push_async_callback(child.stop)
             screen.ready("worker")
 
+        async def gateway() -> None:
+            child = await start_gateway(environment, page_port, log=logs / "gateway.log")
+            children.push_async_callback(child.stop)
+            screen.ready("gateway")
+
         try:
             async with asyncio.TaskGroup() as starting:
                 serving = starting.create_task(server())
-                for part in (simulator, worker):
+                for part in (simulator, worker, gateway):
                     starting.create_task(part())
         except BaseExceptionGroup as failures:
             # The first one; the others were ended because of it.
             raise failures.exceptions[0] from None
-        yield Stack(kubeconfig, api.removesuffix("/api"), api, serving.result(), environment, logs)
+        page = f"http://127.0.0.1:{page_port}"
+        yield Stack(page, kubeconfig, api.removesuffix("/api"), api, serving.result(), environment, logs)

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
+
+import httpx
 
 from demo.damage import Damage
 from demo.runs import Runs, prefect_api
@@ -27,7 +29,10 @@ from pool.state import PoolState
 
 T = TypeVar("T")
 
-SESSIONS = ("alice", "bob")
+BY_HTTP, BY_FLOW_RUN = "alice", "bob"
+"""The sessions: one comes as a platform's backend does, the other by flow runs, as from Prefect's UI."""
+RESET_STARTS = 20
+"""Seconds until a reset is started of what was given back."""
 
 
 async def tell(screen: Screen, stack: Stack) -> None:
@@ -37,11 +42,12 @@ async def tell(screen: Screen, stack: Stack) -> None:
     settings = settings_from_environment()
     async with (
         prefect_api(stack.api_url) as client,
+        httpx.AsyncClient(base_url=f"{stack.page_url}/api/v1", timeout=30.0, trust_env=False) as gateway,
         Kube.connect(settings.kubeconfig) as kube,
         Watching(kube) as watching,
     ):
         runs = Runs(client, stack.ui_url)
-        story = Story(screen, runs, kube, watching, settings)
+        story = Story(screen, runs, gateway, kube, watching, settings)
         await story.tell()
         screen.line()
         console_table(await story.state.clusters(), await story.state.stats(), screen.console)
@@ -51,11 +57,14 @@ async def tell(screen: Screen, stack: Stack) -> None:
 
 
 class Story:
-    """Runs the flows through the Prefect API and looks at what they did through the Kubernetes API."""
+    """Asks for things as users do, of the gateway and of Prefect, and looks at what came of it on the host."""
 
-    def __init__(self, screen: Screen, runs: Runs, kube: Kube, watching: Watching, settings: Settings) -> None:
+    def __init__(
+        self, screen: Screen, runs: Runs, gateway: httpx.AsyncClient, kube: Kube, watching: Watching, settings: Settings
+    ) -> None:
         self.screen = screen
         self.runs = runs
+        self.gateway = gateway
         self.kube = kube
         self.watching = watching
         self.settings = settings
@@ -64,7 +73,12 @@ class Story:
     async def tell(self) -> None:
         """All of it. Raises StepFailed at the first step that does not hold."""
         await self._make_the_pool()
-        damages = {session: await self._session_breaks_its_cluster(session) for session in SESSIONS}
+        damages = {
+            BY_HTTP: await self._session_breaks_its_cluster(BY_HTTP, f"POST /api/v1/sessions {BY_HTTP}", self._post),
+            BY_FLOW_RUN: await self._session_breaks_its_cluster(
+                BY_FLOW_RUN, f"assign-session {BY_FLOW_RUN}, a flow run", self._assign
+            ),
+        }
         await self._sessions_give_them_back(damages)
         await self._every_cluster_is_available()
         await self._maintenance_is_scheduled()
@@ -96,9 +110,17 @@ class Story:
                 await self._phase(pool.cluster_name(number), ClusterPhase.AVAILABLE)
         await self._every_cluster_is_available()
 
-    async def _session_breaks_its_cluster(self, session: str) -> Damage:
-        with self.screen.step(f"assign-session {session}"):
-            await self.runs.run("assign-session", session_id=session, ttl_seconds=1800)
+    async def _post(self, session: str) -> None:
+        await self._ask("POST", "/sessions", json={"sessionId": session, "ttlSeconds": 1800})
+
+    async def _assign(self, session: str) -> None:
+        await self.runs.run("assign-session", session_id=session, ttl_seconds=1800)
+
+    async def _session_breaks_its_cluster(
+        self, session: str, title: str, get: Callable[[str], Awaitable[None]]
+    ) -> Damage:
+        with self.screen.step(title):
+            await get(session)
             held = await self.state.session(session)
             cluster_id = held.status.assigned_cluster
             self._expect(cluster_id is not None, f"session {session} is {held.status.phase}, without a cluster")
@@ -114,8 +136,11 @@ class Story:
         return damage
 
     async def _sessions_give_them_back(self, damages: dict[str, Damage]) -> None:
-        sessions, clusters = ", ".join(damages), ", ".join(damage.cluster.id for damage in damages.values())
-        with self.screen.step(f"release-session {sessions}; reset-cluster {clusters}, in parallel"):
+        clusters = ", ".join(damage.cluster.id for damage in damages.values())
+        title = (
+            f"DELETE /api/v1/sessions/{BY_HTTP}, release-session {BY_FLOW_RUN}; reset-cluster {clusters}, in parallel"
+        )
+        with self.screen.step(title):
             returns = (self._give_back(session, damage.cluster.id) for session, damage in damages.items())
             await self._follow(asyncio.gather(*returns))
         for damage in damages.values():
@@ -124,18 +149,28 @@ class Story:
                 self._expect(not left, f"still there after the reset: {', '.join(left)}")
 
     async def _give_back(self, session: str, cluster_id: str) -> None:
-        await self.runs.run("release-session", session_id=session)
+        if session == BY_HTTP:
+            await self._ask("DELETE", f"/sessions/{session}")
+        else:
+            await self.runs.run("release-session", session_id=session)
         await self._reset_of(cluster_id)
         await self._phase(cluster_id, ClusterPhase.AVAILABLE)
 
+    async def _ask(self, method: str, path: str, **content: Any) -> None:
+        """Call the gateway. Raises AssertionError with what it says if it does not do it."""
+        answer = await self.gateway.request(method, path, **content)
+        self._expect(answer.is_success, f"the gateway answered {answer.status_code}: {answer.text[:300]}")
+
     async def _reset_of(self, cluster_id: str) -> None:
-        """Wait for the reset that the release has started."""
-        for run in await self.runs.of_deployment("reset-cluster"):
-            if run["parameters"].get("cluster_id") == cluster_id:
-                self.runs.remember("reset-cluster", run)
-                await self.runs.finished(run["id"])
-                return
-        raise StepFailed("reset-cluster", f"the release started no reset of {cluster_id}")
+        """Wait for the reset that the release has started, or that the worker starts for it."""
+        for _ in range(RESET_STARTS * 5):
+            for run in await self.runs.of_deployment("reset-cluster"):
+                if run["parameters"].get("cluster_id") == cluster_id:
+                    self.runs.remember("reset-cluster", run)
+                    await self.runs.finished(run["id"])
+                    return
+            await asyncio.sleep(0.2)
+        raise StepFailed("reset-cluster", f"no reset of {cluster_id} was started within {RESET_STARTS} s")
 
     async def _phase(self, cluster_id: str, phase: ClusterPhase) -> None:
         def check(found: dict[str, Any] | None) -> bool | None:

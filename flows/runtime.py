@@ -16,8 +16,9 @@ from prefect.logging import get_logger
 
 from flows.events import announce, announce_stock
 from flows.tasks import as_task, warn
-from pool.core.errors import PoolError
+from pool.core.errors import PoolError, WrongVersion
 from pool.core.settings import settings_from_environment
+from pool.work.namespaces.installed import check_kinds
 from pool.work.opening import opened
 from pool.work.steps import Host
 from pool.work.upkeep.acting import Start
@@ -75,12 +76,28 @@ async def standing_by(maintain: Maintain, start: Start) -> AsyncIterator[None]:
         await asyncio.wait([task])
 
 
+async def check_host() -> None:
+    """Refuse a host whose kinds do not do for this code, before anything is done there. Raises WrongVersion.
+
+    One that does not answer now is looked at again by whoever stands by.
+    """
+    try:
+        async with connected() as host:
+            await check_kinds(host.kube)
+    except WrongVersion:
+        raise
+    except PoolError as error:
+        logger.warning("the host's kinds were not looked at: %s", error)
+
+
 async def _stand_by(maintain: Maintain, start: Start) -> None:
     while True:
         try:
-            async with connected() as host, host.state.following():
-                logger.info("following the pools of %s", host.settings.namespace)
-                await StandBy(host, maintain, start, announce_stock).run()
+            async with connected() as host:
+                await check_kinds(host.kube)
+                async with host.state.following():
+                    logger.info("following the pools of %s", host.settings.namespace)
+                    await StandBy(host, maintain, start, announce_stock).run()
         except PoolError as error:
             logger.warning("not following the pools, assignments list their clusters instead: %s", error)
         except Exception:
@@ -92,7 +109,10 @@ async def _stand_by(maintain: Maintain, start: Start) -> None:
 async def _open() -> tuple[Host, AsyncExitStack]:
     async with AsyncExitStack() as stack:
         settings = settings_from_environment()
-        host = await stack.enter_async_context(opened(settings, listener=announce, run_step=as_task, warn=warn))
+        # Of any kinds: create-namespaces is what brings them up.
+        host = await stack.enter_async_context(
+            opened(settings, listener=announce, run_step=as_task, warn=warn, any_kinds=True)
+        )
         return host, stack.pop_all()
 
 

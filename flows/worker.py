@@ -9,17 +9,21 @@ from prefect.logging import get_logger
 
 from flows.dispatch import ask_for
 from flows.maintenance import maintain
-from flows.runtime import standing_by
+from flows.runtime import check_host, standing_by
 from flows.signals import Stopped, run_beside_signals
 from flows.warm import WarmWorker
-from pool.core.errors import InvalidInput
+from pool.core.errors import InvalidInput, WrongVersion
 from pool.core.settings import settings_from_environment
 
 logger = get_logger("warm_worker")
 
 
 async def serve(work_pool: str, *, name: str | None = None, limit: int | None = None) -> None:
-    """Serve `work_pool` until cancelled. `limit`: flow runs at once, None for no limit."""
+    """Serve `work_pool` until cancelled. `limit`: flow runs at once, None for no limit.
+
+    Raises WrongVersion, before anything is taken, if what is installed on the host is of another version.
+    """
+    await check_host()
     async with standing_by(maintain, ask_for):
         await WarmWorker(work_pool, name=name, limit=limit).serve()
 
@@ -40,6 +44,8 @@ def main(argv: list[str] | None = None) -> int:
     except Stopped as stopped:
         logger.info("worker stopped by %s", stopped)
         return 0
+    except WrongVersion as error:
+        logger.error("the worker does not start: %s", error)
     except Exception as error:
         logger.exception("worker failed: %s", error)
     return 1

@@ -18,6 +18,12 @@ from pool.core.resource import GROUP, VERSION
 from pool.core.schemas import Schema, one_line, structural
 from pool.core.sessions import Session, SessionSpec, SessionStatus
 
+SCHEMA = 2
+"""Which schema of our kinds this code writes. It grows with each release that writes what the one before does not know:
+fields that its definitions would prune in silence, values and steps that they would refuse."""
+SCHEMA_LABEL = "cks.io/schema"
+"""On each CustomResourceDefinition: the SCHEMA that it was made with. Those made before there was a label have 1."""
+
 
 @cache
 def definitions() -> list[dict[str, Any]]:
@@ -259,6 +265,9 @@ def _definition(
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{plural}.{GROUP}", "labels": {"app.kubernetes.io/part-of": "cks-pool"}},
+        "metadata": {
+            "name": f"{plural}.{GROUP}",
+            "labels": {"app.kubernetes.io/part-of": "cks-pool", SCHEMA_LABEL: str(SCHEMA)},
+        },
         "spec": {"group": GROUP, "names": names, "scope": "Namespaced", "versions": [version]},
     }

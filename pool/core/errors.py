@@ -23,6 +23,7 @@
      ├ GuestUnhealthy          the guest cluster answers, but is not healthy
      ├ AttestationFailed       a cluster that cannot be proved clean and healthy
      ├ WaitTimeout             what was waited for did not happen in time
+     ├ WrongVersion            what is installed on the host is of another version than this program needs
      ├ KubeconfigError         the connection to the host cluster cannot be set up
      └ ApiError                the Kubernetes API said no
         ├ ApiUnavailable       no answer, or one that may be different soon (429, 5xx, a 401 after it was let in)
@@ -208,6 +209,13 @@ class WaitTimeout(PoolError):
             actual=last_seen,
             cure="see what holds it up; if it only needs longer, raise its CKS_POOL_..._TIMEOUT (docs/settings.md)",
         )
+
+
+class WrongVersion(PoolError):
+    """Our kinds, as they are installed, are too old for this program, or too new; `cure` says which is to follow.
+
+    With kinds that are too old, fields that it relies on would be pruned in silence.
+    """
 
 
 class KubeconfigError(PoolError):

@@ -14,6 +14,7 @@ from pool.kube.client import Kube
 from pool.kube.watching import Watching
 from pool.state import PoolState
 from pool.state.events import Listener
+from pool.work.namespaces.installed import check_kinds
 from pool.work.steps import Host, RunStep, plainly
 
 logger = logging.getLogger(__name__)
@@ -27,12 +28,14 @@ async def opened(
     listener: Listener | None = None,
     run_step: RunStep = plainly,
     warn: Callable[[str], None] = logger.warning,
+    any_kinds: bool = False,
 ) -> AsyncIterator[Host]:
     """The host that the settings name, while entered.
 
     `patience`: seconds for which a call that can pass is tried again (None: Kube's own). `listener` is told each
     transition after it was written, `run_step` carries out the steps of long work, `warn` tells in a line whoever
-    follows it. Raises KubeconfigError or ApiUnavailable when the host cluster cannot be reached.
+    follows it. `any_kinds`: whatever is installed of our kinds, for who is to mend that. Raises KubeconfigError or
+    ApiUnavailable when the host cluster cannot be reached, WrongVersion if its kinds do not do for this code.
     """
     connect = Kube.connect(
         settings.kubeconfig,
@@ -45,4 +48,6 @@ async def opened(
         Watching(kube) as watching,
         aclosing(PoolState(kube, settings, now=kube.now, watching=watching, events=listener)) as state,
     ):
+        if not any_kinds:
+            await check_kinds(kube)
         yield Host(settings, kube, watching, state, run_step=run_step, warn=warn)

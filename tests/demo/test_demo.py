@@ -20,14 +20,14 @@ from demo.leftovers import locked
 from demo.processes import ChildFailed, free_port, start, until_ready
 from demo.screen import Screen, StepFailed
 
-PARTS = ("database", "Prefect server", "simulator", "worker", "deployments")
+PARTS = ("database", "Prefect server", "simulator", "worker", "deployments", "gateway")
 STEPS = (
     "create-namespaces",
     "bootstrap-pool: 3 clusters, in parallel",
     "create-golden-snapshots",
-    "assign-session alice",
-    "assign-session bob",
-    "release-session alice, bob; reset-cluster cluster",
+    "POST /api/v1/sessions alice",
+    "assign-session bob, a flow run",
+    "DELETE /api/v1/sessions/alice, release-session bob; reset-cluster cluster",
     "pool-maintenance is scheduled",
 )
 
@@ -48,7 +48,8 @@ def test_the_whole_story_holds_and_what_is_kept_ends_with_one_line(tmp_path: Pat
     assert len(re.findall(r"│ cluster\d +│ available", told)) == 3
     assert "/runs/flow-run/" in told
     assert re.search(r"All of it held, in \d+ s: \d+ s to start, \d+ s the story", told)
-    assert [place[:14].strip() for place in places] == ["Prefect UI", "Prefect API", "kubeconfig", "database", "logs"]
+    where = ["page", "API", "Prefect UI", "Prefect API", "kubeconfig", "database", "logs"]
+    assert [place[:14].strip() for place in places] == where
     assert last == "Stopping."
     assert list((tmp_path / "logs").glob("*.pid")) == [], "something was not stopped"
 

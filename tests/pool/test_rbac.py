@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,12 @@ import yaml
 
 from pool.core.clusters import POOL_NAMESPACE_LABEL, ConditionType, OperationKind
 from pool.core.crds import definitions
-from pool.core.errors import Forbidden, NamespaceNotOurs, UnknownPool, VMFailed
+from pool.core.errors import Forbidden, NamespaceNotOurs, NoClusterAvailable, UnknownPool, VMFailed
 from pool.kube.resources import CRDS, DATA_SOURCES, DATA_VOLUMES, NAMESPACES, POOLS, ROLE_BINDINGS
 from pool.kube.watching import Watching
 from pool.kubevirt.manifests import wanted_image
 from pool.kubevirt.preflight import ensure_storage_proved
+from pool.state import PoolState
 from pool.work import images
 from pool.work.bootstrap import bootstrap
 from pool.work.diagnostics import bundle
@@ -36,7 +37,8 @@ from simulator.app import Simulator
 from tests.pool.bench import SETTINGS, Bench, bench_at
 from tests.pool.builders import pool
 from tests.pool.kubectl import Kubectl, needed
-from tests.pool.rights import DEPLOYMENTS, INSTALLER, KINDS, WORKER, as_account, install
+from tests.pool.lab import Lab
+from tests.pool.rights import DEPLOYMENTS, GATEWAY, INSTALLER, KINDS, WORKER, as_account, install
 
 
 @pytest.fixture
@@ -84,6 +86,28 @@ async def test_the_worker_can_do_all_the_pool_does_once_it_is_installed(bench: B
     assert [cluster.name for cluster in await bench.state.clusters()] == ["standby"]
     await bench.want(image={"url": "docker://registry.example/newer:1"})
     assert await images.remove_unused_images(bench.kube, bench.state, bench.pool) == [was.disk]
+
+
+async def test_the_gateway_can_do_all_it_serves(admin: Bench, tmp_path: Path) -> None:
+    given = admin.simulator.kubeconfig_path
+    assert given is not None
+    async with (
+        Lab.open(given, install=False) as lab,
+        as_account(GATEWAY, admin.kube, given, tmp_path) as kube,
+        Watching(kube) as watching,
+    ):
+        await lab.pool(2)
+        state = PoolState(kube, lab.settings, now=lab.clock, watching=watching)
+        async with aclosing(state), state.following():
+            assert (await state.assign("alice")).status.assigned_cluster == "cluster1"
+            await state.extend("alice", 60)
+            await state.heartbeat_session("alice")
+            assert (await state.release("alice")).cluster_id == "cluster1"
+            assert (await state.resize("default", 5)).spec.size == 5
+            assert (await state.cordon("cluster2", True)).spec.cordoned
+            with pytest.raises(NoClusterAvailable):
+                await state.assign("bob")
+            await state.serve_queue()
 
 
 async def test_the_worker_clones_images_of_other_namespaces_once_it_is_let(admin: Bench, bench: Bench) -> None:

@@ -37,6 +37,7 @@ from pool.kube.resources import (
     VM_RESTORES,
     VMS,
 )
+from pool.work.namespaces.installed import check_kinds
 from simulator.app import Simulator
 from tests.pool.rights import (
     GATEWAY,
@@ -361,7 +362,9 @@ async def test_the_gateway_touches_nothing_but_pools_clusters_and_sessions(host:
     await host.worker.create(ROLE_BINDINGS, binding(host.own, ACCESS, subject(GATEWAY)))
     async with as_account(GATEWAY, host.admin, host.kubeconfig, tmp_path) as gateway:
         await granted(lambda: gateway.list(SESSIONS, HOME))
+        await granted(lambda: check_kinds(gateway))
         await refused(gateway.list(SESSIONS))
+        await refused(gateway.list(CRDS))
         for resource in (VMS, VM_RESTORES, NETWORK_POLICIES, ROLE_BINDINGS, PODS):
             await refused(gateway.create(resource, resource.manifest("tried", host.own)))
             await refused(gateway.list(resource, host.own))
