@@ -8,7 +8,10 @@ import pytest
 
 from simulator.app import Simulator
 from tests.gateway.door import Door, inside, of_lab, served
+from tests.pool.conftest import killer, tally
 from tests.pool.lab import Lab
+
+__all__ = ["door", "killer", "lab", "served_door", "tally"]
 
 
 @pytest.fixture

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+import ssl
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
+import httpx
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from gateway.access.roles import Role
 from gateway.access.tokens import as_yaml, new_token
-from gateway.serving import serve
+from gateway.app import build
+from gateway.serving import Server, listening, serve
 from gateway.settings import GatewaySettings
+from gateway.tls import renewing
 from pool.core.errors import InvalidInput
 from tests.gateway.door import Door, inside, of_lab
+from tests.gateway.tokens import bearer, tokens_of_all_roles
 from tests.pool.lab import Lab
 
 
@@ -71,3 +83,69 @@ async def test_tokens_are_asked_for_and_rotate_without_a_restart(lab: Lab, tmp_p
         assert (await status(old), await status(new)) == (401, 404)
         path.write_text("- no token")
         assert await status(new) == 404, "what cannot be read leaves in force what was read before"
+
+
+async def test_it_is_served_by_tls_and_its_certificate_renewed_without_a_restart(lab: Lab, tmp_path: Path) -> None:
+    files = tmp_path / "tls.crt", tmp_path / "tls.key"
+    token = tokens_of_all_roles(tmp_path / "tokens")[Role.VIEWER]
+    given = GatewaySettings(
+        listen="127.0.0.1:0", tls_certificate=files[0], tls_key=files[1], tokens=tmp_path / "tokens", stop_timeout=1
+    )
+    first, second = certificate(files), b""
+    server = Server(build(given, open_host=of_lab(lab)), given)
+    server.config.load()
+    assert server.config.ssl is not None
+    renewal = asyncio.create_task(renewing(server.config.ssl, *files, every=0.01))
+    with listening(given) as bound:
+        running = asyncio.create_task(server._serve([bound]))
+        address = f"https://127.0.0.1:{bound.getsockname()[1]}"
+        try:
+            async with httpx.AsyncClient(base_url=address, verify=trusting(first), headers=bearer(token)) as http:
+                assert (await http.get("/api/v1/me")).json()["role"] == "viewer"
+            second = certificate(files)
+            async with asyncio.timeout(10):
+                while await shown(bound.getsockname()[1]) != second:
+                    assert not renewal.done()
+            files[1].write_text("no key")
+            assert await shown(bound.getsockname()[1]) == second
+        finally:
+            renewal.cancel()
+            server.should_exit = True
+            await running
+
+
+def certificate(files: tuple[Path, Path]) -> bytes:
+    """Write a new certificate for 127.0.0.1 and its key. Returns the certificate, DER."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name, now = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "gateway")]), datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(minutes=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
+    files[1].write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
+    files[0].write_bytes(made.public_bytes(pem))
+    return made.public_bytes(serialization.Encoding.DER)
+
+
+def trusting(der: bytes) -> ssl.SSLContext:
+    """A client's context that trusts this certificate and no other."""
+    return ssl.create_default_context(cadata=der)
+
+
+async def shown(port: int) -> bytes:
+    """The certificate that the server shows to a new connection."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+    found: bytes = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+    writer.close()
+    await writer.wait_closed()
+    return found

@@ -19,7 +19,7 @@ from pool.kube.client import Kube, Object
 from pool.state import PoolState
 
 CONTEXT = multiprocessing.get_context("forkserver")
-PRELOADED = ["tests.pool.children", "tests.pool.scenarios", "tests.pool.crash.plain"]
+PRELOADED = ["tests.pool.children", "tests.pool.scenarios", "tests.pool.crash.plain", "tests.gateway.child"]
 # What anyio imports when it is first used: else each child would by itself.
 CONTEXT.set_forkserver_preload([*PRELOADED, "anyio._backends._asyncio"])
 
