@@ -14,7 +14,8 @@ from gateway.access.roles import requires
 from gateway.gateway import Gateway, TheGateway, TheHost
 from gateway.keys import IdempotencyKey
 from gateway.models import Asked
-from gateway.pools import ClusterView, clusters_of, pool_of
+from gateway.pools.models import ClusterView
+from gateway.pools.seen import clusters_of, pool_of
 from gateway.problems import answers
 from gateway.runs import PrefectUnavailable, StartedRun
 from pool.core.clusters import OperationKind

@@ -10,7 +10,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Self
+from typing import Annotated, Any, Self
 from uuid import uuid4
 
 import httpx
@@ -29,6 +29,7 @@ from prefect.settings import (
     PREFECT_CLIENT_MAX_RETRIES,
     PREFECT_UI_URL,
 )
+from pydantic import Field
 
 from gateway.problems import Refusal
 from pool.core.errors import InvalidInput, PoolError
@@ -56,13 +57,15 @@ class PrefectUnavailable(Refusal):
 class StartedRun(Model):
     """A flow run, and where to look at it."""
 
-    flow_run_id: str
+    flow_run_id: Annotated[str, Field(examples=["5f1458d7-ae92-4d66-a73e-c9c9ad791d40"])]
     """Its ID."""
-    name: str
+    name: Annotated[str, Field(examples=["optimal-slug"])]
     """Its name in Prefect's UI."""
-    state_url: str
+    state_url: Annotated[
+        str, Field(examples=["http://prefect:4200/api/flow_runs/5f1458d7-ae92-4d66-a73e-c9c9ad791d40"])
+    ]
     """Where Prefect's API tells it, with its state."""
-    ui_url: str
+    ui_url: Annotated[str, Field(examples=["http://prefect:4200/runs/flow-run/5f1458d7-ae92-4d66-a73e-c9c9ad791d40"])]
     """Its page in Prefect's UI."""
 
 

@@ -10,6 +10,8 @@ import pytest
 
 from gateway.access.roles import Role
 from gateway.access.tokens import as_yaml, new_token
+from gateway.pools import examples
+from gateway.pools.models import ClusterView, PoolView
 from pool.core.pools import PoolSpec
 from pool.kube.resources import POOLS
 from simulator.api.faults import Fault, FaultKind
@@ -43,6 +45,12 @@ async def test_a_pool_is_told_with_counts_that_add_up_and_why_it_is_so(lab: Lab,
         "statusByCluster": {"cluster1": "locked", "cluster2": "error"},
     }
     assert await get(door, "/api/v1/pool") == told["stats"]
+
+
+def test_the_examples_are_as_the_api_tells_them() -> None:
+    for example, view in ((examples.POOL, PoolView), (examples.CLUSTER, ClusterView)):
+        told = example["content"]["application/json"]["example"]
+        assert view.model_validate(told).model_dump(mode="json", by_alias=True) == told
 
 
 async def test_lists_go_on_where_they_were_left(lab: Lab, door: Door) -> None:
