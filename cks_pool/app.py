@@ -150,6 +150,14 @@ COMMANDS = (
         ("setup secrets", "setup secrets --prefect", "setup prefect"),
     ),
     Command(
+        "doctor",
+        "cks_pool.doctor.command:doctor",
+        LOOKING,
+        "Check each thing that must be true, and say the cure where it is not.",
+        ("doctor", "doctor -o json"),
+        reads=True,
+    ),
+    Command(
         "logs",
         "cks_pool.logs:logs",
         LOOKING,

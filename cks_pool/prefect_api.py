@@ -59,7 +59,7 @@ async def start(client: PrefectClient, deployment: str, parameters: Mapping[str,
     try:
         found = await client.read_deployment_by_name(f"{deployment}/{deployment}")
     except ObjectNotFound:
-        raise BadInput(f"no deployment {deployment} on {client.api_url}; run prefect deploy --all") from None
+        raise BadInput(f"no deployment {deployment} on {client.api_url}; run cks-pool setup prefect") from None
     # The key makes the client's own second try of a call whose answer was lost the same run.
     return await client.create_flow_run_from_deployment(
         found.id, parameters=dict(parameters), idempotency_key=f"cks-pool:{deployment}:{uuid4()}"

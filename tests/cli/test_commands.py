@@ -18,7 +18,7 @@ from tests.cli.conftest import Said
 from tests.pool.lab import Lab
 
 ALL = {
-    *("status", "pools", "sessions", "logs"),
+    *("status", "pools", "sessions", "logs", "doctor"),
     *("assign", "release", "extend", "heartbeat"),
     *("cordon", "uncordon", "scale", "kubeconfig"),
     *("reset", "rebuild", "maintain", "run", "serve", "worker"),
@@ -60,7 +60,7 @@ async def test_examples_that_only_look_run(lab: Lab, command: Run, monkeypatch: 
     await lab.state.ensure_pool("exam")
     await lab.state.assign("0042")
     for of, example in EXAMPLES:
-        if of.reads and of.name not in ("logs", "completion") and "--watch" not in example:
+        if of.reads and of.name not in ("logs", "completion", "doctor") and "--watch" not in example:
             said = await command(*shlex.split(example))
             assert (said.status, said.err) == (0, ""), example
 
