@@ -21,11 +21,12 @@ SHOWN = 20
 
 
 @asynccontextmanager
-async def host_at(where: Where, *, patience: float = PATIENCE) -> AsyncIterator[Host]:
-    """The host that the options name. Raises InvalidInput, KubeconfigError, ApiUnavailable."""
+async def host_at(where: Where, *, patience: float = PATIENCE, any_kinds: bool = False) -> AsyncIterator[Host]:
+    """The host that the options name. Raises InvalidInput, KubeconfigError, ApiUnavailable; WrongVersion, unless
+    `any_kinds`."""
     with where.applied():
         settings = settings_from_environment()
-    async with opened(settings, patience=patience) as host:
+    async with opened(settings, patience=patience, any_kinds=any_kinds) as host:
         yield host
 
 

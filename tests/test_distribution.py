@@ -11,6 +11,8 @@ import pytest
 from hatchling.builders.wheel import WheelBuilder
 from packaging.requirements import Requirement
 
+from cks_pool.doctor.rights import GRANTED
+
 ROOT = Path(__file__).resolve().parent.parent
 PRODUCT = {"pool", "flows", "gateway", "cks_pool"}
 """Packages of the product, those to come among them."""
@@ -38,7 +40,7 @@ def test_the_wheel_has_every_package_of_the_product_and_nothing_else(wheel: ZipF
 
 
 def test_the_wheel_has_what_is_read_at_run_time(wheel: ZipFile) -> None:
-    found = [*(ROOT / "deployments" / "templates").rglob("*"), ROOT / "deployments" / "automations.yaml"]
+    found = [*(ROOT / "deployments" / "templates").rglob("*"), ROOT / "deployments" / "automations.yaml", GRANTED]
     there = {path.relative_to(ROOT).as_posix() for path in found if path.is_file()}
     assert there
     assert there <= set(wheel.namelist())

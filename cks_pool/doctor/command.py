@@ -53,7 +53,7 @@ async def examine_host(where: Where, deadline: float) -> list[Finding]:
     async with AsyncExitStack() as stack:
         try:
             async with asyncio.timeout(deadline / 2):
-                host = await stack.enter_async_context(host_at(where, patience=PATIENCE))
+                host = await stack.enter_async_context(host_at(where, patience=PATIENCE, any_kinds=True))
         except TimeoutError:
             refused = error(f"no answer within {deadline / 2:g} s", "see whether the API server is up")
         except PoolError as away:

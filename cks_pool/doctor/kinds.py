@@ -5,26 +5,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cks_pool.doctor.checking import Check
-from cks_pool.doctor.findings import Verdict, error, ok, worst_of
-from pool.core.crds import definitions
+from cks_pool.doctor.findings import Verdict, error, ok, warning, worst_of
+from pool.core.crds import SCHEMA, definitions
+from pool.core.resource import VERSION
 from pool.kube.client import Object
 from pool.kube.gather import gather
 from pool.kube.resources import CRDS
-from pool.work.namespaces.installed import says
+from pool.work.namespaces.installed import says, schema_of
 from pool.work.steps import Host
 
-CURE = "kubectl apply -f deployments/crds, or cks-pool run create-namespaces as the installer"
+CURE = "bring them up: kubectl apply -k deployments/crds (docs/upgrade.md)"
 
 
 @dataclass(frozen=True)
 class Kind:
-    """One of our kinds on the host. `current`: it has all that this version needs."""
+    """One of our kinds on the host. `versions`: those served; `current`: it has all that ours has."""
 
     name: str
-    versions: tuple[str, ...]
-    there: bool
-    served: bool
-    current: bool
+    there: bool = True
+    established: bool = True
+    versions: tuple[str, ...] = (VERSION,)
+    schema: int = SCHEMA
+    current: bool = True
 
 
 async def look_kinds(host: Host) -> list[Kind]:
@@ -35,27 +37,38 @@ async def look_kinds(host: Host) -> list[Kind]:
 
 
 def _kind(wanted: Object, found: Object | None) -> Kind:
-    spec = (found or wanted)["spec"]
-    conditions = ((found or {}).get("status") or {}).get("conditions") or []
-    served = any(one["type"] == "Established" and one["status"] == "True" for one in conditions)
-    versions = tuple(version["name"] for version in spec["versions"])
-    current = found is not None and says(found["spec"], wanted["spec"])
-    return Kind(wanted["metadata"]["name"], versions, found is not None, served, current)
+    name = wanted["metadata"]["name"]
+    if found is None:
+        return Kind(name, there=False)
+    conditions = (found.get("status") or {}).get("conditions") or []
+    return Kind(
+        name,
+        established=any(one["type"] == "Established" and one["status"] == "True" for one in conditions),
+        versions=tuple(version["name"] for version in found["spec"]["versions"] if version["served"]),
+        schema=schema_of(found),
+        current=says(found["spec"], wanted["spec"]),
+    )
 
 
 def judge_kinds(found: list[Kind]) -> Verdict:
-    """Every kind in this version."""
+    """Every kind, of this code's schema or a newer one: in an upgrade the kinds come first."""
     return worst_of([_judge(kind) for kind in found])
 
 
 def _judge(kind: Kind) -> Verdict:
     if not kind.there:
         return error(f"{kind.name} is not installed", CURE)
-    if not kind.served:
+    if not kind.established:
         return error(f"{kind.name} is not served", "kubectl describe crd says why")
+    if VERSION not in kind.versions:
+        return error(f"{kind.name} serves {', '.join(kind.versions)}, not {VERSION}", "use the newer cks-pool")
+    if kind.schema < SCHEMA:
+        return error(f"{kind.name} has schema {kind.schema}, this cks-pool needs {SCHEMA}", CURE)
+    if kind.schema > SCHEMA:
+        return ok(f"{kind.name} {VERSION} of the newer schema {kind.schema}")
     if not kind.current:
-        return error(f"{kind.name} is of another version of cks-pool", CURE)
-    return ok(f"{kind.name} {', '.join(kind.versions)}")
+        return warning(f"{kind.name} was changed by hand: it is not as schema {SCHEMA} is", CURE)
+    return ok(f"{kind.name} {VERSION}")
 
 
 CHECKS = (Check("crds", look_kinds, judge_kinds),)

@@ -136,7 +136,7 @@ def judge_rights(found: Rights | None) -> Verdict:
     listed = ", ".join(str(right) for right in found.missing[:SHOWN]) + (f" and {more} more" if more > 0 else "")
     text = f"{found.user or 'this identity'} may not {listed}"
     if found.user.endswith(f":{ACCOUNT}"):
-        return error(text, "kubectl apply -f deployments/rbac")
+        return error(text, "kubectl apply -k deployments/rbac")
     token = f"kubectl create token {ACCOUNT}"
     return warning(
         text, f"fine for looking; work needs it: {token} is the worker's identity, or apply deployments/rbac"

@@ -13,11 +13,12 @@ import pytest
 import yaml
 
 from cks_pool.doctor.checking import Check, carried_out
-from cks_pool.doctor.command import OF_HOST, OF_PREFECT
+from cks_pool.doctor.command import OF_HOST, OF_PREFECT, examine_host
 from cks_pool.doctor.findings import Severity, Verdict, ok
 from cks_pool.doctor.rights import ACCOUNT, GRANTED, Rights, judge_rights, look_rights, needed
 from cks_pool.doctor.storage import look_images, look_storage
-from pool.core.crds import definitions
+from cks_pool.options import HERE
+from pool.core.crds import SCHEMA, SCHEMA_LABEL
 from pool.core.errors import Forbidden
 from pool.core.pools import Pool
 from pool.core.settings import Settings
@@ -125,9 +126,22 @@ async def test_kinds_of_another_version_are_seen(lab: Lab) -> None:
     del crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["priority"]
     await lab.kube.replace(CRDS, crd)
     found = await found_of(lab, "crds")
+    assert found.severity is Severity.WARNING
+    assert found.found.startswith("sessions.cks.io was changed by hand")
+    await lab.kube.patch(CRDS, "pools.cks.io", {"metadata": {"labels": {SCHEMA_LABEL: str(SCHEMA - 1)}}})
+    found = await found_of(lab, "crds")
     assert found.severity is Severity.ERROR
-    assert found.found == "sessions.cks.io is of another version of cks-pool"
-    assert len(definitions()) == 3
+    assert found.found.startswith("pools.cks.io has schema")
+
+
+async def test_kinds_that_are_too_old_keep_other_commands_out_and_not_the_doctor(lab: Lab, command: Command) -> None:
+    await lab.kube.patch(CRDS, "pools.cks.io", {"metadata": {"labels": {SCHEMA_LABEL: str(SCHEMA - 1)}}})
+    said = await command("status")
+    assert said.status == 2
+    assert "kubectl apply -k deployments/crds" in said.line
+    found = {one.name: one.verdict for one in await examine_host(HERE, 20)}
+    assert found["crds"].severity is Severity.ERROR
+    assert found["kubeconfig"].severity is Severity.OK
 
 
 class TestRights:

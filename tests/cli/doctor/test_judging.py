@@ -22,6 +22,7 @@ from cks_pool.doctor.prefect import (
 )
 from cks_pool.doctor.rights import Right, Rights, judge_rights
 from cks_pool.doctor.storage import Image, Storage, judge_images, judge_storage
+from pool.core.crds import SCHEMA
 from pool.core.errors import InvalidInput
 
 RIGHT = Right("", "kubevirt.io", "virtualmachines", "list")
@@ -44,10 +45,13 @@ CASES = [
     (judge_rights(Rights(WORKER, 100, [])), "ok", "all 100"),
     (judge_rights(Rights(WORKER, 100, [RIGHT])), "error", "may not list virtualmachines.kubevirt.io"),
     (judge_rights(Rights("jane", 100, [RIGHT] * 8)), "warning", "and 3 more"),
-    (judge_kinds([Kind("pools.cks.io", ("v1alpha1",), True, True, True)]), "ok", "v1alpha1"),
-    (judge_kinds([Kind("pools.cks.io", (), False, False, False)]), "error", "not installed"),
-    (judge_kinds([Kind("pools.cks.io", (), True, False, True)]), "error", "not served"),
-    (judge_kinds([Kind("pools.cks.io", (), True, True, False)]), "error", "another version"),
+    (judge_kinds([Kind("pools.cks.io")]), "ok", "v1alpha1"),
+    (judge_kinds([Kind("pools.cks.io", there=False)]), "error", "not installed"),
+    (judge_kinds([Kind("pools.cks.io", established=False)]), "error", "not served"),
+    (judge_kinds([Kind("pools.cks.io", versions=("v1",))]), "error", "newer cks-pool"),
+    (judge_kinds([Kind("pools.cks.io", schema=SCHEMA - 1)]), "error", "apply -k deployments/crds"),
+    (judge_kinds([Kind("pools.cks.io", schema=SCHEMA + 1, current=False)]), "ok", "newer schema"),
+    (judge_kinds([Kind("pools.cks.io", current=False)]), "warning", "by hand"),
     (judge_operator(operator()), "ok", "v1.8.0"),
     (judge_operator(operator(enabled=("Snapshot",))), "ok", "Snapshot"),
     (judge_operator(operator(disabled=("Snapshot",))), "error", "disabledFeatureGates"),
