@@ -11,10 +11,10 @@
     logs         one line a request, and what it was about
     health       whether it lives, and whether it is of use
     streaming    server-sent events until the client leaves or the gateway stops
-    lists, keys  what routes share: parts of lists, idempotency keys
+    lists, keys, models  what routes share: parts of lists, idempotency keys, bodies
     queueing     who waits, and is served
     sessions/    what a platform asks for all day
-    pools        what there is
+    pools/       what there is
     admin, runs  long work, as flow runs of Prefect
     metrics/     the pool in figures
     page/, feed  the pool for people
