@@ -28,7 +28,7 @@ YAML = re.compile(r"^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
 CONSOLE = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
 OURS = re.compile(r"^\$ (?:\w+=\S+ )*cks-pool ([^#|\n]+)", re.MULTILINE)
 NAMED = re.compile(r"\b(secret|deployment|statefulset|service|job)[ /](cks-pool[-\w]*)")
-CALL = re.compile(r"^\$ curl (.*?)\$GATEWAY(/[\w/]+)", re.MULTILINE)
+CALL = re.compile(r"^\$ (?:curl|api) (.*?)\$GATEWAY(/[\w./-]+)(.*)", re.MULTILINE)
 MAKE_TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
@@ -80,8 +80,9 @@ class TestDocument:
             assert name in installed()[kind], f"{document.name} says {kind} {name}"
 
     def test_calls_of_the_api_are_served(self, document: Path) -> None:
-        for options, path in CALL.findall(document.read_text()):
-            method = "DELETE" if "-X DELETE" in options else "POST" if "--json" in options else "GET"
+        for before, path, after in CALL.findall(document.read_text()):
+            said = re.search(r"-X ([A-Z]+)", before + after)
+            method = said[1] if said else "POST" if "--json" in before + after else "GET"
             scope = {"type": "http", "method": method, "path": path, "headers": []}
             assert any(route.matches(scope)[0] is Match.FULL for route in routes()), f"{method} {path}"
 
