@@ -92,8 +92,9 @@ class Gateway:
                 async with self.open_host() as host, host.state.following() as failing:
                     await self._work(host, failing)
             except PoolError as error:
+                if self.away != str(error):
+                    logger.warning("the host is away: %s", error)
                 self.away = str(error)
-                logger.warning("the host is away: %s", error)
             except Exception as error:
                 self.away = "something that nobody foresaw; the gateway's log has it"
                 logger.exception("following the host ended: %s", type(error).__name__)
@@ -104,6 +105,7 @@ class Gateway:
         with host.state.view.news() as news, self.metrics.following(host):
             self.host, self.queues = host, Queues(host, news)
             self.following.set()
+            self.away = "the host is opened again"
             logger.info("following the pools of %s", host.settings.namespace)
             serving = asyncio.create_task(serve_queues(host, self.queues), name="serving the queues")
             try:

@@ -98,7 +98,7 @@ class TimeLimit:
             late = RequestTimeout(
                 "no answer in time",
                 expected=f"one within {self._seconds:g} s",
-                cure="ask again: what was begun is gone on with",
+                cure="ask again",
                 retry_after=1,
             )
             await answered(late, scope)(scope, receive, send)

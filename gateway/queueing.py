@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from pool.core.errors import PoolError
 from pool.core.forecast import expected_at
 from pool.core.lifecycle import SessionPhase
-from pool.core.queue import Place, place, queue
+from pool.core.queue import Place, places, queue
 from pool.core.sessions import Session
 from pool.work.steps import Host
 
@@ -32,28 +32,39 @@ class Queues:
     def __init__(self, host: Host, news: asyncio.Event) -> None:
         self._host, self._news = host, news
         self._waiting: list[Session] = []
+        self._places: dict[str, Place] = {}
+        self._expected: dict[str, datetime | None] = {}
         self._worked_out: datetime | None = None
         news.set()
 
     def waiting(self) -> list[Session]:
         """Those who wait, in order, of all Pools."""
+        self._work_out()
+        return self._waiting
+
+    def _work_out(self) -> None:
         now = self._host.now()
         # Places are lost by time, too.
         aged = self._worked_out is None or not timedelta() <= now - self._worked_out < timedelta(seconds=1)
         if self._news.is_set() or aged:
             self._news.clear()
             grace = timedelta(seconds=self._host.settings.queue_grace)
-            pending = [one for one in self._host.state.view.sessions.values() if one.phase is SessionPhase.PENDING]
+            view = self._host.state.view
+            pending = [one for one in view.sessions.values() if one.phase is SessionPhase.PENDING]
             self._waiting, self._worked_out = queue(pending, now, grace), now
-        return self._waiting
+            self._places, self._expected = places(self._waiting), {}
 
     async def standing(self, session: Session) -> tuple[Place | None, datetime | None]:
         """A pending session's place, and when the next cluster is expected. Raises ApiError where it must be read."""
         view = self._host.state.view
         if not view.current:
             return await self._host.state.standing(session)
-        clusters = [one for one in view.clusters.values() if one.spec.pool == session.spec.pool]
-        return place(session, self.waiting()), expected_at(clusters, self._host.now())
+        self._work_out()
+        pool = session.spec.pool
+        if pool not in self._expected:
+            clusters = [one for one in view.clusters.values() if one.spec.pool == pool]
+            self._expected[pool] = expected_at(clusters, self._host.now())
+        return self._places.get(session.name), self._expected[pool]
 
     def left_waiting(self) -> list[Session]:
         """Those whom somebody else has to serve: who does not wait is being served by its own call, or by nobody."""

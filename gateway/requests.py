@@ -60,4 +60,6 @@ def _log(scope: Scope, status: int, seconds: float) -> None:
     why = f": {problem}" if problem is not None else ""
     # What the pool says no to is a platform's daily life; who is refused at the door, and what is away, is not.
     level = logging.WARNING if status in (0, 401, 403, 413, 429) or status >= 500 else logging.INFO
-    logger.log(level, "%s %s %s in %.0f ms%s", scope["method"], scope["path"], status or "cut off", 1000 * seconds, why)
+    # As it was sent: what is decoded could begin a line of its own.
+    path = scope.get("raw_path", b"").decode("ascii", "backslashreplace")
+    logger.log(level, "%s %s %s in %.0f ms%s", scope["method"], path, status or "cut off", 1000 * seconds, why)

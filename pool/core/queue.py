@@ -7,7 +7,7 @@ same pairs, so they do not collide, and nobody passes who waits longer.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -98,10 +98,17 @@ class Place:
     length: int
 
 
-def place(session: Session, waiting: Sequence[Session]) -> Place | None:
+def place(session: Session, waiting: Iterable[Session]) -> Place | None:
     """The session's place in the queue for its Pool; None for one that lost it."""
-    names = [other.name for other in waiting if other.spec.pool == session.spec.pool]
-    return Place(names.index(session.name) + 1, len(names)) if session.name in names else None
+    return places(waiting).get(session.name)
+
+
+def places(waiting: Iterable[Session]) -> dict[str, Place]:
+    """The places of all who wait, each in the queue for its Pool, by the sessions' names."""
+    names: dict[str, list[str]] = defaultdict(list)
+    for session in waiting:
+        names[session.spec.pool].append(session.name)
+    return {name: Place(number, len(of)) for of in names.values() for number, name in enumerate(of, 1)}
 
 
 def in_words(place: Place | None) -> str:

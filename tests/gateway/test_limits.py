@@ -111,12 +111,14 @@ async def test_a_request_has_one_line_that_says_what_it_was_about_and_never_the_
             await door.http.get("/metrics")
             await door.http.get("/api/v1/me", headers=bearer("cks_stolen"))
             await door.http.get("/healthz")
+            await door.http.get("/forged%0AINFO%20everything%20is%20well")
     finally:
         root.handlers[:] = before
         root.setLevel(level)
     text = capsys.readouterr().err
     assert token not in text
     assert "cks_stolen" not in text
+    assert not any(line.startswith("INFO everything") for line in text.splitlines()), "no request writes a line"
     lines = [line for line in text.splitlines() if "/api/" in line or "/metrics" in line]
     assert len(lines) == 3
     if form == "json":

@@ -211,6 +211,22 @@ async def test_asked_for_while_it_is_given_back_it_has_one_cluster_or_begins_ane
     await lab.check()
 
 
+async def test_a_client_that_left_before_its_answer_finds_its_cluster(lab: Lab, served_door: Door) -> None:
+    await lab.pool(2)
+    url = served_door.http.base_url
+    body = b'{"sessionId": "alice"}'
+    head = f"POST {SESSIONS} HTTP/1.1\r\nHost: {url.netloc.decode()}\r\nContent-Type: application/json\r\n"
+    _, writer = await asyncio.open_connection(url.host, url.port)
+    writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+    await writer.drain()
+    writer.transport.abort()
+    await until(served_door, lambda: "alice" in served_door.view.sessions)
+    again = await ask(served_door, "alice")
+    assert (again.status_code in (200, 201), again.json()["epoch"]) == (True, 1)
+    assert len([one for one in await lab.state.clusters() if one.phase == "locked"]) == 1
+    await lab.check()
+
+
 async def test_a_hundred_at_once_for_fifty_clusters_fifty_have_one_and_the_others_are_told_so(
     lab: Lab, door: Door
 ) -> None:
