@@ -26,6 +26,8 @@ class Door:
 
     app: FastAPI
     http: httpx.AsyncClient
+    server: Server | None = None
+    """Where it is really served."""
 
     @property
     def gateway(self) -> Gateway:
@@ -81,7 +83,7 @@ async def served(open_host: OpenHost, *, ready: bool = True, port: int = 0, **se
         try:
             address = f"http://127.0.0.1:{bound.getsockname()[1]}"
             async with httpx.AsyncClient(base_url=address, timeout=10) as http:
-                door = Door(app, http)
+                door = Door(app, http, server)
                 if ready:
                     await followed(door)
                 yield door

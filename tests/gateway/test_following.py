@@ -109,5 +109,7 @@ async def test_a_gateway_that_stops_tells_who_follows_to_come_back(lab: Lab, ser
     await ask(served_door, "alice", ttlSeconds=7200)
     async with stream(served_door.http, f"{SESSIONS}/alice/events") as events:
         await events.next("assigned")
-        served_door.gateway.stopping.set()
+        assert served_door.server is not None
+        # As a signal has it.
+        served_door.server.should_exit = True
         assert await events.rest() == [("reconnect", {})]
