@@ -6,9 +6,10 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_KEY, PREFECT_API_URL, temporary_settings
 
 from demo.processes import free_port
 from gateway.runs import PrefectUnavailable, Runs
@@ -20,13 +21,15 @@ EMPTY = b"HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\nconnection: close\r\n\r
 
 
 @asynccontextmanager
-async def server(answer: bytes | None) -> AsyncIterator[str]:
-    """Answers everything so, nothing at all if None. Yields its address."""
+async def server(answer: bytes | None, heard: list[bytes] | None = None) -> AsyncIterator[str]:
+    """Answers everything so, nothing at all if None. Yields its address; what it is asked is added to `heard`."""
     writers: list[asyncio.StreamWriter] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writers.append(writer)
-        await reader.readuntil(b"\r\n\r\n")
+        asked = await reader.readuntil(b"\r\n\r\n")
+        if heard is not None:
+            heard.append(asked)
         if answer is not None:
             writer.write(answer)
             await writer.drain()
@@ -73,6 +76,23 @@ async def test_a_server_that_is_down_is_said_at_once() -> None:
 async def test_a_server_that_cannot_start_a_run_is_not_asked_twice(answer: bytes | None, words: str) -> None:
     async with server(answer) as url:
         assert words in await said(url)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "header"),
+    [
+        (PREFECT_API_AUTH_STRING, "cks-pool:word", b"authorization: basic Y2tzLXBvb2w6d29yZA=="),
+        (PREFECT_API_KEY, "pnu_key", b"authorization: bearer pnu_key"),
+    ],
+)
+async def test_a_server_that_wants_credentials_is_shown_those_of_prefects_settings(
+    setting: Any, value: str, header: bytes
+) -> None:
+    heard: list[bytes] = []
+    async with server(EMPTY, heard) as url:
+        with temporary_settings({setting: value}):
+            await said(url)
+    assert header.lower() in heard[0].lower()
 
 
 async def test_no_server_at_all_is_said_with_the_setting_to_set() -> None:
