@@ -97,6 +97,8 @@ STATUS: Mapping[type[PoolError], int] = {
     errors.StaleOperation: 409,
     errors.Conflict: 409,
     errors.AlreadyExists: 409,
+    errors.NotOurs: 409,
+    errors.GuestUnhealthy: 409,
     errors.WaitTimeout: 503,
     errors.KubeconfigError: 503,
     errors.ApiError: 503,

@@ -12,11 +12,12 @@ import hashlib
 
 import yaml
 
-from pool.core.errors import NotHolder
+from pool.core.errors import Forbidden, GuestUnhealthy, NotHolder
 from pool.core.queue import holds
 from pool.core.sessions import Session
 from pool.guest import pki
 from pool.guest.identity import identity_of
+from pool.kube.client import Kube
 from pool.kube.resources import SECRETS
 from pool.kubevirt.cluster import CA_SECRET, Cluster
 from pool.kubevirt.ownership import owned
@@ -30,16 +31,30 @@ async def kubeconfig_of(host: Host, session: Session, server: str) -> str:
     """A kubeconfig for the active session's cluster, YAML, with a certificate made for it now.
 
     `server` is a template for the API's address with `{cluster}` and `{namespace}`; empty: the Service within the host.
-    Raises NotHolder if the cluster was taken from it meanwhile, ApiUnavailable, GuestUnhealthy (its CA is unusable).
+    Raises NotHolder if the cluster was taken from it meanwhile, GuestUnhealthy (its CA is unusable), NotOurs, ApiError.
     """
     pooled = await host.state.cluster(session.status.assigned_cluster or "")
     if not holds(pooled, session) or pooled.status.expires_at is None:
         raise NotHolder(f"session {session.name} holds no cluster any more", actual=pooled.phase)
     cluster = Cluster.of(pooled)
-    ca = identity_of(owned(await host.kube.get(SECRETS, CA_SECRET, cluster.namespace), cluster)).ca
+    ca = await _ca(host.kube, cluster)
     name = common_name(session.name)
     client = pki.make_client(ca, name, pki.CLUSTER_ADMINS, host.now(), until=pooled.status.expires_at)
     return kubeconfig(cluster, address(cluster, server), ca.certificate, name, client)
+
+
+async def _ca(kube: Kube, cluster: Cluster) -> pki.KeyPair:
+    """What signs the cluster's certificates. Raises GuestUnhealthy, NotOurs, FormerCluster, ApiError."""
+    try:
+        secret = await kube.find(SECRETS, CA_SECRET, cluster.namespace)
+    except Forbidden as error:
+        cure = "run create-namespaces, which lets the gateway read this one Secret of each cluster"
+        raise Forbidden(error.status, error.reason, error.message, cure=cure) from error
+    if secret is None:
+        raise GuestUnhealthy(
+            f"{cluster.id} has no CA", expected=f"Secret {cluster.namespace}/{CA_SECRET}", cure="rebuild the cluster"
+        )
+    return identity_of(owned(secret, cluster)).ca
 
 
 def common_name(session_id: str) -> str:

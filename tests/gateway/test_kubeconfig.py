@@ -13,12 +13,12 @@ import pytest
 import yaml
 
 from gateway.gateway import OpenHost
-from gateway.sessions.kubeconfig import LONGEST_NAME, address, common_name
 from pool.core.errors import ApiError
 from pool.kube.client import Kube
 from pool.kube.credentials.access import Access, Pair, Server
 from pool.kube.resources import NODES, SERVICES
 from pool.kubevirt.cluster import API_PORT
+from pool.work.session_access import LONGEST_NAME, address, common_name
 from pool.work.steps import Host
 from tests.gateway.door import inside
 from tests.gateway.test_sessions import SESSIONS, ask

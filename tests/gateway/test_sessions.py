@@ -192,6 +192,14 @@ async def test_each_refusal_has_its_status_and_reason(
     assert (refused.status_code, refused.json()["reason"]) == (status, reason)
 
 
+async def test_a_cluster_without_its_ca_has_no_kubeconfig(lab: Lab, door: Door) -> None:
+    await lab.pool(1)
+    await ask(door, "alice")
+    refused = await door.http.get(f"{SESSIONS}/alice/kubeconfig")
+    assert (refused.status_code, refused.json()["reason"]) == (409, "GuestUnhealthy")
+    assert refused.json()["cure"] == "rebuild the cluster"
+
+
 async def test_a_session_of_another_pool_or_of_none_is_refused(lab: Lab, door: Door) -> None:
     await lab.pool(1)
     assert (await ask(door, "alice", pool="nowhere")).json()["reason"] == "UnknownPool"
