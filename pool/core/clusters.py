@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field
 
-from pool.core.fields import Count, Model, PoolName, Time
+from pool.core.fields import Count, DnsLabel, Model, Time
 from pool.core.lifecycle import ClusterPhase
 from pool.core.resource import Condition, Reason, Resource
 
@@ -160,7 +160,7 @@ class ClusterCondition(Condition):
 class ClusterSpec(Model):
     """What is wanted."""
 
-    pool: PoolName = "default"
+    pool: DnsLabel = "default"
     """Name of the Pool it belongs to, in the same namespace; it never changes."""
     namespace: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
     """The cluster's own namespace on the host; it never changes."""

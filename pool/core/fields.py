@@ -27,13 +27,12 @@ def rfc3339(value: datetime) -> str:
 
 Time = Annotated[AwareDatetime, AfterValidator(_utc), PlainSerializer(rfc3339, when_used="json")]
 
+# Without words of their own, which would take the place of a field's.
+DnsLabel = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=40)]
+ClusterCount = Annotated[int, Field(ge=0, le=500)]
+
 ClusterId = Annotated[
-    str,
-    Field(
-        pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
-        max_length=40,
-        description="A DNS label of at most 40 characters: small letters, digits, dashes.",
-    ),
+    DnsLabel, Field(description="A DNS label of at most 40 characters: small letters, digits, dashes.")
 ]
 SessionId = Annotated[
     str,
@@ -44,14 +43,9 @@ SessionId = Annotated[
     ),
 ]
 PoolName = Annotated[
-    str,
-    Field(
-        pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
-        max_length=40,
-        description="A DNS label of at most 40 characters: small letters, digits, dashes.",
-    ),
+    DnsLabel, Field(description="A DNS label of at most 40 characters: small letters, digits, dashes.")
 ]
-PoolSize = Annotated[int, Field(ge=0, le=500, description="Number of clusters, 0 to 500.")]
+PoolSize = Annotated[ClusterCount, Field(description="Number of clusters, 0 to 500.")]
 TtlSeconds = Annotated[int, Field(ge=MIN_TTL_SECONDS, le=MAX_TTL_SECONDS, description="Time to live in seconds.")]
 HeartbeatTimeout = Annotated[
     int, Field(ge=60, le=86400, description="Seconds without a sign of life after which the session ends; 60 to 86400.")

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from pool.core.fields import DNS_NAME, MAX_TTL_SECONDS, MIN_TTL_SECONDS, Count, Model, PoolSize, Quantity, Time
+from pool.core.fields import DNS_NAME, MAX_TTL_SECONDS, MIN_TTL_SECONDS, ClusterCount, Count, Model, Quantity, Time
 from pool.core.resource import Condition, Resource
 
 DEFAULT_POOL = "default"
@@ -135,7 +135,7 @@ class SessionTimes(Model):
 class PoolSpec(Model):
     """What is wanted."""
 
-    size: PoolSize = 3
+    size: ClusterCount = 3
     """How many clusters: PREFIX1 .. PREFIXn. A smaller size removes from the top, a held cluster once its session has
     ended."""
     cluster_prefix: Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]*[a-z])?$", max_length=36)] = "cluster"

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import Field
 
-from pool.core.fields import Count, HeartbeatTimeout, Model, PoolName, Priority, Time, TtlSeconds
+from pool.core.fields import Count, DnsLabel, HeartbeatTimeout, Model, Priority, Time, TtlSeconds
 from pool.core.lifecycle import SessionPhase
 from pool.core.resource import Resource
 
@@ -18,7 +18,7 @@ IDEMPOTENCY_KEY = "cks.io/idempotency-key"
 class SessionSpec(Model):
     """What is asked for."""
 
-    pool: PoolName = "default"
+    pool: DnsLabel = "default"
     """The Pool, in the same namespace, of which a cluster is wanted."""
     ttl_seconds: TtlSeconds | None = None
     """How long the session may keep its cluster, from the assignment; the pool's default if left out."""
