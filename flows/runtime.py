@@ -18,7 +18,7 @@ from flows.events import announce, announce_stock
 from flows.tasks import as_task, warn
 from pool.core.errors import PoolError, WrongVersion
 from pool.core.settings import settings_from_environment
-from pool.work.namespaces.installed import check_kinds
+from pool.work.namespaces.kinds import check_kinds
 from pool.work.opening import opened
 from pool.work.steps import Host
 from pool.work.upkeep.acting import Start

@@ -11,7 +11,8 @@ from pool.core.resource import VERSION
 from pool.kube.client import Object
 from pool.kube.gather import gather
 from pool.kube.resources import CRDS
-from pool.work.namespaces.installed import says, schema_of
+from pool.work.namespaces.installed import says
+from pool.work.namespaces.kinds import schema_of
 from pool.work.steps import Host
 
 CURE = "bring them up: kubectl apply -k deployments/crds (docs/upgrade.md)"

@@ -14,7 +14,7 @@ from pool.kube.client import Kube
 from pool.kube.watching import Watching
 from pool.state import PoolState
 from pool.state.events import Listener
-from pool.work.namespaces.installed import check_kinds
+from pool.work.namespaces.kinds import check_kinds
 from pool.work.steps import Host, RunStep, plainly
 
 logger = logging.getLogger(__name__)

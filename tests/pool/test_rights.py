@@ -37,7 +37,7 @@ from pool.kube.resources import (
     VM_RESTORES,
     VMS,
 )
-from pool.work.namespaces.installed import check_kinds
+from pool.work.namespaces.kinds import check_kinds
 from simulator.app import Simulator
 from tests.pool.rights import (
     GATEWAY,

@@ -13,7 +13,9 @@ writes is played by this code on its definitions, which prune and judge each wri
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from copy import deepcopy
 from typing import Any
 
@@ -30,9 +32,11 @@ from pool.core.planner.actions import Action, BindPending, CheckHealth, Started
 from pool.kube.client import Object
 from pool.kube.resources import CRDS, POOLED_CLUSTERS
 from pool.work.namespaces import ensure_crds
-from pool.work.namespaces.installed import check_kinds, schema_of
+from pool.work.namespaces.kinds import check_kinds, schema_of
 from pool.work.opening import opened
+from pool.work.steps import Host
 from simulator.app import Simulator
+from tests.gateway.door import followed, inside
 from tests.pool.lab import ATTESTED, Lab
 from tests.upgrade.kept import (
     KINDS,
@@ -218,13 +222,41 @@ async def test_with_older_kinds_the_worker_does_not_start_and_says_what_helps(
     assert worker.main(["--pool", "cks-pool"]) == 1
 
 
-async def test_with_older_kinds_whoever_opens_the_host_to_hand_out_clusters_is_refused(
-    old: Lab, api_server: Simulator
+async def test_kinds_set_back_whose_label_stayed_are_told_by_a_field_that_they_lack(upgraded: Lab) -> None:
+    """As a plain `kubectl apply` of the older ones leaves it, where the newer ones were applied by somebody else."""
+    lab = upgraded
+    for crd in previous_definitions():
+        await lab.kube.apply(CRDS, deepcopy(crd), force=True)
+        labelled = {"metadata": {"labels": {SCHEMA_LABEL: str(SCHEMA)}}}
+        await lab.kube.patch(CRDS, crd["metadata"]["name"], labelled)
+    with pytest.raises(WrongVersion, match=r"pools\.cks\.io is of an older version.*the field status\.\w+, got none"):
+        await check_kinds(lab.kube)
+
+
+async def test_a_gateway_is_not_ready_while_the_kinds_are_older_and_says_what_helps(
+    old: Lab, api_server: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The gateway among them: it says so where it says that it is not ready."""
-    with pytest.raises(WrongVersion, match="older version"):
-        async with opened(old.settings.model_copy(update={"kubeconfig": api_server.kubeconfig_path})):
-            """Not reached."""
+    monkeypatch.setattr("gateway.gateway.AGAIN", 0.05)
+    given = old.settings.model_copy(update={"kubeconfig": api_server.kubeconfig_path})
+    refused = asyncio.Event()
+
+    @asynccontextmanager
+    async def open_host() -> AsyncIterator[Host]:
+        try:
+            async with opened(given, patience=0.1) as host:
+                yield host
+        except WrongVersion:
+            refused.set()
+            raise
+
+    async with inside(open_host, ready=False) as door:
+        await asyncio.wait_for(refused.wait(), 10)
+        answer = await door.http.get("/readyz")
+        assert answer.status_code == 503
+        assert "kubectl apply -k deployments/crds" in answer.json()["detail"]
+        await apply(old.kube, old.watching, definitions())
+        await followed(door)
+        assert (await door.http.get("/readyz")).status_code == 200
 
 
 async def test_create_namespaces_brings_older_kinds_up(old: Lab) -> None:

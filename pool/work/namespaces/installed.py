@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import Any
 
-from pool.core.crds import SCHEMA, SCHEMA_LABEL, definitions
-from pool.core.errors import Forbidden, WrongVersion
-from pool.core.resource import VERSION
+from pool.core.errors import Forbidden
 from pool.kube.client import Kube, Object
-from pool.kube.gather import gather
-from pool.kube.resources import CRDS, Resource
-
-logger = logging.getLogger(__name__)
+from pool.kube.resources import Resource
+from pool.work.namespaces.kinds import schema_of
 
 GRANTED_WITHIN = 10.0
 """Seconds until a new RoleBinding counts at the latest: API servers read them from caches, some milliseconds old."""
@@ -41,46 +36,6 @@ async def ensure_installed(kube: Kube, resource: Resource, wanted: Object) -> No
             f"{resource.kind} {name} {why}, and may not be written: {error.message}",
             cure="install it: kubectl apply -k deployments/rbac, or create-namespaces as installer",
         ) from error
-
-
-async def check_kinds(kube: Kube) -> None:
-    """Whether what is installed of our kinds does for this program; what is not installed at all is another matter.
-
-    Raises WrongVersion if it does not. Who may not look at definitions goes on, with a line in the log.
-    """
-    try:
-        found = await gather(kube.find(CRDS, wanted["metadata"]["name"]) for wanted in definitions())
-    except Forbidden as error:
-        logger.warning("not known whether the kinds that are installed are new enough: %s", error)
-        return
-    for crd in found:
-        if crd is not None:
-            _check(crd)
-
-
-def _check(crd: Object) -> None:
-    name, schema = crd["metadata"]["name"], schema_of(crd)
-    if schema < SCHEMA:
-        raise WrongVersion(
-            f"the kind {name} is of an older version than this program",
-            expected=f"the label {SCHEMA_LABEL}={SCHEMA}, or a higher one",
-            actual=crd["metadata"].get("labels", {}).get(SCHEMA_LABEL, "none"),
-            cure="bring the kinds up first: kubectl apply -k deployments/crds (docs/upgrade.md)",
-        )
-    served = [version["name"] for version in crd["spec"]["versions"] if version["served"]]
-    if VERSION not in served:
-        raise WrongVersion(
-            f"the kind {name} is of a newer version than this program",
-            expected=f"{VERSION} served",
-            actual=", ".join(served) or "nothing",
-            cure="run the program of the version that is installed (docs/upgrade.md)",
-        )
-
-
-def schema_of(obj: Object) -> int:
-    """The schema that the label on a CustomResourceDefinition says; 1 if it says none."""
-    label = (obj["metadata"].get("labels") or {}).get(SCHEMA_LABEL, "")
-    return int(label) if label.isdecimal() else 1
 
 
 def says(found: Any, wanted: Any) -> bool:
