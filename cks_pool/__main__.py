@@ -16,6 +16,7 @@ from cks_pool.about import settings_table
 from cks_pool.app import NAME, app
 from cks_pool.deployed import FLOWS
 from cks_pool.errors import REFUSED, BadInput, Failed, complain, exit_status
+from cks_pool.options import behind_command
 from pool.core.errors import PoolError
 
 INTERRUPTED, BROKEN_PIPE = 130, 141
@@ -23,7 +24,7 @@ INTERRUPTED, BROKEN_PIPE = 130, 141
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of the console script. Returns the exit status."""
-    words = list(sys.argv[1:] if argv is None else argv)
+    words = behind_command(sys.argv[1:] if argv is None else argv)
     try:
         return int(app(words, exit_on_error=False, print_error=False, result_action="return_value") or 0)
     except CycloptsError as error:

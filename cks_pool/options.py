@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +50,19 @@ def applied(given: Mapping[str, object | None]) -> Iterator[None]:
             os.environ.pop(name, None)
             if value is not None:
                 os.environ[name] = value
+
+
+OF_HOST = ("--namespace", "-n", "--kubeconfig", "--context")
+
+
+def behind_command(words: Sequence[str]) -> list[str]:
+    """The words, with options of the host that stand before the command moved behind it: kubectl takes both. Pure."""
+    rest, moved = list(words), []
+    while rest and rest[0].partition("=")[0] in OF_HOST:
+        taken = 1 if "=" in rest[0] else 2
+        moved += rest[:taken]
+        rest = rest[taken:]
+    return [*rest[:1], *moved, *rest[1:]] if rest else list(words)
 
 
 HERE = Where()

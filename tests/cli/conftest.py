@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -54,3 +54,12 @@ def command(capfd: pytest.CaptureFixture[str]) -> Command:
         return Said(status, *capfd.readouterr())
 
     return run
+
+
+@pytest.fixture
+def no_prefect() -> Iterator[None]:
+    """Where Prefect's API is said to be, nobody is: port 1 of loopback refuses at once."""
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:1/api"}):
+        yield

@@ -166,6 +166,12 @@ async def test_options_go_before_the_environment(
     assert "no context other" in (await command("status", "--kubeconfig", kubeconfig, "--context", "other")).line
 
 
+async def test_options_of_the_host_may_stand_before_the_command(lab: Lab, command: Command) -> None:
+    assert (await command("-n", "cks-pool", "--context=", "pools")).out == (await command("pools")).out
+    assert "namespace elsewhere" in (await command("--namespace", "elsewhere", "pools")).out
+    assert "-n" in (await command("-n", "elsewhere")).line
+
+
 def test_looking_imports_no_prefect() -> None:
     """What starts a flow's engine takes seconds: nobody who looks at a pool waits for that."""
     code = "import sys, cks_pool.__main__, cks_pool.looking, cks_pool.sessions, cks_pool.clusters, cks_pool.runs\n"

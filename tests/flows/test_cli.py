@@ -106,6 +106,12 @@ class TestBadInput:
         assert "nobody" in refused(capsys, "run", "release-session", "session_id=nobody")
         assert "cluster7" in refused(capsys, "run", "reset-cluster", "cluster_id=cluster7")
 
+    def test_a_number_is_a_session_as_typed(self, pools: Path, host: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """YAML would make 34 of it, and that no session's ID. The pool has no free cluster: tried, and failed."""
+        assert main(["run", "assign-session", "session_id=0042", "pool=exam", "priority=5"]) == 1
+        lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("cks-pool: ")]
+        assert "no cluster for session 0042" in lines[0]
+
     def test_a_namespace_of_somebody_else_stops_all_before_anything_is_made(
         self, host: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,18 +29,6 @@ from pool.work.steps import Host
 from tests.cli.conftest import Command
 from tests.pool.lab import Lab
 from tests.pool.rights import in_force, install, kubeconfig_of
-
-DEAD = "http://127.0.0.1:1/api"
-"""Port 1 of loopback: nothing listens there, the connection is refused at once."""
-
-
-@pytest.fixture
-def no_prefect() -> Iterator[None]:
-    """Where Prefect's API is said to be, nobody is."""
-    from prefect.settings import PREFECT_API_URL, temporary_settings
-
-    with temporary_settings({PREFECT_API_URL: DEAD}):
-        yield
 
 
 def host_of(lab: Lab) -> Host:
