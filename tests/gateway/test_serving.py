@@ -55,13 +55,10 @@ async def test_errors_are_problems_with_the_request_s_id(door: Door) -> None:
     assert answer.json()["reason"] == "NotFound"
 
 
-@pytest.mark.parametrize(
-    "headers", [{"Host": "rebound.example"}, {"Host": "127.0.0.1:8080", "Origin": "https://evil.example"}]
-)
-async def test_an_open_gateway_refuses_what_another_site_s_page_sends(door: Door, headers: dict[str, str]) -> None:
-    answer = await door.http.get("/healthz", headers=headers)
-    assert answer.status_code == 403
-    assert answer.json()["reason"] == "NotAllowed"
+async def test_an_open_gateway_refuses_what_another_site_s_page_sends(door: Door) -> None:
+    for headers in ({"Host": "rebound.example"}, {"Host": "127.0.0.1:8080", "Origin": "https://evil.example"}):
+        answer = await door.http.get("/healthz", headers=headers)
+        assert (answer.status_code, answer.json()["reason"]) == (403, "NotAllowed"), headers
 
 
 async def test_tokens_are_asked_for_and_rotate_without_a_restart(lab: Lab, tmp_path: Path) -> None:
