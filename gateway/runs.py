@@ -72,12 +72,12 @@ class StartedRun(Model):
 class Runs:
     """Prefect's API, as PREFECT_API_URL, PREFECT_API_AUTH_STRING and PREFECT_API_KEY (or the profile) name it."""
 
-    def __init__(self, ui_url: str | None = None, patience: float = PATIENCE) -> None:
-        """`ui_url`: where people see Prefect's UI, as Prefect's settings say if None; `patience`: in seconds."""
+    def __init__(self, ui_url: str | None = None, patience: float | None = None) -> None:
+        """`ui_url`: where people see Prefect's UI, as Prefect's settings say if None; `patience`: seconds."""
         api_url = PREFECT_API_URL.value() or ""
         self.api_url = _told(api_url)
         self.ui_url = _told(ui_url or PREFECT_UI_URL.value() or api_url.removesuffix("/api"))
-        self._patience = patience
+        self._patience = PATIENCE if patience is None else patience
         context = get_settings_context()
         self._profile = context.profile
         self._settings = context.settings.copy_with_update(updates={PREFECT_CLIENT_MAX_RETRIES: 0})
@@ -85,7 +85,7 @@ class Runs:
 
     @classmethod
     @asynccontextmanager
-    async def opened(cls, ui_url: str | None = None, *, patience: float = PATIENCE) -> AsyncIterator[Self]:
+    async def opened(cls, ui_url: str | None = None, *, patience: float | None = None) -> AsyncIterator[Self]:
         """While entered, connections are kept. Nothing is called yet: Prefect may be away."""
         runs = cls(ui_url, patience)
         if runs._client is None:

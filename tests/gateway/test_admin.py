@@ -14,6 +14,7 @@ from demo.processes import free_port
 from pool.core.clusters import OperationKind
 from pool.core.lifecycle import ClusterPhase
 from tests.gateway.door import Door, inside, of_lab
+from tests.gateway.test_runs_without_prefect import AT_ONCE
 from tests.pool.lab import Lab
 
 ADMIN = "/api/v1/admin"
@@ -47,7 +48,7 @@ async def test_prefect_away_is_said_at_once_and_sessions_go_on(lab: Lab) -> None
             answer = await post(door, call, key="again")
             assert (answer.status_code, answer.json()["reason"]) == (503, "PrefectUnavailable"), answer.text
             assert int(answer.headers["retry-after"]) > 0
-            assert time.monotonic() - begin < 1
+            assert time.monotonic() - begin < AT_ONCE
         assigned = await door.http.post("/api/v1/sessions", json={"sessionId": "alice"})
         assert assigned.status_code == 201
         assert (await door.http.delete("/api/v1/sessions/alice")).json()["clusterId"] == "cluster1"

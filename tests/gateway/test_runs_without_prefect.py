@@ -14,6 +14,8 @@ from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_KEY, PREFECT_A
 from demo.processes import free_port
 from gateway.runs import PrefectUnavailable, Runs
 
+AT_ONCE = 1.4
+"""Seconds on a busy machine; a client that tries a refused connection again takes 1.5."""
 HTML = b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 4\r\nconnection: close\r\n\r\n<hi>"
 BUSY = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 60\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 NEEDS_LOGIN = b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
@@ -53,7 +55,7 @@ async def said(url: str, patience: float = 0.2) -> str:
             begin = time.monotonic()
             with pytest.raises(PrefectUnavailable) as unavailable:
                 await asyncio.create_task(runs.start("bootstrap-pool", {"pool": "default"}))
-            assert time.monotonic() - begin < 1
+            assert time.monotonic() - begin < AT_ONCE
             return str(unavailable.value)
 
 
