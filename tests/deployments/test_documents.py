@@ -1,18 +1,24 @@
-"""The commands for kubectl that documents show, run as they stand there, in a shell, against a Kubernetes API."""
+"""Commands of the documents, run in a shell as they stand there: kubectl with a Kubernetes API, curl with a gateway."""
 
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 import os
 import re
 from pathlib import Path
 
-import pytest
+import yaml
 
 from cks_pool.secrets import ensure_secrets
-from pool.kube.client import Kube
+from pool.guest.identity import ensure_identity
+from pool.kube.resources import NAMESPACES, SECRETS
+from pool.kubevirt.cluster import Cluster
 from simulator.app import Simulator
+from tests.gateway.door import of_lab, served
 from tests.pool.kubectl import needed
+from tests.pool.lab import Lab
 
 pytestmark = needed
 
@@ -20,12 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SHOWN = re.compile(r"(?:^\$ |`)(kubectl [^`\n]+)", re.MULTILINE)
 NOT_HERE = ("exec", "wait", "port-forward", "edit", "delete -k")
 """What needs controllers, somebody at the other end, or an editor; and what removes namespaces, for the same reason."""
-CLUSTER = """
-apiVersion: cks.io/v1alpha1
-kind: PooledCluster
-metadata: {name: cluster1, namespace: cks-pool}
-spec: {pool: default, namespace: cluster1}
-"""
+CALLS = re.compile(r"^\$ (curl .+)$", re.MULTILINE)
 
 
 class Shell:
@@ -55,33 +56,35 @@ class Shell:
 def shown(page: str) -> list[str]:
     """Its commands that are tried here, in their order."""
     commands = SHOWN.findall((ROOT / "docs" / page).read_text())
-    return [command for command in commands if not any(f" {word}" in command for word in NOT_HERE)]
+    # There is no worker here, which what is deleted waits for.
+    tried = [f"{command} --wait=false" if " delete " in command else command for command in commands]
+    return [command for command in tried if not any(f" {word}" in command for word in NOT_HERE)]
 
 
-@pytest.fixture
-def shell(tmp_path: Path, api_server: Simulator) -> Shell:
+async def test_installing_and_operating_go_as_their_pages_say(api_server: Simulator, tmp_path: Path) -> None:
     assert api_server.kubeconfig_path is not None
-    return Shell(tmp_path, api_server.kubeconfig_path)
-
-
-async def test_installing_and_operating_go_as_their_pages_say(
-    shell: Shell, api_server: Simulator, tmp_path: Path
-) -> None:
-    pool = re.findall(r"^```yaml\n(.*?)^```", (ROOT / "docs" / "install.md").read_text(), re.MULTILINE | re.DOTALL)[0]
-    (tmp_path / "pool.yaml").write_text(pool)
+    shell = Shell(tmp_path, api_server.kubeconfig_path)
+    page = (ROOT / "docs" / "install.md").read_text()
+    (tmp_path / "pool.yaml").write_text(re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)[0])
     first, *commands = shown("install.md")
     assert first == "kubectl apply -k deployments/overlays/complete"
     await shell(first)
-    assert api_server.kubeconfig_path is not None
-    async with Kube.connect(api_server.kubeconfig_path) as kube:
-        await ensure_secrets(kube, "cks-pool", kube.now(), prefect=True)
-    last = next(at for at, command in enumerate(commands) if "delete pools" in command)
-    for command in commands[:last]:
-        await shell(command)
-    assert (tmp_path / "token").read_text().startswith("cks_")
-    assert (tmp_path / "ca.crt").read_text().startswith("-----BEGIN CERTIFICATE-----")
+    async with Lab.open(api_server.kubeconfig_path, install=False) as lab:
+        await ensure_secrets(lab.kube, lab.settings.namespace, lab.clock(), prefect=True)
+        last = next(at for at, command in enumerate(commands) if "delete pools" in command)
+        for command in commands[:last]:
+            await shell(command)
 
-    await shell("kubectl apply -f -", given=CLUSTER)
+        made = await lab.add("cluster1")
+        await lab.kube.create(NAMESPACES, NAMESPACES.manifest("cluster1"))
+        await ensure_identity(lab.kube, Cluster.of(made), lab.clock())
+        async with served(of_lab(lab), **await files_of_the_gateway(lab, tmp_path)) as door:
+            gateway = f"export GATEWAY=https://localhost:{door.http.base_url.port}"
+            calls = [f'{gateway} TOKEN="$(cat token)"; {call}' for call in CALLS.findall(page)]
+            asked, _, given_back = [await shell(call) for call in calls]
+    assert json.loads(asked)["assignedCluster"] == json.loads(given_back)["clusterId"] == "cluster1"
+    assert yaml.safe_load((tmp_path / "alice.kubeconfig").read_text())["users"][0]["name"] == "alice"
+
     for command in shown("operate.md"):
         if "exam" not in command:
             await shell(command)
@@ -89,3 +92,17 @@ async def test_installing_and_operating_go_as_their_pages_say(
     for command in commands[last:]:
         await shell(command)
     assert await shell("kubectl -n cks-pool get pools -o name") == ""
+
+
+async def files_of_the_gateway(lab: Lab, folder: Path) -> dict[str, Path]:
+    """Its Secrets as its pod has them mounted, by the settings that name them."""
+    mounted = {}
+    for setting, secret, key in (
+        ("tls_certificate", "cks-pool-gateway-tls", "tls.crt"),
+        ("tls_key", "cks-pool-gateway-tls", "tls.key"),
+        ("tokens", "cks-pool-gateway-tokens", "tokens.yaml"),
+    ):
+        found = await lab.kube.get(SECRETS, secret, lab.settings.namespace)
+        mounted[setting] = folder / f"mounted-{key}"
+        mounted[setting].write_bytes(base64.b64decode(found["data"][key]))
+    return mounted
