@@ -6,6 +6,7 @@
 | PooledClusters  | their sessions end; others of the names are made             |
 | the Pool        | nothing is handed out of it; applied again, and begun anew   |
 | all, but a dump | made again without status: nothing is free, nothing is done  |
+|                 | with status: the same, and what was held is taken back       |
 | an hour         | all that was free, held or half made then is begun anew      |
 
 What becomes of machines and disks is in `test_machines.py`. Former machines that are met by a cluster of their name:
@@ -21,7 +22,7 @@ from pathlib import Path
 import pytest
 
 from pool.core.clusters import OperationKind
-from pool.core.errors import NoClusterAvailable, UnknownPool, UnknownSession
+from pool.core.errors import Invalid, NoClusterAvailable, UnknownPool, UnknownSession
 from pool.core.queue import free
 from pool.kube.resources import POOLED_CLUSTERS, POOLS, SESSIONS, Resource
 from simulator.app import Simulator
@@ -148,6 +149,33 @@ async def test_restored_without_status_nothing_is_free_and_nobody_has_a_second_c
         await lab.state.session("bob")
     await lab.state.assign("alice")
     await lab.check()
+
+
+async def test_restored_with_status_by_other_means_a_held_cluster_is_taken_back_and_none_is_free(hands: Hands) -> None:
+    """As some backup tools can. UIDs are new, and no cluster becomes clean by being written so."""
+    lab = hands.lab
+    await hands.settle()
+    await lab.state.assign("alice")
+    kept = {kind: await lab.kube.list(kind, lab.settings.namespace) for kind in (POOLS, SESSIONS, POOLED_CLUSTERS)}
+    await lose(lab, *kept)
+    refused = []
+    for kind, objects in kept.items():
+        for obj in objects:
+            named = {key: obj["metadata"][key] for key in ("name", "labels", "finalizers") if key in obj["metadata"]}
+            head = {"apiVersion": f"{kind.group}/v1alpha1", "kind": kind.kind, "metadata": named}
+            made = await lab.kube.create(kind, head | {"spec": obj["spec"]}, lab.settings.namespace)
+            try:
+                await lab.kube.replace(kind, made | {"status": obj["status"]}, subresource="status")
+            except Invalid:
+                refused.append(named["name"])
+    assert refused == ["cluster2", "cluster3"], "which were clean"
+    assert await hands.phases() == {"cluster1": "locked", "cluster2": "creating", "cluster3": "creating"}
+    with pytest.raises(NoClusterAvailable):
+        await lab.state.assign("bob")
+    await lab.state.serve_queue()
+    assert (await hands.phases())["cluster1"] == "resetting", "it was locked for a session of another UID"
+    assert (await lab.state.session("alice")).phase == "Released"
+    assert free(await lab.state.clusters()) == []
 
 
 HALF = '{"name": "cp-snap", "uid": "1"}'
