@@ -7,10 +7,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from website import resources, sizing
+from website import api, resources, sizing
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 GENERATED: dict[str, Callable[[], str]] = {
+    "api-reference.md": api.reference,
     "resources.md": resources.reference,
     "sizing.md": sizing.reference,
 }
