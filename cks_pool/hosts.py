@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from cks_pool.options import Where
 from pool.core.clusters import PooledCluster
@@ -26,8 +27,21 @@ async def host_at(where: Where, *, patience: float = PATIENCE, any_kinds: bool =
     `any_kinds`."""
     with where.applied():
         settings = settings_from_environment()
-    async with opened(settings, patience=patience, any_kinds=any_kinds) as host:
-        yield host
+    with _silent_retries():
+        async with opened(settings, patience=patience, any_kinds=any_kinds) as host:
+            yield host
+
+
+@contextmanager
+def _silent_retries() -> Iterator[None]:
+    """What is tried again is no line on a terminal: what comes of it in the end is."""
+    log = logging.getLogger("stamina")
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
 
 
 async def pool_named(host: Host, name: str) -> Pool:

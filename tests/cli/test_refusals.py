@@ -25,7 +25,11 @@ async def test_a_kubeconfig_that_is_not_there(command: Command, tmp_path: Path) 
 
 
 async def test_a_server_that_does_not_answer(
-    lab: Lab, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    lab: Lab,
+    command: Command,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(client, "CONNECT_PATIENCE", 0.2)
     config = yaml.safe_load(Path(os.environ["CKS_POOL_KUBECONFIG"]).read_text())
@@ -36,6 +40,7 @@ async def test_a_server_that_does_not_answer(
     said = await command("status", "--kubeconfig", str(dead))
     assert said.status == 2
     assert "127.0.0.1:1" in said.line
+    assert caplog.records == [], "what is logged stands on stderr too, where nothing is set up"
 
 
 @pytest.mark.parametrize(
