@@ -15,10 +15,9 @@ from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.events.schemas.automations import AutomationCore
 from prefect.exceptions import ObjectAlreadyExists
 
-from flows import WORK_POOL
+from flows import JOB_TEMPLATE, WORK_POOL, WORKER_TYPE
 from flows.automations import ensure_automations, load_automations
 from flows.deployments import Deployment, create_deployments, load_deployments
-from flows.warm import WORKER_TYPE
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ class Setup:
     async def at(self, client: PrefectClient) -> None:
         """Have it so at the client's server. Raises what the server refuses it with."""
         with suppress(ObjectAlreadyExists):
-            # The worker completes its job template when it first syncs.
-            await client.create_work_pool(WorkPoolCreate(name=WORK_POOL, type=WORKER_TYPE))
+            wanted = WorkPoolCreate(name=WORK_POOL, type=WORKER_TYPE, base_job_template=JOB_TEMPLATE)
+            await client.create_work_pool(wanted)
         await create_deployments(client, self.deployments)
         await ensure_automations(client, self.automations)

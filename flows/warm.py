@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, cast
 from uuid import UUID, uuid4
 
@@ -22,7 +23,10 @@ import anyio
 import httpx
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterId,
     FlowRunFilter,
+    FlowRunFilterNextScheduledStartTime,
     FlowRunFilterState,
     FlowRunFilterStateType,
     WorkPoolFilter,
@@ -38,11 +42,10 @@ from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, PREFECT_WORKER_QUERY_SE
 from prefect.states import Cancelled, Crashed, Pending
 from prefect.utilities.engine import propose_state
 
+from flows import JOB_TEMPLATE, WORKER_TYPE
 from flows.patience import SETTINGS, PatientClient
+from flows.superseded import catching_up, is_late, skipped
 from flows.taken import Silence
-
-WORKER_TYPE = "cks-warm"
-"""Type of the work pools that this worker serves."""
 
 TAKEN = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
 """States of a run that a worker has taken and not ended."""
@@ -88,6 +91,8 @@ class WarmWorker:
         self.name = f"{name or socket.gethostname()}-{uuid4().hex[:8]}"
         self._work_pool, self._limit, self._pace = work_pool, limit, pace or Pace()
         self._taken: dict[UUID, Taken] = {}
+        self._skipped: set[UUID] = set()
+        """Runs that are ended because a later one makes up for them; a poll's answer may be older than their end."""
         self._flows: dict[str, Flow[..., Any]] = {}
         self._silence = Silence(self._pace.grace, gap=self._pace.look + self._pace.heartbeat)
         self._client: PatientClient
@@ -127,27 +132,33 @@ class WarmWorker:
         except PrefectHTTPStatusError as error:
             if error.response.status_code != httpx.codes.NOT_FOUND:
                 raise
-            template = {"job_configuration": {}, "variables": {"type": "object", "properties": {}}}
-            wanted = WorkPoolCreate(name=self._work_pool, type=WORKER_TYPE, base_job_template=template)
+            wanted = WorkPoolCreate(name=self._work_pool, type=WORKER_TYPE, base_job_template=JOB_TEMPLATE)
             try:
                 await self._client.create_work_pool(wanted)
             except ObjectAlreadyExists:
                 logger.debug("work pool %s was made meanwhile", self._work_pool)
 
     async def _poll(self) -> None:
-        found = await self._client.get_scheduled_flow_runs_for_work_pool(
-            self._work_pool, scheduled_before=self._client.now()
-        )
-        for run in [one.flow_run for one in found if one.flow_run.id not in self._taken]:
+        now = self._client.now()
+        found = await self._client.get_scheduled_flow_runs_for_work_pool(self._work_pool, scheduled_before=now)
+        due = {one.flow_run.id: one.flow_run for one in found}
+        if late := {run.deployment_id for run in due.values() if run.deployment_id and is_late(run, now)}:
+            # A poll leaves out what the server has locked, to mark it as late for instance.
+            due |= {run.id: run for run in await self._all_due(late, now)}
+        known = self._taken.keys() | self._skipped
+        for run, missed in catching_up([run for run in due.values() if run.id not in known]):
             if self._limit is not None and len(self._taken) >= self._limit:
                 break
+            self._skipped.update(one.id for one in missed)
             self._taken[run.id] = taken = Taken()
-            taken.task = asyncio.create_task(self._carry_out(run, taken), name=f"flow run {run.name}")
+            taken.task = asyncio.create_task(self._carry_out(run, taken, missed), name=f"flow run {run.name}")
 
-    async def _carry_out(self, run: FlowRun, taken: Taken) -> None:
-        """Take the run and execute it. Nothing that goes wrong leaves here."""
+    async def _carry_out(self, run: FlowRun, taken: Taken, missed: Sequence[FlowRun] = ()) -> None:
+        """Take the run and execute it, instead of those that were `missed`. Nothing that goes wrong leaves here."""
         try:
             with taken.scope:
+                # Before it is taken: other workers would find the others alone, and carry out the latest of them.
+                await self._skip(missed, run)
                 if not await self._take(run):
                     return
                 await self._execute(run)
@@ -159,6 +170,17 @@ class WarmWorker:
             await self._end_quietly(run, f"It could not be carried out: {type(error).__name__}: {error}")
         finally:
             self._taken.pop(run.id, None)
+
+    async def _skip(self, missed: Sequence[FlowRun], instead: FlowRun) -> None:
+        """End what `instead` makes up for."""
+        try:
+            for run in missed:
+                await self._client.set_flow_run_state(run.id, skipped(run, instead))
+        except BaseException:
+            self._skipped.difference_update(run.id for run in missed)
+            raise
+        if missed:
+            logger.info("%d runs like %s, which were due earlier, are skipped", len(missed), instead.name)
 
     async def _take(self, run: FlowRun) -> bool:
         """Whether the run is this worker's now; another may have been faster."""
@@ -212,11 +234,22 @@ class WarmWorker:
 
     async def _runs_under_way(self) -> list[FlowRun]:
         """The pool's runs that a worker has taken."""
+        pool = WorkPoolFilter(name=WorkPoolFilterName(any_=[self._work_pool]))
+        return await self._runs(_in(TAKEN), work_pool_filter=pool)
+
+    async def _all_due(self, deployments: Iterable[UUID], now: datetime) -> list[FlowRun]:
+        """The deployments' runs that their schedules made for a time before `now`."""
+        due = _in([StateType.SCHEDULED])
+        due.next_scheduled_start_time = FlowRunFilterNextScheduledStartTime(before_=now)
+        only = DeploymentFilter(id=DeploymentFilterId(any_=list(deployments)))
+        return [run for run in await self._runs(due, deployment_filter=only) if run.auto_scheduled]
+
+    async def _runs(self, which: FlowRunFilter, **filters: Any) -> list[FlowRun]:
         found: list[FlowRun] = []
         while True:
             page = await self._client.read_flow_runs(
-                flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=TAKEN))),
-                work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[self._work_pool])),
+                flow_run_filter=which,
+                **filters,
                 limit=PAGE,
                 offset=len(found),
             )
@@ -235,6 +268,10 @@ class WarmWorker:
             logger.warning("flow run %s was ended: %s", run.name, why)
         except Exception as error:  # noqa: BLE001 - the next look finds it again
             logger.warning("flow run %s is not ended: %s", run.name, error)
+
+
+def _in(states: list[StateType]) -> FlowRunFilter:
+    return FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=states)))
 
 
 async def _repeatedly(work: Callable[[], Awaitable[None]], seconds: float, most: float = 30.0) -> None:

@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -15,11 +16,16 @@ from uuid import UUID, uuid4
 import pytest
 from prefect import flow, get_client
 from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
 from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.client.schemas.schedules import IntervalSchedule
+from prefect.events import Event, emit_event
+from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL, PREFECT_WORKER_QUERY_SECONDS, temporary_settings
 from prefect.states import Cancelling, Pending, Running
 
-from flows.warm import WORKER_TYPE, Pace, WarmWorker
+from flows import WORKER_TYPE
+from flows.warm import Pace, WarmWorker
 from tests.flows.conftest import PrefectServer
 from tests.flows.proxy import Proxy
 
@@ -46,6 +52,11 @@ async def which_process() -> int:
 @flow(name="fails")
 async def fails() -> None:
     raise ValueError("the cause in one line")
+
+
+@flow(name="tells")
+async def tells() -> None:
+    emit_event("cks.test.told", {"prefect.resource.id": "cks.test.one"})
 
 
 @flow(name="never-ends")
@@ -115,6 +126,45 @@ async def test_flow_runs_complete_in_the_workers_own_process(work_pool: str) -> 
         assert run.infrastructure_pid == serving.name
 
 
+async def test_what_a_run_tells_is_found_from_its_deployment(work_pool: str) -> None:
+    async with get_client() as client, worker(work_pool):
+        deployment = await deploy(client, "tells", work_pool)
+        run = await finished(client, (await client.create_flow_run_from_deployment(deployment)).id)
+        for end in (f"prefect.deployment.{deployment}", f"prefect.flow-run.{run.id}"):
+            assert [event.event for event in await events_about(client, end, "cks.test.")] == ["cks.test.told"]
+
+
+async def events_about(client: PrefectClient, related: str, prefix: str, least: int = 1) -> list[Event]:
+    """The events with that related resource, in order, once there are as many; they take a moment."""
+    query = {"related": {"id": [related]}, "event": {"prefix": [prefix]}, "order": "ASC"}
+    async with asyncio.timeout(30):
+        while True:
+            answer = await client.request("POST", "/events/filter", json={"filter": query})
+            found = [Event.model_validate(one) for one in answer.raise_for_status().json()["events"]]
+            if len(found) >= least:
+                return found
+            await asyncio.sleep(0.1)
+
+
+async def test_a_work_pool_that_is_missing_is_made() -> None:
+    name = f"pool-{uuid4().hex[:8]}"
+    async with get_client() as client, worker(name):
+        await finished(client, (await client.create_flow_run_from_deployment(await deploy_when_there(client, name))).id)
+        assert (await client.read_work_pool(name)).type == WORKER_TYPE
+
+
+async def deploy_when_there(client: PrefectClient, work_pool: str) -> UUID:
+    """A deployment to the work pool, as soon as it is there."""
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                await client.read_work_pool(work_pool)
+            except ObjectNotFound:
+                await asyncio.sleep(0.1)
+            else:
+                return await deploy(client, "which-process", work_pool)
+
+
 async def test_a_failing_run_says_why_and_the_worker_goes_on(
     work_pool: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -140,6 +190,40 @@ async def test_cancelling_in_the_ui_stops_the_task(work_pool: str) -> None:
         await client.set_flow_run_state(run.id, Cancelling())
         # The engine first reports that its task was stopped (Crashed); the worker, who knows why, has the last word.
         await finished(client, run.id, StateType.CANCELLED)
+
+
+async def test_what_was_due_several_times_while_no_worker_was_there_is_done_once(work_pool: str) -> None:
+    hour = timedelta(hours=1)
+    async with get_client() as client:
+        late = [
+            await missed(client, await deploy(client, name, work_pool), hour, timedelta(minutes=minutes))
+            for name, minutes in (("which-process", 5), ("ends-when-told", 15))
+        ]
+        by_hand = await client.create_flow_run_from_deployment(late[0][0].deployment_id or UUID(int=0))
+        Gate.told.set()
+        async with worker(work_pool):
+            await finished(client, by_hand.id, StateType.COMPLETED)
+            for runs in late:
+                assert len(runs) > 3
+                ended = [await finished(client, run.id) for run in runs]
+                *skipped, last = sorted(ended, key=lambda run: str(run.expected_start_time))
+                assert last.state_type is StateType.COMPLETED
+                assert {run.state_name for run in skipped} == {"Skipped"}
+                assert "one round catches up" in ((skipped[0].state and skipped[0].state.message) or "")
+        for runs in late:
+            # With its schedule.
+            await client.delete_deployment(runs[0].deployment_id or UUID(int=0))
+
+
+async def missed(client: PrefectClient, deployment: UUID, time: timedelta, interval: timedelta) -> list[FlowRun]:
+    """The runs that Prefect scheduled in the `time` before now."""
+    end = datetime.now(UTC)
+    await client.create_deployment_schedules(deployment, [(IntervalSchedule(interval=interval), True)])
+    given = {"start_time": (end - time).isoformat(), "end_time": end.isoformat()}
+    (await client.request("POST", f"/deployments/{deployment}/schedule", json=given)).raise_for_status()
+    runs = await client.read_flow_runs(deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[deployment])))
+    # Other tests have had runs of the same deployment.
+    return [run for run in runs if run.auto_scheduled and run.expected_start_time and run.expected_start_time < end]
 
 
 @pytest.fixture
