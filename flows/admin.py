@@ -7,31 +7,40 @@ from typing import Annotated, Any, Literal
 
 from prefect import flow, task
 from prefect.states import Completed
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
 from flows.clusters import ClusterIds, IfDue, OfPool, OneCluster, at_most, existing
+from flows.names import run_named
 from flows.operations import diagnosed
 from flows.reset import Force, keep_attestation
 from flows.runtime import connected
 from flows.sessions import release
-from flows.tasks import EFFECT, run_id
+from flows.tasks import EFFECT, run_id, stopwatch
 from pool.core.lifecycle import SessionPhase
 from pool.core.pools import DEFAULT_POOL
 from pool.work.rebuild import rebuild
 from pool.work.reset import reset
 from pool.work.teardown import ask_removal, check_nobody_holds, finish_removal, teardown
 
+Confirm = Annotated[
+    Literal["teardown"],
+    # A constant is an empty field in Prefect's form, which nobody can fill in.
+    WithJsonSchema({"type": "string", "enum": ["teardown"]}),
+    Field(description="Choose `teardown`: everything is removed for good."),
+]
+
 AT_ONCE = 20
 """Clusters that are torn down side by side: nobody waits for them, and all that is to do is to delete a namespace."""
 
 
-@flow(name="release-all-clusters")
+@flow(name="release-all-clusters", flow_run_name=run_named("release-all-clusters"))
 async def release_all_clusters(pool: OfPool = DEFAULT_POOL) -> Any:
     """End every session of the Pool and reset its cluster, a few clusters at a time.
 
     Args:
         pool: Name of the Pool.
     """
+    took = stopwatch()
     async with connected() as host:
         limit = (await host.state.pool(pool)).spec.max_concurrent_operations
         sessions = [one for one in await host.state.sessions() if one.spec.pool == pool]
@@ -48,12 +57,12 @@ async def release_all_clusters(pool: OfPool = DEFAULT_POOL) -> Any:
 
         ours = await at_most(limit, reset_returned, clusters)
     left = [name for name, mine in zip(clusters, ours, strict=True) if not mine]
-    message = f"{len(active)} sessions ended, {len(clusters) - len(left)} clusters reset"
+    message = f"{len(active)} sessions ended, {len(clusters) - len(left)} clusters reset in {took()}"
     message += f"; left to the runs that work on them: {', '.join(left)}" if left else ""
     return Completed(message=message, data=clusters)
 
 
-@flow(name="rebuild-cluster", flow_run_name="rebuild-{cluster_id}")
+@flow(name="rebuild-cluster", flow_run_name=run_named("rebuild-cluster"))
 async def rebuild_cluster(cluster_id: OneCluster, if_due: IfDue = False) -> Any:
     """Make one idle or broken cluster anew from the golden image, with new golden snapshots.
 
@@ -61,15 +70,16 @@ async def rebuild_cluster(cluster_id: OneCluster, if_due: IfDue = False) -> Any:
         cluster_id: The cluster's name, for example cluster1.
         if_due: Do nothing if it is not broken or outdated (any more).
     """
+    took = stopwatch()
     async with connected() as host, diagnosed(host, cluster_id):
         made = await rebuild(host, cluster_id, run_id=run_id(), if_due=if_due)
-    done = "is available, made anew from the golden image" if made else "need not be made anew any more"
+    done = f"is available, made anew from the golden image in {took()}" if made else "need not be made anew any more"
     return Completed(message=f"{cluster_id} {done}")
 
 
-@flow(name="teardown-pool")
+@flow(name="teardown-pool", flow_run_name=run_named("teardown-pool"))
 async def teardown_pool(
-    confirm: Annotated[Literal["teardown"], Field(description="Write `teardown`: everything is removed for good.")],
+    confirm: Confirm,
     pool: OfPool = DEFAULT_POOL,
     cluster_ids: ClusterIds = None,
     force: Force = False,
@@ -81,12 +91,13 @@ async def teardown_pool(
     carries the removal on. Nothing is removed if a cluster is locked and it is not forced.
 
     Args:
-        confirm: Write `teardown`: everything is removed for good.
+        confirm: Choose `teardown`: everything is removed for good.
         pool: Name of the Pool.
-        cluster_ids: Only these clusters, by name; the Pool itself with all of its clusters if left out.
+        cluster_ids: Only these clusters, by name (cluster1, for example); the Pool and all of them if left out.
         force: Remove locked clusters too. Their sessions are told and ended.
         if_due: Only of clusters that are being removed already; nothing for one that is gone.
     """
+    took = stopwatch()
     async with connected() as host:
         names = await wish_gone(pool, cluster_ids, force=force, if_due=if_due)
 
@@ -99,11 +110,11 @@ async def teardown_pool(
             await finish_removal(host, pool)
     whole = f"Pool {pool} with " if cluster_ids is None else ""
     return Completed(
-        message=f"{whole}{len(names)} clusters removed: {', '.join(names) or 'there were none'}", data=names
+        message=f"{whole}{len(names)} clusters removed in {took()}: {', '.join(names) or 'there were none'}", data=names
     )
 
 
-@task(**EFFECT)
+@task(**EFFECT, task_run_name="wish-gone-{pool}")
 async def wish_gone(pool: str, cluster_ids: Sequence[str] | None, *, force: bool, if_due: bool) -> list[str]:
     """Delete the resources that are to go; their finalizers keep them until they are torn down. Returns the clusters.
 

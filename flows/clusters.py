@@ -24,7 +24,11 @@ Size = Annotated[
 ClusterIds = Annotated[
     list[ClusterId] | None,
     # None of them at all is no way to say all of them: a teardown would take that for the whole pool.
-    Field(min_length=1, max_length=500, description="Only these clusters, by name; all of the pool if left out."),
+    Field(
+        min_length=1,
+        max_length=500,
+        description="Only these clusters, by name (cluster1, for example); all of the pool if left out.",
+    ),
 ]
 IfDue = Annotated[bool, Field(description="Do nothing that is not due any more, and nothing to a cordoned cluster.")]
 OfPool = Annotated[PoolName, Field(description="The Pool, by name.")]

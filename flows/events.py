@@ -1,9 +1,14 @@
-"""Every change of a cluster's phase, and whether a pool is short, as Prefect events: for the feed and automations."""
+"""Every change of a cluster's phase, and whether a pool is short, as Prefect events: for the feed and automations.
+
+Each names what it has to do with, so that a cluster's story is found from any end: its Pool, its namespace, the session
+that has or had it. The flow run, its deployment and its tags are added by Prefect to what is emitted in a run.
+"""
 
 from __future__ import annotations
 
 from prefect.events import emit_event
 
+from pool.core.clusters import POOL_UID_LABEL
 from pool.core.pools import Pool
 from pool.state import Transition
 
@@ -21,6 +26,7 @@ async def announce(transition: Transition) -> None:
             "prefect.resource.name": cluster.name,
             "cks.cluster.namespace": cluster.spec.namespace,
         },
+        related=related_to(transition),
         occurred=transition.at,
         payload={
             "cluster": cluster.name,
@@ -32,6 +38,23 @@ async def announce(transition: Transition) -> None:
             "epoch": cluster.status.epoch,
         },
     )
+
+
+def related_to(transition: Transition) -> list[dict[str, str]]:
+    """What the cluster's change has to do with: `cks.pool.UID`, `cks.session.UID`, `cks.namespace.NAME`. Pure."""
+    cluster = transition.cluster
+    found = [("pool", cluster.metadata.labels.get(POOL_UID_LABEL, ""), cluster.spec.pool)]
+    found += [("session", transition.session_uid, transition.session)]
+    found += [("namespace", cluster.spec.namespace, cluster.spec.namespace)]
+    return [
+        {
+            "prefect.resource.id": f"cks.{role}.{id_}",
+            "prefect.resource.role": role,
+            "prefect.resource.name": name,
+        }
+        for role, id_, name in found
+        if id_
+    ]
 
 
 def announce_stock(pool: Pool, stocked: bool) -> None:

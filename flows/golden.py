@@ -9,10 +9,11 @@ from prefect.states import Completed
 from pydantic import Field
 
 from flows.clusters import ClusterIds, IfDue, OfPool, at_most, existing
+from flows.names import run_named
 from flows.operations import diagnosed
 from flows.reset import keep_attestation
 from flows.runtime import connected
-from flows.tasks import EFFECT, run_id
+from flows.tasks import EFFECT, run_id, stopwatch
 from pool.core.clusters import OperationKind, PooledCluster
 from pool.core.lifecycle import ClusterPhase
 from pool.core.pools import DEFAULT_POOL
@@ -28,7 +29,7 @@ Refresh = Annotated[
 ]
 
 
-@flow(name="create-golden-snapshots")
+@flow(name="create-golden-snapshots", flow_run_name=run_named("create-golden-snapshots"))
 async def create_golden_snapshots(
     pool: OfPool = DEFAULT_POOL, cluster_ids: ClusterIds = None, refresh: Refresh = False, if_due: IfDue = False
 ) -> Any:
@@ -38,10 +39,11 @@ async def create_golden_snapshots(
 
     Args:
         pool: Name of the Pool.
-        cluster_ids: Only these clusters, by name; all of the pool if left out.
+        cluster_ids: Only these clusters, by name (cluster1, for example); all of the pool if left out.
         refresh: Take a new generation of idle clusters as well, one at a time, proved before the old one goes.
         if_due: Leave clusters alone that are cordoned.
     """
+    took = stopwatch()
     async with connected() as host:
         found = existing(await host.state.clusters(), pool, cluster_ids)
         new = [cluster.name for cluster in found if cluster.phase is ClusterPhase.CREATING and not cluster.removing]
@@ -59,6 +61,7 @@ async def create_golden_snapshots(
     said = f"golden snapshots of {len(taken)} new clusters" + (f": {', '.join(taken)}" if taken else "")
     if old:
         said += f"; {len(refreshed)} of {len(old)} refreshed"
+    said += f", in {took()}" if taken or refreshed else ""
     return Completed(message=said, data=[*taken, *refreshed])
 
 
@@ -73,7 +76,7 @@ def _refreshable(cluster: PooledCluster, *, asked: bool) -> bool:
     return asked and cluster.phase is ClusterPhase.AVAILABLE and not cluster.spec.cordoned
 
 
-@task(**EFFECT)
+@task(**EFFECT, task_run_name="prove-storage-{pool}")
 async def prove_storage(pool: str) -> None:
     """Snapshots of the storage class outlive the volumes they were taken of; proved once per class."""
     async with connected() as host:

@@ -12,28 +12,31 @@ from prefect.states import Completed
 
 from flows.clusters import AnyPool
 from flows.dispatch import run_once, start_work
+from flows.names import run_named
 from flows.runtime import connected
 from flows.tables import plan_rows
-from flows.tasks import EFFECT, run_id
+from flows.tasks import EFFECT, run_id, stopwatch
 from pool.core.planner.actions import Action
 from pool.core.pools import Pool
 from pool.work.upkeep import keep_all_up, keep_up
 from pool.work.upkeep.acting import Keeper
 
 
-@flow(name="pool-maintenance")
+@flow(name="pool-maintenance", flow_run_name=run_named("pool-maintenance"))
 async def pool_maintenance(pool: AnyPool = None) -> Any:
     """Size, image, health, expiry, stuck operations, leftovers, the queue: what the plan says, a few rounds at most.
 
     Args:
         pool: Only this Pool, by name; all of the namespace if left out.
     """
+    took = stopwatch()
     async with connected() as host:
         keeper = Keeper(host, start_work, run_id())
         done = await (keep_all_up(keeper, show_plan) if pool is None else keep_up(keeper, pool, show_plan))
     counts = Counter(type(action).__name__ for action in done)
     message = ", ".join(f"{count} {name}" for name, count in sorted(counts.items())) or "nothing to do"
-    return Completed(message=message)
+    whose = f"pool {pool}" if pool else "all pools"
+    return Completed(message=f"{whose}: {message}, in {took()}")
 
 
 async def maintain(pool: str, reason: str) -> None:

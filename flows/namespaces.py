@@ -9,8 +9,9 @@ from prefect import flow, get_run_logger, task
 from prefect.states import Completed
 
 from flows.clusters import ClusterIds, OfPool, Size, at_most, named
+from flows.names import run_named
 from flows.runtime import connected
-from flows.tasks import EFFECT
+from flows.tasks import EFFECT, stopwatch
 from pool.core.lifecycle import ClusterPhase
 from pool.core.pools import DEFAULT_POOL
 from pool.kube.gather import gather
@@ -23,17 +24,20 @@ AT_ONCE = 16
 """Namespaces that are ensured side by side; each is a handful of small writes."""
 
 
-@flow(name="create-namespaces")
+@flow(name="create-namespaces", flow_run_name=run_named("create-namespaces"))
 async def create_namespaces(pool: OfPool = DEFAULT_POOL, size: Size = None, cluster_ids: ClusterIds = None) -> Any:
     """Ensure the CRDs, the Pool, `vm-templates` with the golden image, and every cluster's namespace with its rights.
 
     Args:
         pool: Name of the Pool, made if there is none.
         size: How many clusters the Pool has from now on, 1 to 500; as it has it if left out.
-        cluster_ids: Only these clusters, by name; all of the pool if left out.
+        cluster_ids: Only these clusters, by name (cluster1, for example); all of the pool if left out.
     """
+    took = stopwatch()
     names = await ensure_foundations(pool, size, cluster_ids)
-    return Completed(message=f"{len(names)} cluster namespaces: {', '.join(names[:10])}", data=names)
+    more = ", ..." if len(names) > 10 else ""
+    message = f"{len(names)} cluster namespaces ensured in {took()}: {', '.join(names[:10])}{more}"
+    return Completed(message=message, data=names)
 
 
 async def ensure_foundations(
@@ -49,7 +53,7 @@ async def ensure_foundations(
     return names
 
 
-@task(**EFFECT)
+@task(**EFFECT, task_run_name="check-ownership-{pool}")
 async def check_ownership(pool: str, size: int | None, cluster_ids: Sequence[str] | None) -> list[str]:
     """The wanted clusters of the Pool, which is made if there is none, and gets its size.
 
@@ -65,7 +69,7 @@ async def check_ownership(pool: str, size: int | None, cluster_ids: Sequence[str
     return names
 
 
-@task(**EFFECT)
+@task(**EFFECT, task_run_name="ensure-pool-resources")
 async def ensure_pool_resources() -> None:
     """The pool's own namespace, its kinds, and the namespace of the golden image."""
     async with connected() as host:
@@ -74,7 +78,7 @@ async def ensure_pool_resources() -> None:
         await namespaces.ensure_templates_namespace(host.kube, host.settings)
 
 
-@task(**EFFECT)
+@task(**EFFECT, task_run_name="ensure-cluster-namespaces-{pool}")
 async def ensure_cluster_namespaces(pool: str, names: Sequence[str], *, of_unmade: bool) -> None:
     """Each cluster's namespace with its labels, right to clone, isolation and quota."""
     async with connected() as host:
@@ -90,7 +94,7 @@ async def ensure_cluster_namespaces(pool: str, names: Sequence[str], *, of_unmad
     get_run_logger().info("%d cluster namespaces ensured", len(names))
 
 
-@task(**EFFECT)
+@task(**EFFECT, task_run_name="ensure-golden-image-{pool}")
 async def ensure_golden_image(pool: str) -> None:
     """The disk that clusters are cloned from, imported."""
     async with connected() as host:

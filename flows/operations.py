@@ -11,6 +11,7 @@ from prefect import get_run_logger, task
 from prefect.artifacts import acreate_markdown_artifact
 
 from flows.dispatch import start_rebuild
+from flows.progress import shown
 from flows.runtime import connected
 from flows.tasks import EFFECT
 from pool.core.errors import PoolError
@@ -25,14 +26,15 @@ from pool.work.upkeep.status import note_pool_status
 
 @asynccontextmanager
 async def diagnosed(host: Host, cluster_id: str) -> AsyncIterator[None]:
-    """While entered, work on a cluster; when it leaves the cluster in `error`, what is known of it is kept as an
+    """While entered, work on a cluster. When it leaves the cluster in `error`, what is known of it is kept as an
     artifact, and its rebuild is started if that is due. The failure itself is raised.
 
-    However it ends, the Pool's status then says how the pool is.
+    Steps of the work are shown. However it ends, the Pool's status then says how the pool is.
     """
     pool = (await host.state.cluster(cluster_id)).spec.pool
     try:
-        yield
+        async with shown(cluster_id):
+            yield
     except REFUSALS:
         raise
     except PoolError as error:

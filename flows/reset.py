@@ -10,9 +10,10 @@ from prefect.states import Completed
 from pydantic import Field
 
 from flows.clusters import OneCluster
+from flows.names import run_named
 from flows.operations import diagnosed
 from flows.runtime import connected
-from flows.tasks import EFFECT, run_id
+from flows.tasks import EFFECT, run_id, stopwatch
 from pool.core.fields import SessionId
 from pool.work.attestation import Attestation
 from pool.work.reset import reset
@@ -26,7 +27,7 @@ Force = Annotated[bool, Field(description="Take a locked cluster from its sessio
 IfWaiting = Annotated[bool, Field(description="Do nothing if the cluster does not wait for a reset any more.")]
 
 
-@flow(name="reset-cluster", flow_run_name="reset-{cluster_id}")
+@flow(name="reset-cluster", flow_run_name=run_named("reset-cluster"))
 async def reset_cluster(
     cluster_id: OneCluster, session_id: InPlace = None, force: Force = False, if_waiting: IfWaiting = False
 ) -> Any:
@@ -39,13 +40,14 @@ async def reset_cluster(
         if_waiting: Do nothing if the cluster does not wait for a reset (any more): another run reset it, say, or it is
             cordoned.
     """
+    took = stopwatch()
     async with connected() as host, diagnosed(host, cluster_id):
         done = await reset(host, cluster_id, run_id=run_id(), session_id=session_id, force=force, if_waiting=if_waiting)
     if done is None:
         return Completed(message=f"{cluster_id} does not wait for this reset any more")
     await keep_attestation(done)
     whose = f"{session_id}'s again" if session_id else "available"
-    return Completed(message=f"{cluster_id} is {whose}, restored from golden generation {done.generation}")
+    return Completed(message=f"{cluster_id} is {whose}, restored from golden generation {done.generation}, in {took()}")
 
 
 async def keep_attestation(attestation: Attestation) -> None:

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from flows.clusters import OfPool
 from flows.dispatch import start_given_back
+from flows.names import run_named
 from flows.runtime import connected
 from flows.tasks import EFFECT
 from pool.core.contract import SessionLease
@@ -48,7 +49,7 @@ async def assign(
         )
 
 
-@flow(name="assign-session", flow_run_name="assign-{session_id}")
+@flow(name="assign-session", flow_run_name=run_named("assign-session"))
 async def assign_session(
     session_id: SessionId,
     ttl_seconds: TtlSeconds | None = None,
@@ -60,7 +61,7 @@ async def assign_session(
     """Hand a session a cluster; asking again with the same session gives the same cluster.
 
     Args:
-        session_id: The session's ID, a DNS name; it is also the name of the Session resource.
+        session_id: The session's ID, a DNS name, for example alice; it is also the name of the Session resource.
         ttl_seconds: How long the session may keep the cluster, in seconds; the pool's default if left out.
         priority: Higher is served first among those who wait.
         wait_seconds: How long to wait in the queue when no cluster is free.
@@ -74,7 +75,7 @@ async def assign_session(
     return Completed(message=message, data=SessionLease.of(session))
 
 
-@flow(name="release-session", flow_run_name="release-{session_id}")
+@flow(name="release-session", flow_run_name=run_named("release-session"))
 async def release_session(
     session_id: SessionId,
     epoch: Annotated[
@@ -84,7 +85,7 @@ async def release_session(
     """Take the session's cluster back and start its reset; one that is to go is removed instead.
 
     Args:
-        session_id: The session that gives its cluster back.
+        session_id: The session that gives its cluster back, for example alice.
         epoch: The epoch the caller was given; a stale one is refused. Left out, it is not checked.
     """
     cluster_id = await release(session_id, epoch)
@@ -105,7 +106,7 @@ async def release(session_id: str, epoch: int | None) -> str | None:
         return (await host.state.release(session_id, epoch=epoch)).cluster_id
 
 
-@flow(name="extend-session", flow_run_name="extend-{session_id}")
+@flow(name="extend-session", flow_run_name=run_named("extend-session"))
 async def extend_session(
     session_id: SessionId,
     seconds: Annotated[int, Field(ge=60, le=28800, description="Seconds to add to the session's time.")] = 1800,
@@ -113,7 +114,7 @@ async def extend_session(
     """Give an active session more time, cut to the pool's maximum.
 
     Args:
-        session_id: An active session.
+        session_id: An active session, for example alice.
         seconds: How much longer, in seconds, than now agreed.
     """
     message, expires_at = await extend(session_id, seconds)
@@ -129,12 +130,12 @@ async def extend(session_id: str, seconds: int) -> tuple[str, str]:
         return extension.message, extension.expires_at.isoformat()
 
 
-@flow(name="heartbeat-session", flow_run_name="heartbeat-{session_id}")
+@flow(name="heartbeat-session", flow_run_name=run_named("heartbeat-session"))
 async def heartbeat_session(session_id: SessionId) -> Any:
     """Say that the session's user is there; one that promised heartbeats ends without them.
 
     Args:
-        session_id: An active session.
+        session_id: An active session, for example alice.
     """
     at = await beat(session_id)
     return Completed(message=f"{session_id} was heard of at {at:%H:%M:%S} UTC", data={"lastHeartbeat": at.isoformat()})

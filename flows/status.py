@@ -9,6 +9,7 @@ from prefect.artifacts import acreate_table_artifact
 from prefect.states import Completed
 
 from flows.clusters import OfPool
+from flows.names import run_named
 from flows.runtime import connected
 from flows.tables import rows, summary
 from flows.tasks import EFFECT
@@ -18,7 +19,7 @@ from pool.core.pools import DEFAULT_POOL
 from pool.work.upkeep.status import prefix_taken
 
 
-@flow(name="pool-status")
+@flow(name="pool-status", flow_run_name=run_named("pool-status"))
 async def pool_status(pool: OfPool = DEFAULT_POOL) -> Any:
     """Publish the pool as the artifact `pool-status`, a new version each time.
 
@@ -29,7 +30,7 @@ async def pool_status(pool: OfPool = DEFAULT_POOL) -> Any:
     return Completed(message=counts, data=contract)
 
 
-@task(**EFFECT)
+@task(**EFFECT, task_run_name="publish-status-{name}")
 async def publish_status(name: str) -> tuple[str, dict[str, Any]]:
     """Write the table artifact. Returns the counts in words and the platform's statistics (JSON)."""
     async with connected() as host:

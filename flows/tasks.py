@@ -6,6 +6,7 @@ operation's matter (pool.work.attempts). A task's own retries on top of those wo
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from functools import cache
@@ -14,6 +15,8 @@ from typing import Any, TypeVar, cast
 from prefect import Task, get_run_logger, runtime
 from prefect.cache_policies import NO_CACHE
 from prefect.exceptions import MissingContextError
+
+from flows.progress import step_shown
 
 T = TypeVar("T")
 
@@ -28,7 +31,8 @@ EFFECT: dict[str, Any] = {
 
 async def as_task(name: str, cluster_id: str, work: Callable[[], Awaitable[T]]) -> T:
     """Carry a step of work out as a task run, named by step and cluster. As pool.work.steps.RunStep."""
-    return cast(T, await _task(name)(cluster_id, work))
+    with step_shown(name):
+        return cast(T, await _task(name)(cluster_id, work))
 
 
 @cache
@@ -38,6 +42,19 @@ def _task(name: str) -> Task[..., Any]:
 
     carry_out.__qualname__ = name
     return Task(carry_out, name=name, task_run_name=f"{name}-{{cluster_id}}", **EFFECT)
+
+
+def stopwatch() -> Callable[[], str]:
+    """Begins to count; tells how long it has been, in words."""
+    clock = asyncio.get_running_loop().time
+    begun = clock()
+    return lambda: in_words(clock() - begun)
+
+
+def in_words(seconds: float) -> str:
+    """A duration for people: `41 s`, `6 min 12 s`."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def run_id() -> str:

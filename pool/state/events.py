@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
 from pool.core.clusters import PooledCluster
 from pool.core.errors import PoolError
@@ -44,6 +44,16 @@ class Transition:
     to: ClusterPhase
     why: Why
     at: datetime
+    session: str = ""
+    """The session that holds the cluster after the change, or did before it."""
+    session_uid: str = ""
+
+    @classmethod
+    def between(cls, before: PooledCluster, after: PooledCluster, why: Why, at: datetime) -> Self:
+        """The change from `before` to `after`, as it was written."""
+        holder = (after if after.status.assigned_session else before).status
+        session, uid = holder.assigned_session or "", holder.assigned_session_uid or ""
+        return cls(after, before.phase, after.phase, why, at, session, uid)
 
     @property
     def message(self) -> str:

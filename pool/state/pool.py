@@ -157,6 +157,11 @@ class PoolState:
         """The counts of all clusters, or of one Pool's; they add up."""
         return ClusterPoolStats.of(await self.clusters(pool))
 
+    async def last_session(self, cluster: PooledCluster) -> Session | None:
+        """Whose the cluster is, or was, at its epoch; None if that is forgotten."""
+        found = await self._store.sessions(f"status.assignedCluster={cluster.name}")
+        return next((one for one in found if one.status.epoch == cluster.status.epoch), None)
+
     async def sessions(self, pool: str | None = None) -> list[Session]:
         """All sessions, or those of one Pool, ended ones too, by name."""
         found = await self._store.sessions(f"spec.pool={pool}" if pool else "")

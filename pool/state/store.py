@@ -163,7 +163,7 @@ class Store:
         except NotFound:
             raise UnknownCluster(f"cluster {before.name} was removed meanwhile") from None
         if after.phase is not before.phase:
-            self.events.record(Transition(written, before.phase, after.phase, why, self.now()))
+            self.events.record(Transition.between(before, written, why, self.now()))
         return written
 
     async def change_cluster(

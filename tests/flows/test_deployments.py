@@ -72,6 +72,18 @@ class TestDeployment:
             assert typed, f"parameter {name} has no type, the form cannot render it"
 
 
+def test_what_can_only_be_one_thing_is_chosen_and_names_have_an_example() -> None:
+    for deployment in DEPLOYMENTS:
+        for name, parameter in parameter_schema(flow_of(deployment)).model_dump()["properties"].items():
+            example = {"confirm": "", "cluster_id": "cluster1", "cluster_ids": "cluster1"}.get(name)
+            if example is None:
+                continue
+            assert example in parameter["description"], f"{name} of {deployment['name']}"
+            if name == "confirm":
+                assert parameter["enum"] == ["teardown"]
+                assert "const" not in parameter, "Prefect's form lets nobody fill in a constant"
+
+
 def test_maintenance_runs_every_five_minutes() -> None:
     maintenance = next(deployment for deployment in DEPLOYMENTS if deployment["name"] == "pool-maintenance")
     assert maintenance["schedules"] == [{"interval": 300}]

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 import pytest
 from prefect import get_client
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey, DeploymentFilter, DeploymentFilterId
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterKey,
+    DeploymentFilter,
+    DeploymentFilterId,
+    FlowRunFilter,
+    FlowRunFilterId,
+)
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.client.schemas.sorting import ArtifactSort
 from prefect.events import Event
@@ -64,6 +73,7 @@ from simulator.app import Simulator
 from simulator.faults.troubles import Trouble, TroubleKind
 from tests.flows.ends import completed
 from tests.flows.made import made
+from tests.flows.test_worker import events_about
 from tests.pool.lab import begin
 
 pytestmark = [pytest.mark.prefect]
@@ -96,6 +106,10 @@ class Started:
         for run in await _runs(self._client, self._deployment):
             if run.id not in self._before:
                 await self._client.set_flow_run_state(run.id, state, force=True)
+
+    async def runs(self) -> list[FlowRun]:
+        """The runs."""
+        return [run for run in await _runs(self._client, self._deployment) if run.id not in self._before]
 
     async def started(self) -> list[str]:
         """The clusters they are for, in no order."""
@@ -428,7 +442,9 @@ async def test_a_cluster_that_another_run_makes_is_left_to_it(host: Host) -> Non
     await begin(host.state, "cluster2", OperationKind.BOOTSTRAP, "another-run")
     done = await bootstrap_pool(size=2, return_state=True)
     assert done.is_completed()
-    assert done.message == "1 clusters made: cluster1; left to the runs that make them already: cluster2"
+    assert done.message is not None
+    assert done.message.startswith("1 clusters made in ")
+    assert done.message.endswith(" s: cluster1; left to the runs that make them already: cluster2")
     assert await phases(host) == {"cluster1": ClusterPhase.AVAILABLE, "cluster2": ClusterPhase.CREATING}
 
 
@@ -466,6 +482,38 @@ async def test_every_transition_is_announced_as_a_prefect_event(host: Host) -> N
         ("cks.cluster.available", "creating", "", 0),
         ("cks.cluster.locked", "available", "session alice", 1),
     ]
+
+
+async def test_a_clusters_story_is_found_from_its_pool_its_session_and_its_runs(host: Host, resets: Started) -> None:
+    await made(host)
+    await assign_session("alice")
+    session = await host.state.session("alice")
+    await completed(await release_session("alice", return_state=True))
+    async with get_client() as client:
+        (asked,) = await resets.runs()
+        assert asked.name == "reset cluster1 after alice"
+        state = await reset_cluster("cluster1", return_state=True)
+        assert "cluster1 is available, restored from golden generation 1, in " in (state.message or "")
+        run = await client.read_flow_run(state.state_details.flow_run_id or UUID(int=0))
+        assert run.name == "reset cluster1"
+        pool, cluster = await host.state.pool(), await host.state.cluster("cluster1")
+        about = partial(events_about, client, prefix="cks.cluster.")
+        of_session = await about(f"cks.session.{session.metadata.uid}", least=2)
+        assert [event.event for event in of_session] == ["cks.cluster.locked", "cks.cluster.resetting"]
+        of_pool = await about(f"cks.pool.{pool.metadata.uid}", least=5)
+        phases = [event.event.removeprefix("cks.cluster.") for event in of_pool]
+        assert phases == ["creating", "available", "locked", "resetting", "available"]
+        assert {event.resource.id for event in of_pool} == {f"cks.cluster.{cluster.metadata.uid}"}
+        (of_run,) = await about(f"prefect.flow-run.{run.id}")
+        assert (of_run.event, of_run.resource.name) == ("cks.cluster.available", "cluster1")
+        roles = {one.role: one.name for one in of_session[-1].related}
+        assert roles.items() >= {"pool": "default", "session": "alice", "namespace": "cluster1"}.items()
+        only = FlowRunFilter(id=FlowRunFilterId(any_=[run.id]))
+        artifacts = {one.key: one for one in await client.read_artifacts(flow_run_filter=only)}
+    assert "golden generation" in str(artifacts["attestation-cluster1"].data)
+    steps = artifacts["steps-cluster1"]
+    assert (steps.description or "").startswith("reset cluster1: done after ")
+    assert {row["state"] for row in json.loads(str(steps.data))} == {"done"}
 
 
 async def test_unknown_names_are_refused_with_the_cure(host: Host) -> None:
