@@ -20,8 +20,8 @@ ROOT = Path(__file__).resolve().parent.parent
 FETCHING = {"script": "src", "img": "src", "iframe": "src", "source": "src", "video": "src", "object": "data"}
 FETCHED_LINKS = {"stylesheet", "icon", "preconnect", "preload", "dns-prefetch", "modulepreload", "manifest"}
 
-# One process builds it once.
-pytestmark = pytest.mark.xdist_group("site")
+# One process builds it once; a busy machine takes a minute for it.
+pytestmark = [pytest.mark.xdist_group("site"), pytest.mark.timeout(300)]
 
 
 @dataclass
@@ -54,7 +54,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # Said of the theme to a person who installs it, not of these documents.
     environment = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
-    built = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=100, check=False)
+    built = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=250, check=False)
     assert built.returncode == 0, built.stderr
     return folder
 

@@ -9,6 +9,7 @@ import os
 import re
 from pathlib import Path
 
+import pytest
 import yaml
 
 from cks_pool.secrets import ensure_secrets
@@ -20,7 +21,7 @@ from tests.gateway.door import of_lab, served
 from tests.pool.kubectl import needed
 from tests.pool.lab import Lab
 
-pytestmark = needed
+pytestmark = [needed, pytest.mark.timeout(300)]
 
 ROOT = Path(__file__).resolve().parents[2]
 SHOWN = re.compile(r"(?:^\$ |`)(kubectl [^`\n]+)", re.MULTILINE)
@@ -48,7 +49,7 @@ class Shell:
             stdout=pipe,
             stderr=pipe,
         )
-        out, err = await asyncio.wait_for(process.communicate(given.encode()), 60)
+        out, err = await asyncio.wait_for(process.communicate(given.encode()), 120)
         assert process.returncode == 0, f"{line}\n{out.decode()}{err.decode()}"
         return out.decode()
 
