@@ -154,8 +154,16 @@ class Assigning:
     async def _keep(self, session: Session, spec: SessionSpec, key: str) -> Session | None:
         """The session if it is still good; None after clearing away one that is over, so that its ID is free.
 
-        Raises NotHolder if it is the very one that was asked for with this `key`.
+        Raises NotHolder if it is the very one that was asked for with this `key`; InvalidInput if it is another pool's,
+        which is not for this caller to clear away, nor to be told the name of.
         """
+        if session.spec.pool != spec.pool:
+            raise InvalidInput(
+                f"session {session.name}",
+                expected=f"an ID that is of pool {spec.pool}, or of nobody",
+                actual="another pool's",
+                cure="choose another ID; that of a session that has ended is free again after a day",
+            )
         if session.phase.ended:
             if key and session.idempotency_key == key:
                 raise NotHolder(
@@ -166,8 +174,6 @@ class Assigning:
                 )
             await self._store.remove_session(session)
             return None
-        if session.spec.pool != spec.pool:
-            raise InvalidInput(f"session {session.name}", expected=f"pool {session.spec.pool}", actual=spec.pool)
         if session.phase is SessionPhase.PENDING:
             return await self._sessions.wait_longer(session, timedelta(seconds=spec.wait_seconds or 0))
         cluster = await self._store.find_cluster(session.status.assigned_cluster or "")

@@ -15,7 +15,7 @@ from datetime import timedelta
 import pytest
 
 from pool.core.clusters import OperationKind
-from pool.core.errors import NoClusterAvailable, NotHolder
+from pool.core.errors import InvalidInput, NoClusterAvailable, NotHolder
 from pool.core.pools import SessionTimes
 from pool.core.queue import Place
 from pool.kube.resources import POOLS
@@ -128,6 +128,21 @@ async def test_a_key_whose_session_lost_its_cluster_or_its_time_is_not_served_an
     assert taken.cluster.status.assigned_session is None
     with pytest.raises(NotHolder):
         await lab.state.request("bob", key="one")
+
+
+@pytest.mark.parametrize("ended", [True, False])
+async def test_a_session_of_another_pool_is_left_as_it_is_ended_or_not(lab: Lab, ended: bool) -> None:
+    await lab.pool(1)
+    await lab.add("exam1", pool="exam")
+    session = (await lab.state.request("alice", pool="exam")).session
+    if ended:
+        await lab.state.release("alice")
+    for call in (lab.state.request, lab.state.assign):
+        with pytest.raises(InvalidInput, match="another pool's") as refused:
+            await call("alice")
+        assert "exam" not in str(refused.value)
+    now = await lab.state.session("alice")
+    assert (now.metadata.uid, now.phase.ended) == (session.metadata.uid, ended)
 
 
 async def test_an_extension_with_the_key_of_the_last_one_adds_nothing(lab: Lab) -> None:
