@@ -57,7 +57,9 @@ def token(
         Literal["session", "viewer", "operator"],
         Parameter(help="session: sessions; viewer: looks; operator: all."),
     ],
-    pool: Annotated[str | None, Parameter(name=["--pool", "-p"], help="Only this Pool.", completer=pools)] = None,
+    pool: Annotated[
+        str | None, Parameter(name=["--pool", "-p"], help="Only this Pool; for role session.", completer=pools)
+    ] = None,
     output: DataOutput = None,
 ) -> None:
     """Make a token for the gateway: its entry on stdout, for the file of tokens; itself, shown once, on stderr."""

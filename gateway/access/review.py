@@ -18,7 +18,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from gateway.access.roles import Caller, Role
+from gateway.access.roles import Caller, Role, check_role_of_pool
 from gateway.settings import PREFIX
 from pool.core.errors import InvalidInput
 from pool.core.fields import PoolName
@@ -61,6 +61,7 @@ def _rule(text: str) -> Rule:
         given: dict[str, Any] = {"role": Role(role), "pool": _POOL.validate_python(pool) if pool else None}
     except (ValueError, ValidationError):
         raise _bad(text) from None
+    check_role_of_pool(given["role"], given["pool"])
     kind, _, group = who.partition(":")
     if kind == "group" and group:
         return Rule(**given, group=group)
@@ -73,7 +74,7 @@ def _rule(text: str) -> Rule:
 def _bad(text: str) -> InvalidInput:
     return InvalidInput(
         f"setting {PREFIX}TOKEN_REVIEW",
-        expected="NAMESPACE/NAME=ROLE, or group:GROUP=ROLE, with :POOL after the role if it is for one",
+        expected="NAMESPACE/NAME=ROLE, or group:GROUP=ROLE, with :POOL after role session if it is for one",
         actual=repr(text),
         cure=f"roles are {', '.join(Role)}",
     )

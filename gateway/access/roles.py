@@ -11,6 +11,7 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from gateway.problems import NotAllowed, Unauthenticated
+from pool.core.errors import InvalidInput
 
 BEARER = HTTPBearer(
     scheme_name="token",
@@ -29,6 +30,17 @@ class Role(StrEnum):
     """A platform's: sessions, of one Pool or of all."""
     OPERATOR = "operator"
     """Everything."""
+
+
+def check_role_of_pool(role: Role, pool: str | None) -> None:
+    """Raises InvalidInput for a Pool that would restrict nothing: of the roles only `session` is of one."""
+    if pool is not None and role is not Role.SESSION:
+        raise InvalidInput(
+            f"pool {pool} of a {role}",
+            expected=f"a pool beside role {Role.SESSION} only",
+            actual=f"role {role}, which is of all pools",
+            cure=f"leave the pool out, or make it role {Role.SESSION}",
+        )
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
     - name: lms-2026-11       # for the log
       role: session           # session, viewer, operator
-      pool: exam              # left out: all Pools
+      pool: exam              # of role session only; left out: all Pools
       sha256: 9f86d081…       # of the token; the token itself is nowhere
 
 Several at once, so that one can be rotated: add the new one, let the platform use it, remove the old one.
@@ -15,12 +15,13 @@ import hmac
 import logging
 import secrets
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
-from gateway.access.roles import Caller, Role
+from gateway.access.roles import Caller, Role, check_role_of_pool
 from pool.core.errors import InvalidInput
 from pool.core.fields import PoolName
 
@@ -40,6 +41,14 @@ class TokenEntry(BaseModel):
     pool: PoolName | None = None
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
+    @model_validator(mode="after")
+    def _of_one_pool(self) -> Self:
+        try:
+            check_role_of_pool(self.role, self.pool)
+        except InvalidInput as error:
+            raise PydanticCustomError("pool_of_role", "{problem}", {"problem": str(error)}) from None
+        return self
+
     @property
     def caller(self) -> Caller:
         """Who shows this token."""
@@ -52,6 +61,7 @@ _ENTRIES: TypeAdapter[list[TokenEntry]] = TypeAdapter(list[TokenEntry])
 def new_token(name: str, role: Role, pool: str | None = None) -> tuple[str, TokenEntry]:
     """A new token, to be shown once, and its entry. Raises InvalidInput."""
     token = PREFIX + secrets.token_urlsafe(32)
+    check_role_of_pool(role, pool)
     try:
         return token, TokenEntry(name=name, role=role, pool=pool, sha256=hashed(token))
     except ValidationError as error:
@@ -124,5 +134,5 @@ def _version(path: Path) -> tuple[int, int, int] | None:
 
 def _bad(where: str, error: ValidationError) -> InvalidInput:
     first = error.errors(include_input=False)[0]
-    field = ".".join(str(part) for part in first["loc"])
+    field = ".".join(str(part) for part in first["loc"]) or "entry"
     return InvalidInput(where, expected=f"{field}: {first['msg']}", actual="something else", cure=CURE)

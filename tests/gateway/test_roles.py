@@ -11,9 +11,12 @@ from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 
 from gateway.access.checking import GUARDED
+from gateway.access.review import rules_of
 from gateway.access.roles import Role
+from gateway.access.tokens import new_token
 from gateway.app import build
 from gateway.settings import GatewaySettings
+from pool.core.errors import InvalidInput
 from tests.gateway.door import inside, of_lab
 from tests.gateway.test_sessions import ask
 from tests.gateway.tokens import bearer, tokens_of_all_roles
@@ -110,4 +113,44 @@ async def test_a_token_of_one_pool_uses_that_one_only(lab: Lab, tmp_path: Path) 
         listed = (await door.http.get("/api/v1/sessions")).json()["items"]
         assert [one["sessionId"] for one in listed] == ["mine"]
         assert (await door.http.get("/api/v1/sessions", params={"pool": "default"})).status_code == 403
+    assert (await lab.state.session("theirs")).phase == "Active"
+
+
+@pytest.mark.parametrize("role", [Role.VIEWER, Role.OPERATOR])
+def test_a_pool_that_would_restrict_nothing_is_refused_with_the_cure(role: Role, tmp_path: Path) -> None:
+    entry = f"- {{name: x, role: {role}, pool: exam, sha256: {'a' * 64}}}\n"
+    (tmp_path / "tokens").write_text(entry)
+    for make in (
+        lambda: new_token("x", role, "exam"),
+        lambda: rules_of(f"lms/backend={role}:exam"),
+        lambda: build(GatewaySettings(tokens=tmp_path / "tokens")),
+    ):
+        with pytest.raises(InvalidInput, match="leave the pool out, or make it role session"):
+            make()
+
+
+async def test_nothing_of_another_pool_is_told_to_a_token_of_one(lab: Lab, tmp_path: Path) -> None:
+    """Every call that it may make, for what is another pool's by every name, and for all there is."""
+    await lab.add("foreign1")
+    await lab.state.ensure_pool("exam")
+    await lab.add("e1", pool="exam")
+    await lab.state.assign("theirs")
+    tokens = tokens_of_all_roles(tmp_path / "tokens", pool="exam")
+    others = {"sessionId": "theirs", "pool": "default", "clusterId": "foreign1"}
+    async with inside(of_lab(lab), tokens=tmp_path / "tokens") as door:
+        door.http.headers.update(bearer(tokens[S]))
+        for call in (one for one, may in MAY.items() if S in may):
+            method, path = call.split()
+            asked = {"sessionId": "theirs", "pool": "default"} if method == "POST" else {"heartbeat": True}
+            for names in (others, others | {"pool": "exam"}):
+                url = re.sub(r"{(\w+)}", lambda found, names=names: names[found[1]], path)
+                for more in ({}, {"limit": "1"}, {"limit": "1", "continue": "YQ"}):
+                    answer = await door.http.request(method, url, json=None if method == "GET" else asked, params=more)
+                    refused = answer.status_code in (403, 404, 422)
+                    mine = names["pool"] == "exam" and "{clusterId}" not in path and "{sessionId}" not in path
+                    of_all = path in ("/api/v1/me", "/api/v1/pools", "/api/v1/sessions") and method == "GET"
+                    assert refused or mine or of_all, f"{call}: {answer.text}"
+                    if not refused:
+                        told = [name for name in others.values() if name in answer.text]
+                        assert told == [], f"{call}: {answer.text}"
     assert (await lab.state.session("theirs")).phase == "Active"
