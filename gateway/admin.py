@@ -10,14 +10,14 @@ from fastapi import APIRouter
 from fastapi import Path as InPath
 from pydantic import Field
 
-from gateway.access.roles import requires
+from gateway.access.roles import Caller, requires
 from gateway.gateway import Gateway, TheGateway, TheHost
 from gateway.keys import IdempotencyKey
 from gateway.models import Asked
 from gateway.pools.models import ClusterView
 from gateway.pools.seen import clusters_of, pool_of
 from gateway.problems import answers
-from gateway.runs import PrefectUnavailable, StartedRun
+from gateway.runs import Key, PrefectUnavailable, StartedRun
 from pool.core.clusters import OperationKind
 from pool.core.errors import PoolError, UnknownCluster
 from pool.core.fields import ClusterId, PoolName
@@ -27,6 +27,7 @@ from pool.work.steps import Host
 
 router = APIRouter(prefix="/api/v1/admin", tags=["admin"], dependencies=[requires()])
 
+Operator = Annotated[Caller, requires()]
 TheCluster = Annotated[ClusterId, InPath(alias="clusterId", examples=["cluster1"])]
 Clusters = Annotated[list[ClusterId] | None, Field(min_length=1, max_length=500, examples=[["cluster2"]])]
 
@@ -67,36 +68,44 @@ class ResetRequest(Asked):
 
 @router.post("/bootstrap-pool", operation_id="bootstrapPool", status_code=202, responses=answers())
 async def bootstrap_pool(
-    gateway: TheGateway, asked: BootstrapRequest | None = None, key: IdempotencyKey = None
+    gateway: TheGateway, caller: Operator, asked: BootstrapRequest | None = None, key: IdempotencyKey = None
 ) -> StartedRun:
     """Make the Pool if there is none, and every cluster that it lacks."""
     # Nothing is looked at before: on a new host there is nothing to see, not even the kinds.
-    return await gateway.the_runs().start("bootstrap-pool", _given(asked or BootstrapRequest()), key)
+    parameters = _given(asked or BootstrapRequest())
+    return await gateway.the_runs().start("bootstrap-pool", parameters, Key.of(key, caller.name))
 
 
 @router.post("/create-snapshots", operation_id="createSnapshots", status_code=202, responses=answers(404))
 async def create_snapshots(
-    gateway: TheGateway, host: TheHost, asked: SnapshotsRequest | None = None, key: IdempotencyKey = None
+    gateway: TheGateway,
+    host: TheHost,
+    caller: Operator,
+    asked: SnapshotsRequest | None = None,
+    key: IdempotencyKey = None,
 ) -> StartedRun:
     """Take golden snapshots of new clusters, and with `refresh` new ones of those that have some."""
     asked = asked or SnapshotsRequest()
     check = _check_members(host, asked.pool, asked.cluster_ids)
-    return await _start(gateway, "create-golden-snapshots", _given(asked), key, check)
+    return await _start(gateway, "create-golden-snapshots", _given(asked), Key.of(key, caller.name), check)
 
 
 @router.post("/release-all-clusters", operation_id="releaseAllClusters", status_code=202, responses=answers(404))
 async def release_all_clusters(
-    gateway: TheGateway, host: TheHost, asked: OfPool | None = None, key: IdempotencyKey = None
+    gateway: TheGateway, host: TheHost, caller: Operator, asked: OfPool | None = None, key: IdempotencyKey = None
 ) -> StartedRun:
     """End every session of the Pool and reset its cluster, a few at a time."""
     asked = asked or OfPool()
-    return await _start(gateway, "release-all-clusters", _given(asked), key, pool_of(host, asked.pool))
+    return await _start(
+        gateway, "release-all-clusters", _given(asked), Key.of(key, caller.name), pool_of(host, asked.pool)
+    )
 
 
 @router.post("/clusters/{clusterId}/reset", operation_id="resetCluster", status_code=202, responses=answers(404, 409))
 async def reset_cluster(
     gateway: TheGateway,
     host: TheHost,
+    caller: Operator,
     cluster_id: TheCluster,
     asked: ResetRequest | None = None,
     key: IdempotencyKey = None,
@@ -104,18 +113,19 @@ async def reset_cluster(
     """Restore a cluster from its golden snapshots. A held one only with `force`: its session is told, and ends."""
     force = asked is not None and asked.force
     check = _check_begins(host, cluster_id, OperationKind.RESET, force=force)
-    return await _start(gateway, "reset-cluster", {"cluster_id": cluster_id, "force": force}, key, check)
+    parameters = {"cluster_id": cluster_id, "force": force}
+    return await _start(gateway, "reset-cluster", parameters, Key.of(key, caller.name), check)
 
 
 @router.post(
     "/clusters/{clusterId}/rebuild", operation_id="rebuildCluster", status_code=202, responses=answers(404, 409)
 )
 async def rebuild_cluster(
-    gateway: TheGateway, host: TheHost, cluster_id: TheCluster, key: IdempotencyKey = None
+    gateway: TheGateway, host: TheHost, caller: Operator, cluster_id: TheCluster, key: IdempotencyKey = None
 ) -> StartedRun:
     """Make an idle or broken cluster anew from the golden image, with new golden snapshots."""
     check = _check_begins(host, cluster_id, OperationKind.REBUILD)
-    return await _start(gateway, "rebuild-cluster", {"cluster_id": cluster_id}, key, check)
+    return await _start(gateway, "rebuild-cluster", {"cluster_id": cluster_id}, Key.of(key, caller.name), check)
 
 
 @router.post("/clusters/{clusterId}/cordon", operation_id="cordon", responses=answers(404))
@@ -136,7 +146,7 @@ def _given(asked: Asked) -> dict[str, Any]:
 
 
 async def _start(
-    gateway: Gateway, deployment: str, parameters: dict[str, Any], key: str | None, check: Awaitable[object]
+    gateway: Gateway, deployment: str, parameters: dict[str, Any], key: Key | None, check: Awaitable[object]
 ) -> StartedRun:
     """Start the run if the `check` does not raise. The same call again, by its key, is told its first one's run.
 

@@ -7,9 +7,12 @@ at once, and asks again: under the same idempotency key there is one run, howeve
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Annotated, Any, Self
 from uuid import uuid4
 
@@ -69,6 +72,26 @@ class StartedRun(Model):
     """Its page in Prefect's UI."""
 
 
+@dataclass(frozen=True)
+class Key:
+    """An idempotency key, of who gave it: the same words of somebody else, or about something else, are another."""
+
+    text: str
+    caller: str
+    about: str = ""
+    """What else it is bound to: the Pool and the UID of a session, whose next life is not this one."""
+
+    @classmethod
+    def of(cls, text: str | None, caller: str, *about: str) -> Self | None:
+        """The key, if one was given."""
+        return None if text is None else cls(text, caller, "/".join(about))
+
+    def name(self, deployment: str) -> str:
+        """The key as Prefect has it, of a length that its database takes whoever asks."""
+        parts = json.dumps([deployment, self.caller, self.about, self.text])
+        return f"gateway:{deployment}:{hashlib.sha256(parts.encode()).hexdigest()}"
+
+
 class Runs:
     """Prefect's API, as PREFECT_API_URL, PREFECT_API_AUTH_STRING and PREFECT_API_KEY (or the profile) name it."""
 
@@ -94,7 +117,7 @@ class Runs:
         async with runs._client:
             yield runs
 
-    async def start(self, deployment: str, parameters: Mapping[str, Any], key: str | None = None) -> StartedRun:
+    async def start(self, deployment: str, parameters: Mapping[str, Any], key: Key | None = None) -> StartedRun:
         """Start a run of `deployment` (flow and deployment share the name), or return that of the same `key`.
 
         `parameters` are plain JSON; `key` is the caller's idempotency key. Raises PrefectUnavailable, within
@@ -102,20 +125,21 @@ class Runs:
         """
         async with self._calling(deployment) as client:
             found = await client.read_deployment_by_name(f"{deployment}/{deployment}")
+            name = key.name(deployment) if key is not None else f"gateway:{deployment}:{uuid4()}"
             run = await client.create_flow_run_from_deployment(
-                found.id, parameters=dict(parameters), idempotency_key=_name(deployment, key or str(uuid4()))
+                found.id, parameters=dict(parameters), idempotency_key=name
             )
         _check_same(run, found, parameters)
         return self._started(run)
 
-    async def earlier(self, deployment: str, parameters: Mapping[str, Any], key: str) -> StartedRun | None:
+    async def earlier(self, deployment: str, parameters: Mapping[str, Any], key: Key) -> StartedRun | None:
         """The run that the same call with this key has started; None if there was none.
 
         Raises PrefectUnavailable; InvalidInput if the key's run has other parameters.
         """
         async with self._calling(deployment) as client:
             found = await client.read_deployment_by_name(f"{deployment}/{deployment}")
-            same = FlowRunFilterIdempotencyKey(any_=[_name(deployment, key)])
+            same = FlowRunFilterIdempotencyKey(any_=[key.name(deployment)])
             runs = await client.read_flow_runs(flow_run_filter=FlowRunFilter(idempotency_key=same), limit=1)
         for run in runs:
             _check_same(run, found, parameters)
@@ -150,11 +174,6 @@ class Runs:
             state_url=f"{self.api_url}/flow_runs/{run.id}",
             ui_url=f"{self.ui_url}/runs/flow-run/{run.id}",
         )
-
-
-def _name(deployment: str, key: str) -> str:
-    """The key as Prefect has it: two deployments' keys are not one."""
-    return f"gateway:{deployment}:{key}"
 
 
 def _told(url: str) -> str:
@@ -201,14 +220,13 @@ def _refused(deployment: str, answer: httpx.Response) -> PoolError:
 
 def _check_same(run: FlowRun, deployment: DeploymentResponse, parameters: Mapping[str, Any]) -> None:
     """Raises InvalidInput if the run is an earlier one, of another wish."""
-    asked = deployment.parameters | dict(parameters)
-    if run.parameters != asked:
+    if run.parameters != deployment.parameters | dict(parameters):
         raise InvalidInput(
             "Idempotency-Key",
-            expected=f"the parameters of its first call: {run.parameters}",
-            actual=asked,
+            expected="the parameters of its first call",
+            actual="others",
             cure="another call needs another key",
         )
 
 
-__all__ = ["PrefectUnavailable", "Runs", "StartedRun"]
+__all__ = ["Key", "PrefectUnavailable", "Runs", "StartedRun"]

@@ -14,7 +14,7 @@ from gateway.gateway import Gateway, TheGateway, TheHost
 from gateway.keys import IdempotencyKey
 from gateway.lists import MOST, Continue, Limit, Page, page_of
 from gateway.problems import PreconditionFailed, answers
-from gateway.runs import StartedRun
+from gateway.runs import Key, StartedRun
 from gateway.sessions import examples
 from gateway.sessions.events import follow_session
 from gateway.sessions.models import PatchedSession, ReleasedSession, SessionPatch, SessionRequest, SessionView
@@ -172,8 +172,9 @@ async def reset_session(
     503 where Prefect does not answer: nothing is started then.
     """
     session = await its(host, caller, session_id)
-    cluster = held_by(session)
-    return await gateway.the_runs().start("reset-cluster", {"cluster_id": cluster, "session_id": session_id}, key)
+    parameters = {"cluster_id": held_by(session), "session_id": session_id}
+    mine = Key.of(key, caller.name, session.spec.pool, session.metadata.uid)
+    return await gateway.the_runs().start("reset-cluster", parameters, mine)
 
 
 @router.get(

@@ -11,7 +11,7 @@ import pytest
 from prefect import get_client
 from prefect.settings import PREFECT_API_URL
 
-from gateway.runs import PrefectUnavailable, Runs
+from gateway.runs import Key, PrefectUnavailable, Runs
 from pool.core.errors import InvalidInput
 
 pytestmark = [pytest.mark.prefect, pytest.mark.usefixtures("prefect_server")]
@@ -38,9 +38,9 @@ async def deployment() -> AsyncIterator[str]:
 async def test_a_run_is_started_once_for_a_key_and_told_with_its_addresses(deployment: str) -> None:
     async with Runs.opened() as runs:
         wanted = {"cluster_id": "cluster1"}
-        first = await runs.start(deployment, wanted, "again")
-        assert await runs.start(deployment, wanted, "again") == first
-        assert (await runs.start(deployment, wanted, "another")).flow_run_id != first.flow_run_id
+        first = await runs.start(deployment, wanted, Key("again", "ada"))
+        assert await runs.start(deployment, wanted, Key("again", "ada")) == first
+        assert (await runs.start(deployment, wanted, Key("another", "ada"))).flow_run_id != first.flow_run_id
         assert (await runs.start(deployment, wanted)).flow_run_id != (await runs.start(deployment, wanted)).flow_run_id
     assert first.ui_url == f"{PREFECT_API_URL.value().removesuffix('/api')}/runs/flow-run/{first.flow_run_id}"
     async with httpx.AsyncClient(trust_env=False) as plain:
@@ -51,10 +51,23 @@ async def test_a_run_is_started_once_for_a_key_and_told_with_its_addresses(deplo
 
 async def test_a_key_that_had_other_parameters_is_refused(deployment: str) -> None:
     async with Runs.opened() as runs:
-        await runs.start(deployment, {"cluster_id": "cluster1"}, "key")
+        await runs.start(deployment, {"cluster_id": "cluster1"}, Key("key", "ada"))
         for other in ({"cluster_id": "cluster2"}, {"cluster_id": "cluster1", "if_due": True}):
-            with pytest.raises(InvalidInput, match="another call needs another key"):
-                await runs.start(deployment, other, "key")
+            with pytest.raises(InvalidInput, match="another call needs another key") as refused:
+                await runs.start(deployment, other, Key("key", "ada"))
+            assert "cluster1" not in str(refused.value), "what the first call was about is not told"
+
+
+async def test_a_key_of_somebody_else_or_about_another_life_of_a_session_is_another(deployment: str) -> None:
+    keys = [Key("key", "ada"), Key("key", "bob"), Key("key", "bob", "exam/uid1"), Key("key", "bob", "exam/uid2")]
+    async with Runs.opened() as runs:
+        started = [await runs.start(deployment, {"cluster_id": "cluster1"}, key) for key in keys]
+        again = [await runs.start(deployment, {"cluster_id": "cluster1"}, key) for key in keys]
+        found = await runs.earlier(deployment, {"cluster_id": "cluster1"}, keys[1])
+        nobody = await runs.earlier(deployment, {"cluster_id": "cluster1"}, Key("key", "eve"))
+    assert len({run.flow_run_id for run in started}) == len(keys)
+    assert again == started
+    assert (found, nobody) == (started[1], None)
 
 
 async def test_parameters_that_the_flow_does_not_take_are_refused(deployment: str) -> None:
@@ -71,5 +84,5 @@ async def test_a_deployment_that_is_missing_is_said_with_what_makes_it() -> None
 
 async def test_who_asks_for_one_run_at_once_gets_one(deployment: str) -> None:
     async with Runs.opened() as runs:
-        asked = [runs.start(deployment, {"cluster_id": "cluster1"}, "one") for _ in range(4)]
+        asked = [runs.start(deployment, {"cluster_id": "cluster1"}, Key("one", "ada")) for _ in range(4)]
         assert len({run.flow_run_id for run in await asyncio.gather(*asked)}) == 1
