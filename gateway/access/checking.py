@@ -43,9 +43,11 @@ class Authenticator:
             raise Unauthenticated("no token", expected="Authorization: Bearer TOKEN", actual="none", cure=HOW)
         found = self._tokens.find(token.strip()) if self._tokens is not None else None
         if found is None and self._reviews is not None and looks_like_one(token.strip()):
-            # Only refusals count: those who are known may share their address with others.
-            self._rate.check(address, take=0)
-            found = await self._reviews.find(token.strip(), self._gateway.the_host().kube)
+            found = self._reviews.known(token.strip())
+            if found is None:
+                # Only refusals count: those who are known may share their address with others.
+                self._rate.check(address, take=0)
+                found = await self._reviews.find(token.strip(), self._gateway.the_host().kube)
         if found is None:
             self._rate.check(address)
             raise Unauthenticated("unknown token", expected="one that is known, and not over", cure=HOW)

@@ -48,6 +48,19 @@ async def test_a_service_account_is_known_by_a_token_made_for_the_gateway(lab: L
         assert lab.kube.counted() == [], "what is no such token is not asked about"
 
 
+async def test_refusals_from_a_shared_address_do_not_lock_out_who_is_known(lab: Lab) -> None:
+    mine, another = [await token_of(lab, name, "cks-pool-gateway") for name in ("lms", "other")]
+    async with inside(of_lab(lab), token_review=RULES, rate=5) as door:
+
+        async def status(token: str) -> int:
+            return (await door.http.get("/api/v1/me", headers=bearer(token))).status_code
+
+        assert await status(mine) == 200
+        assert [await status("a.stolen.one") for _ in range(6)] == [401] * 5 + [429]
+        assert await status(mine) == 200, "known already"
+        assert await status(another) == 429, "who has to be asked about waits"
+
+
 async def test_what_the_host_said_is_forgotten_after_a_while_and_of_the_longest_unused(lab: Lab) -> None:
     now = [0.0]
     reviews = Reviews(RULES, "cks-pool-gateway", lambda: now[0])
