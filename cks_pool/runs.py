@@ -43,8 +43,10 @@ async def reset(
 ) -> None:
     """Restore a cluster from its golden snapshots, and prove that it is clean."""
     async with host_at(where) as host:
+        epoch = None
         if session is not None:
-            held = (await session_named(host, session)).status.assigned_cluster
+            holder = (await session_named(host, session)).status
+            held, epoch = holder.assigned_cluster, holder.epoch
             if held is None:
                 raise BadInput(f"session {session} has no cluster; cks-pool sessions shows which do")
             if cluster not in (None, held):
@@ -55,7 +57,9 @@ async def reset(
         found = await cluster_named(host, cluster)
         if session is None and not force:
             _check_free(found, "--session resets it in place, --force takes it away")
-    await carry_out("reset-cluster", {"cluster_id": cluster, "session_id": session, "force": force}, wait=not no_wait)
+    # By the time the run begins the cluster may be another session's, or the same one's anew.
+    asked = {"cluster_id": cluster, "session_id": session, "force": force, "epoch": epoch}
+    await carry_out("reset-cluster", asked, wait=not no_wait)
 
 
 async def rebuild(cluster: ClusterName, /, *, no_wait: NoWait = False, where: Where = HERE) -> None:

@@ -23,13 +23,24 @@ InPlace = Annotated[
     Field(description="Reset in place: this session holds the cluster and keeps it, clean, at a new epoch."),
 ]
 Force = Annotated[bool, Field(description="Take a locked cluster from its session. The session is told and ended.")]
+Epoch = Annotated[
+    int | None,
+    Field(
+        ge=0,
+        description="Refuse a reset in place, or by force, of a cluster that was handed over since it had this epoch.",
+    ),
+]
 
 IfWaiting = Annotated[bool, Field(description="Do nothing if the cluster does not wait for a reset any more.")]
 
 
 @flow(name="reset-cluster", flow_run_name=run_named("reset-cluster"))
 async def reset_cluster(
-    cluster_id: OneCluster, session_id: InPlace = None, force: Force = False, if_waiting: IfWaiting = False
+    cluster_id: OneCluster,
+    session_id: InPlace = None,
+    force: Force = False,
+    if_waiting: IfWaiting = False,
+    epoch: Epoch = None,
 ) -> Any:
     """Restore both VMs of one cluster from its golden snapshots, and attest that it is clean and healthy.
 
@@ -39,10 +50,13 @@ async def reset_cluster(
         force: Take a locked cluster from its session. The session is told and ended.
         if_waiting: Do nothing if the cluster does not wait for a reset (any more): another run reset it, say, or it is
             cordoned.
+        epoch: The cluster's epoch when this was asked for: a reset in place, or by force, is refused if the cluster was
+            handed over since. Left out, it is not checked.
     """
     took = stopwatch()
     async with connected() as host, diagnosed(host, cluster_id):
-        done = await reset(host, cluster_id, run_id=run_id(), session_id=session_id, force=force, if_waiting=if_waiting)
+        asked: dict[str, Any] = {"session_id": session_id, "epoch": epoch, "force": force, "if_waiting": if_waiting}
+        done = await reset(host, cluster_id, run_id=run_id(), **asked)
     if done is None:
         return Completed(message=f"{cluster_id} does not wait for this reset any more")
     await keep_attestation(done)

@@ -42,6 +42,8 @@ PATIENCE = 3.0
 """Seconds for all calls that start a run: a server that takes longer has other troubles than this one."""
 LIMITS = httpx.Limits(max_connections=16, keepalive_expiry=2)
 """The server closes what is idle for 5 s; a call into that end would fail."""
+SEEN = ("epoch",)
+"""Parameters that say how it was when somebody asked: asked again it may be otherwise, and is the same wish still."""
 BUSY = (
     httpx.codes.REQUEST_TIMEOUT,
     httpx.codes.TOO_MANY_REQUESTS,
@@ -218,9 +220,13 @@ def _refused(deployment: str, answer: httpx.Response) -> PoolError:
     return _away(f"{code} {text}")
 
 
+def _wish(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in parameters.items() if name not in SEEN}
+
+
 def _check_same(run: FlowRun, deployment: DeploymentResponse, parameters: Mapping[str, Any]) -> None:
     """Raises InvalidInput if the run is an earlier one, of another wish."""
-    if run.parameters != deployment.parameters | dict(parameters):
+    if _wish(run.parameters) != _wish(deployment.parameters | dict(parameters)):
         raise InvalidInput(
             "Idempotency-Key",
             expected="the parameters of its first call",

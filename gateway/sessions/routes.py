@@ -169,12 +169,13 @@ async def reset_session(
 ) -> StartedRun:
     """Reset the session's cluster in place: it keeps it, clean, at a new epoch. A flow run of Prefect does it.
 
-    503 where Prefect does not answer: nothing is started then.
+    It is for what the session holds now: a run that begins after another handover, or after another reset in place, is
+    refused. 503 where Prefect does not answer: nothing is started then.
     """
     session = await its(host, caller, session_id)
-    parameters = {"cluster_id": held_by(session), "session_id": session_id}
+    hold = {"cluster_id": held_by(session), "session_id": session_id, "epoch": session.status.epoch}
     mine = Key.of(key, caller.name, session.spec.pool, session.metadata.uid)
-    return await gateway.the_runs().start("reset-cluster", parameters, mine)
+    return await gateway.the_runs().start("reset-cluster", hold, mine)
 
 
 @router.get(

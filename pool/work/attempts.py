@@ -45,6 +45,7 @@ async def attempt(
     steps: Callable[[Job], Awaitable[T]],
     *,
     session_id: str | None = None,
+    epoch: int | None = None,
     force: bool = False,
     if_waiting: bool = False,
     unless_cordoned: bool = False,
@@ -53,8 +54,9 @@ async def attempt(
 
     Each try has a run ID of its own, so that it trusts nothing a failed one left half done. An outage of the host's API
     is waited out and is no failed attempt: the same try goes on if nothing of it could be recorded and no other run was
-    faster, else another one begins. `session_id` asks for a reset in place; `if_waiting` claims only what waits for its
-    reset, `unless_cordoned` nothing that is cordoned by then. Raises what the steps or the claim raise, the last time.
+    faster, else another one begins. `session_id` asks for a reset in place, which is refused, as force is, if the
+    cluster was handed over since `epoch`; `if_waiting` claims only what waits for its reset, `unless_cordoned` nothing
+    that is cordoned by then. Raises what the steps or the claim raise, the last time.
     """
     state = host.state
     tries, failures, interruptions = 1, 0, 0
@@ -64,8 +66,9 @@ async def attempt(
         try:
             # Force was for what was found at first.
             again = tries > 1 or interruptions > 0
-            asked: dict[str, Any] = {"session_id": session_id, "force": force and not again, "if_waiting": if_waiting}
-            claim = state.operation(cluster_id, kind, name, unless_cordoned=unless_cordoned, **asked)
+            asked: dict[str, Any] = {"session_id": session_id, "epoch": epoch, "force": force and not again}
+            asked |= {"if_waiting": if_waiting, "unless_cordoned": unless_cordoned}
+            claim = state.operation(cluster_id, kind, name, **asked)
             async with claim as operation:
                 return await steps(await _taken(Job(host, Cluster.of(operation.cluster), operation)))
         except (Silenced, ApiUnavailable) as outage:

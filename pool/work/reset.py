@@ -8,6 +8,7 @@ removed with what they left. The order is what keeps a cluster whole: neither VM
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from pool.core.clusters import Golden, OperationKind
 from pool.core.errors import PoolError, RestoreFailed, SnapshotMissing
@@ -31,18 +32,21 @@ async def reset(
     *,
     run_id: str,
     session_id: str | None = None,
+    epoch: int | None = None,
     force: bool = False,
     if_waiting: bool = False,
 ) -> Attestation | None:
     """Reset a cluster, with all its attempts: it is available at the end.
 
     `session_id`: in place, for the session that holds it and keeps it. `force` takes a locked cluster from its session.
+    `epoch`: both only if the cluster was not handed over since it had this one.
     `if_waiting`: nothing is done, and None returned, if another run resets it or has done so, or if it is to go or
     cordoned.
     Raises what the last attempt failed of, or why the cluster is not to be reset.
     """
     if not if_waiting:
-        return await attempt(host, cluster_id, OperationKind.RESET, run_id, steps, session_id=session_id, force=force)
+        whose: dict[str, Any] = {"session_id": session_id, "epoch": epoch, "force": force}
+        return await attempt(host, cluster_id, OperationKind.RESET, run_id, steps, **whose)
     if not waits(await host.state.cluster(cluster_id)):
         return None
     waited = attempt(host, cluster_id, OperationKind.RESET, run_id, steps, if_waiting=True)

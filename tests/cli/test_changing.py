@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from tests.cli.conftest import Command
 from tests.pool.lab import Lab
 
@@ -80,6 +82,22 @@ async def test_the_plan_of_maintenance_is_shown_and_not_carried_out(lab: Lab, co
     assert "StartReset" in said.out
     assert "CreateMissing" in said.out
     assert [one.name for one in await lab.state.clusters()] == ["cluster1"]
+
+
+async def test_a_reset_is_for_the_hold_that_was_seen(
+    lab: Lab, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[dict[str, object]] = []
+
+    async def starts(_deployment: str, parameters: dict[str, object], *, wait: bool) -> None:
+        started.append(parameters | {"wait": wait})
+
+    monkeypatch.setattr("cks_pool.runs.carry_out", starts)
+    await lab.pool(1)
+    await lab.state.assign("0042")
+    await command("reset", "--session", "0042", "--no-wait")
+    hold = {"cluster_id": "cluster1", "session_id": "0042", "epoch": 1}
+    assert started == [hold | {"force": False, "wait": False}]
 
 
 async def test_a_cluster_that_is_held_is_not_reset_or_rebuilt_by_mistake(lab: Lab, command: Command) -> None:

@@ -70,6 +70,14 @@ async def test_a_key_of_somebody_else_or_about_another_life_of_a_session_is_anot
     assert (found, nobody) == (started[1], None)
 
 
+async def test_a_key_that_comes_again_after_a_handover_is_told_its_first_run(deployment: str) -> None:
+    async with Runs.opened() as runs:
+        first = await runs.start(deployment, {"cluster_id": "cluster1", "epoch": 1}, Key("handed-over", "ada"))
+        now = {"cluster_id": "cluster1", "epoch": 2}
+        assert await runs.start(deployment, now, Key("handed-over", "ada")) == first
+        assert await runs.earlier(deployment, now, Key("handed-over", "ada")) == first
+
+
 async def test_parameters_that_the_flow_does_not_take_are_refused(deployment: str) -> None:
     async with Runs.opened() as runs:
         with pytest.raises(InvalidInput, match="cluster_id"):

@@ -23,7 +23,7 @@ from tests.flows.test_worker import work_pool, worker
 from tests.gateway.conftest import lab
 from tests.gateway.door import inside, of_lab
 from tests.gateway.test_metrics import of, scrape
-from tests.pool.lab import Lab
+from tests.pool.lab import ATTESTED, Lab
 
 __all__ = ["lab", "patient", "work_pool"]
 
@@ -113,6 +113,26 @@ async def test_each_of_an_operators_calls_is_one_flow_run_with_parameters_that_i
         assert (await door.http.post(where)).json()["reason"] == "OperationInProgress"
         other = await door.http.post(where, json={"force": True}, headers=key)
         assert (other.status_code, other.json()["reason"]) == (422, "InvalidInput")
+
+
+async def test_a_reset_in_place_is_for_the_hold_that_it_was_asked_for(
+    lab: Lab, prefect: httpx.AsyncClient, work_pool: str
+) -> None:
+    await deploy(work_pool, "reset-cluster")
+    await lab.pool(1)
+    key = {"Idempotency-Key": str(lab.clock().timestamp())}
+    async with inside(of_lab(lab)) as door:
+        await lab.state.assign("alice")
+        first = await door.http.post("/api/v1/sessions/alice/reset", headers=key)
+        assert first.status_code == 202, first.text
+        asked = (await run_of(prefect, first.json()["flowRunId"]))["parameters"]
+        assert asked == {"cluster_id": "cluster1", "session_id": "alice", "epoch": 1}
+
+        async with lab.state.operation("cluster1", OperationKind.RESET, "done", session_id="alice", epoch=1) as work:
+            await work.finish(attested=ATTESTED)
+        assert (await door.http.post("/api/v1/sessions/alice/reset", headers=key)).json() == first.json()
+        another = await door.http.post("/api/v1/sessions/alice/reset")
+        assert (await run_of(prefect, another.json()["flowRunId"]))["parameters"]["epoch"] == 2
 
 
 async def test_a_session_is_the_same_whether_prefects_api_or_the_gateway_was_asked(

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from pool.core.clusters import PooledCluster
+from pool.core.errors import NotHolder
 from pool.core.lifecycle import ClusterPhase
 from pool.kube.resources import POOLED_CLUSTERS
 from pool.work.attempts import unless_others_do
@@ -40,6 +41,18 @@ async def test_so_does_a_rebuild(pool: Pool) -> None:
 async def test_an_operator_may_still_reset_it(pool: Pool) -> None:
     await cordon(pool.bench)
     assert await reset(pool.bench.host(), "cluster1", run_id="by-hand")
+
+
+async def test_a_reset_in_place_that_was_asked_for_before_another_one_takes_nothing_back(pool: Pool) -> None:
+    await pool.run()
+    host = pool.bench.host()
+    session = await host.state.assign("alice")
+    epoch = session.status.epoch
+    await reset(host, "cluster1", run_id="first", session_id="alice", epoch=epoch)
+    with pytest.raises(NotHolder, match=f"at epoch {epoch}"):
+        await reset(host, "cluster1", run_id="late", session_id="alice", epoch=epoch)
+    now = await pool.bench.pooled()
+    assert (now.phase, now.status.epoch) == (ClusterPhase.LOCKED, (epoch or 0) + 1)
 
 
 async def test_a_cluster_that_another_run_reset_in_this_moment_is_not_reset_once_more(
