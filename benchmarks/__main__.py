@@ -13,7 +13,7 @@ from benchmarks.promises import BrokenPromises
 from benchmarks.waits import TooLate
 from demo.processes import ChildFailed
 
-NAMES = ("assign", "crowd", "reset", "bootstrap", "api")
+NAMES = ("assign", "http", "crowd", "reset", "bootstrap", "api")
 LONG = ("soak", "endurance")
 """Run when they are named: they take the better part of an hour, and are about bad days, not speed."""
 

@@ -137,12 +137,12 @@ async def _side_by_side(
         session = await state.assign(f"session-{next(_numbers)}")
         times.append(time.perf_counter() - begun)
         calls += kube.calls.total()
-        await _give_back(kube, state, session.status.assigned_cluster or "")
+        await give_back(kube, state, session.status.assigned_cluster or "")
         by_hand.append(await bare())
     return calls / rounds, times, by_hand
 
 
-async def _give_back(kube: Kube, state: PoolState, cluster: str) -> None:
+async def give_back(kube: Kube, state: PoolState, cluster: str) -> None:
     """Put the cluster back by hand, outside the measurement."""
     found = await kube.get(POOLED_CLUSTERS, cluster, state.settings.namespace)
     for key in ("assignedSession", "assignedSessionUID", "lockTime", "expiresAt"):

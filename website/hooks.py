@@ -19,7 +19,7 @@ BESIDE_THE_CODE = {
     "README.md": "index.md",
     "deployments/rbac/README.md": "rights.md",
     "deployments/templates/README.md": "templates.md",
-    "deployments/monitoring/README.md": "alerts.md",
+    "deployments/components/monitoring/README.md": "alerts.md",
     "boot/README.md": "boot.md",
     "simulator/README.md": "simulator.md",
     "simulator/tests/contract/README.md": "contract.md",

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from cks_pool.app import app
 from gateway.settings import GatewaySettings
 from pool.core.settings import Settings
 from pool.kube.client import Object
@@ -49,7 +50,7 @@ class TestOverlay:
             assert spec["securityContext"]["runAsUser"] > 0, name
             assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
             assert not {"hostNetwork", "hostPID", "hostIPC"} & spec.keys(), name
-            kinds = {"emptyDir", "secret", "configMap", "persistentVolumeClaim"}
+            kinds = {"emptyDir", "secret", "configMap", "persistentVolumeClaim", "projected"}
             assert all(kinds & volume.keys() for volume in spec["volumes"] if len(volume) > 1), name
             for one in containers(template):
                 context = one["securityContext"]
@@ -63,6 +64,12 @@ class TestOverlay:
             for one in containers(template):
                 assert one["resources"]["requests"].keys() == {"cpu", "memory"}, one["name"]
                 assert "memory" in one["resources"]["limits"], one["name"]
+
+    def test_what_its_containers_are_given_is_what_the_command_takes(self, overlay: str) -> None:
+        given = [one["args"] for _, pod in pods(overlay) for one in containers(pod) if "args" in one]
+        assert given
+        for arguments in given:
+            app.parse_args(arguments, exit_on_error=False, print_error=False)
 
     def test_no_secret_has_a_value(self, overlay: str) -> None:
         assert of_kind(overlay, "Secret") == []
@@ -89,7 +96,7 @@ class TestOverlay:
             assert set(named) <= maps, name
 
     def test_every_setting_that_is_given_is_one_that_is_read(self, overlay: str) -> None:
-        (settings,) = of_kind(overlay, "ConfigMap")
+        (settings,) = [one for one in of_kind(overlay, "ConfigMap") if "PREFECT_API_URL" in one["data"]]
         for variable in settings["data"]:
             for prefix, model in (("CKS_POOL_", Settings), ("CKS_GATEWAY_", GatewaySettings)):
                 if variable.startswith(prefix):

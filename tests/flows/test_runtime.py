@@ -20,8 +20,8 @@ from tests.pool.lab import Lab
 
 
 @pytest.fixture
-def kubeconfig(api_server: Simulator, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The simulated host, for whatever connects."""
+def kubeconfig(api_server: Simulator, prefect_server: None, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The simulated host, for whatever connects; what it tells of pools goes to the session's Prefect server."""
     assert api_server.kubeconfig_path is not None
     monkeypatch.setenv("CKS_POOL_KUBECONFIG", str(api_server.kubeconfig_path))
     return api_server.kubeconfig_path

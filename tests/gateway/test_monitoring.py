@@ -21,7 +21,7 @@ from tests.pool.builders import T0, golden
 from tests.pool.lab import Lab
 
 ROOT = Path(__file__).resolve().parents[2]
-MONITORING = ROOT / "deployments" / "monitoring"
+MONITORING = ROOT / "deployments" / "components" / "monitoring"
 ALERTS: list[dict[str, Any]] = yaml.safe_load((MONITORING / "alerts.yaml").read_text())["groups"][0]["rules"]
 DASHBOARD: dict[str, Any] = json.loads((MONITORING / "dashboard.json").read_text())
 GRAFANA = {"$__rate_interval": "5m", '"$pool"': '"default"'}

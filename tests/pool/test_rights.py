@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from pool.core.errors import Forbidden, NotFound
 from pool.kube.client import Kube, Object
@@ -40,6 +41,7 @@ from pool.kube.resources import (
 from pool.work.namespaces.kinds import check_kinds
 from simulator.app import Simulator
 from tests.pool.rights import (
+    DEPLOYMENTS,
     GATEWAY,
     INSTALLER,
     POLICIES,
@@ -372,3 +374,17 @@ async def test_the_gateway_touches_nothing_but_pools_clusters_and_sessions(host:
             await refused(gateway.create(resource, resource.manifest("tried", HOME)))
             await refused(gateway.delete(resource, "tried", HOME))
         await refused(gateway.delete(NAMESPACES, host.own))
+
+
+async def test_the_setup_gets_no_accounts_token_by_way_of_a_secret(host: Host, tmp_path: Path) -> None:
+    """A controller fills a Secret of that type, of a name that the setup may read."""
+    (kinds, setup) = ({one.kind: one for one in (SERVICE_ACCOUNTS, ROLES, ROLE_BINDINGS)}, "cks-pool-setup")
+    for obj in yaml.safe_load_all((DEPLOYMENTS / "base" / "setup.yaml").read_text()):
+        if obj["kind"] in kinds:
+            await host.admin.apply(kinds[obj["kind"]], obj, force=True)
+    token = {"annotations": {"kubernetes.io/service-account.name": INSTALLER}}
+    wanted = SECRETS.manifest("cks-pool-gateway-operator", HOME, type="kubernetes.io/service-account-token")
+    wanted["metadata"] |= token
+    async with as_account(setup, host.admin, host.kubeconfig, tmp_path) as account:
+        await granted(lambda: dry(account, SECRETS, SECRETS.manifest("cks-pool-gateway-operator", HOME)))
+        await refused(account.create(SECRETS, wanted), "of type Opaque")

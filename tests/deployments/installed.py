@@ -1,0 +1,125 @@
+"""The overlay, applied: its processes run from the wheel, as the ServiceAccounts that the overlay gives them."""
+
+from __future__ import annotations
+
+import base64
+import os
+import ssl
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from zipfile import ZipFile
+
+import httpx
+from hatchling.builders.wheel import WheelBuilder
+
+from demo.processes import Child, free_port, ready_or_stopped, start
+from pool.kube.client import Kube
+from pool.kube.resources import CONFIG_MAPS, SECRETS
+from pool.kube.watching import Watching
+from tests.deployments.overlays import OVERLAYS, containers, pods
+from tests.pool.kubectl import Kubectl
+from tests.pool.rights import kubeconfig_of
+
+ROOT = OVERLAYS.parents[1]
+HOME = "cks-pool"
+
+
+@dataclass
+class Installation:
+    """What was applied, and where it runs."""
+
+    kubectl: Kubectl
+    admin: Kube
+    watching: Watching
+    given: Path
+    folder: Path
+    prefect: str
+    """The API of the Prefect server that stands for the overlay's."""
+    packages: Path
+    """The wheel, unpacked."""
+
+    async def run(self, workload: str, container: str = "", **environment: str) -> Child:
+        """Start a container of a workload: its arguments, its settings, its account's token and nothing else."""
+        template = dict(pods("complete"))[workload]
+        one = next(one for one in containers(template) if container in ("", one["name"]))
+        account = template["spec"]["serviceAccountName"]
+        kubeconfig = await kubeconfig_of(account, self.admin, self.given, self.folder / account)
+        command = [sys.executable, "-m", "cks_pool", *one["args"]]
+        name = container or workload
+        env = await self._settings() | {"CKS_POOL_KUBECONFIG": str(kubeconfig)} | environment
+        return await start(name, command, log=self.folder / f"{name}.log", env=env)
+
+    async def worker(self) -> tuple[Child, Callable[[], Awaitable[bool]]]:
+        """The worker, and whether it polls."""
+        child = await self.run("cks-pool-worker")
+
+        async def ready() -> bool:
+            return "started" in child.log.read_text(errors="replace")
+
+        return child, ready
+
+    async def _settings(self) -> dict[str, str]:
+        (settings,) = [
+            one
+            for one in await self.admin.list(CONFIG_MAPS, HOME)
+            if one["metadata"]["name"].startswith("cks-pool-settings")
+        ]
+        home = self.folder / "home"
+        home.mkdir(exist_ok=True)
+        given: dict[str, str] = settings["data"]
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "CKS_"))}
+        here = {"PREFECT_HOME": str(home), "PREFECT_API_URL": self.prefect, "PYTHONPATH": str(self.packages)}
+        return dict.fromkeys(os.environ.keys() - kept.keys(), "") | given | here
+
+    async def mounted(self, secret: str) -> Path:
+        """The Secret's keys as files."""
+        folder = self.folder / secret
+        folder.mkdir()
+        for key, value in (await self.admin.get(SECRETS, secret, HOME))["data"].items():
+            (folder / key).write_bytes(base64.b64decode(value))
+        return folder
+
+    @asynccontextmanager
+    async def gateway(self) -> AsyncIterator[httpx.AsyncClient]:
+        """The gateway, over TLS by the CA and with the token that the installation made."""
+        tls, tokens = await self.mounted("cks-pool-gateway-tls"), await self.mounted("cks-pool-gateway-tokens")
+        port = free_port()
+        places = {
+            "CKS_GATEWAY_LISTEN": f"127.0.0.1:{port}",
+            "CKS_GATEWAY_TLS_CERTIFICATE": str(tls / "tls.crt"),
+            "CKS_GATEWAY_TLS_KEY": str(tls / "tls.key"),
+            "CKS_GATEWAY_TOKENS": str(tokens / "tokens.yaml"),
+        }
+        child = await self.run("cks-pool-gateway", **places)
+        token = (await self.mounted("cks-pool-gateway-operator") / "token").read_text()
+        trust = ssl.create_default_context(cafile=str(tls / "ca.crt"))
+        async with httpx.AsyncClient(
+            base_url=f"https://localhost:{port}",
+            verify=trust,
+            headers={"Authorization": f"Bearer {token}"},
+            trust_env=False,
+            timeout=30,
+        ) as client:
+            try:
+
+                async def ready() -> bool:
+                    try:
+                        return (await client.get("/readyz")).status_code == 200
+                    except httpx.TransportError:
+                        return False
+
+                await ready_or_stopped(child, ready, timeout=60)
+                yield client
+            finally:
+                await child.stop()
+
+
+def unpacked(folder: Path) -> Path:
+    """The wheel, built without a network."""
+    (built,) = WheelBuilder(str(ROOT)).build(directory=str(folder), versions=["standard"])
+    packages = folder / "packages"
+    ZipFile(built).extractall(packages)
+    return packages
