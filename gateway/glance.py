@@ -46,7 +46,7 @@ async def follow_pool(name: PoolInPath, request: Request, gateway: TheGateway, h
     """Follow a Pool: clusters, queue and last events.
 
     The first event, `clock`, tells the host API's time. `pool` is the whole Pool, at once and then when something
-    changed, at most once a second. `reconnect` is the last one of a gateway that stops.
+    changed, at most once a second. `reconnect` is the last one, of a gateway that stops or after ten minutes.
     """
     pool = inputs.pool_name(name)
     if pool not in host.state.view.pools:

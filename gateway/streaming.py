@@ -1,9 +1,10 @@
-"""Server-sent events: until the client leaves, or the gateway stops and says so."""
+"""Server-sent events: until the client leaves, or the gateway says that it is to connect again."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import random
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any
@@ -16,8 +17,10 @@ from gateway.gateway import Gateway
 
 PING = 15.0
 """Seconds without an event after which a comment is sent: proxies close what is silent for a minute."""
+LONGEST = 600.0
+"""Seconds after which a stream is ended, give or take a tenth: who opens it again has to be known still."""
 RECONNECT = 1000
-"""Milliseconds after which clients of a gateway that stops are to connect again, to another one."""
+"""Milliseconds after which clients that are told so are to connect again, of a gateway that stops to another one."""
 
 Event = tuple[str, Any] | bytes
 """Name and data, which is a model or plain JSON; or the whole of it, formatted once for many."""
@@ -34,7 +37,7 @@ STREAM: dict[str, Any] = {
 def streamed(events: Events, gateway: Gateway) -> StreamingResponse:
     """The answer that sends `events` as they come.
 
-    They are closed when the client leaves or the gateway stops; they may end by themselves.
+    They are closed when the client leaves, the gateway stops or LONGEST is over; they may end by themselves.
     """
     return StreamingResponse(_lines(events, gateway), media_type="text/event-stream", headers=HEADERS)
 
@@ -45,9 +48,12 @@ async def _lines(events: Events, gateway: Gateway) -> AsyncIterator[bytes]:
     producing = asyncio.create_task(_produce(events, come))
     stopping = asyncio.create_task(gateway.stopping.wait())
     getting = asyncio.create_task(come.get())
+    # Not all at once, of those that were opened at once.
+    over = asyncio.create_task(asyncio.sleep(LONGEST * random.uniform(0.9, 1.1)))
     try:
         while True:
-            await asyncio.wait([producing, stopping, getting], timeout=PING, return_when=asyncio.FIRST_COMPLETED)
+            waited = (producing, stopping, getting, over)
+            await asyncio.wait(waited, timeout=PING, return_when=asyncio.FIRST_COMPLETED)
             if getting.done():
                 if (event := getting.result()) is None:
                     return
@@ -55,13 +61,13 @@ async def _lines(events: Events, gateway: Gateway) -> AsyncIterator[bytes]:
                 yield event if isinstance(event, bytes) else formatted(*event)
             elif producing.done():
                 producing.result()
-            elif stopping.done():
+            elif stopping.done() or over.done():
                 yield format_sse_event(event="reconnect", data_str="{}", retry=RECONNECT)
                 return
             else:
                 yield KEEPALIVE_COMMENT
     finally:
-        for task in (producing, stopping, getting):
+        for task in (producing, stopping, getting, over):
             task.cancel()
 
 

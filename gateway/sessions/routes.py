@@ -189,7 +189,7 @@ async def follow(session_id: Id, caller: Reader, gateway: TheGateway, host: TheH
 
     `queued` (again when its place changes), `assigned` (again after a reset in place, at a new epoch), `resetting`,
     `ending` (ten minutes before the end), `ended`, which is the last. The first event tells how it is now. `reconnect`
-    is the last one of a gateway that stops: follow again.
+    is the last one of a gateway that stops, or after ten minutes: follow again.
     """
     session = await its(host, caller, session_id)
     return streamed(follow_session(gateway, host, session), gateway)

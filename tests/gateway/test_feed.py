@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gateway import feed
+from gateway import feed, streaming
+from gateway.access.roles import Role
 from pool.core.clusters import OperationKind
 from pool.core.settings import Settings
 from pool.kube.resources import POOLS, SESSIONS
 from pool.work.opening import opened
 from simulator.api.errors import forbidden
 from simulator.app import Simulator
-from tests.gateway.door import Door, served
+from tests.gateway.door import Door, of_lab, served
 from tests.gateway.streams import stream
+from tests.gateway.tokens import bearer, tokens_of_all_roles
 from tests.pool.lab import Lab
 from tests.pool.wire import UNAVAILABLE, Wire
 
@@ -142,6 +145,22 @@ async def test_who_follows_is_told_that_the_gateway_stops(lab: Lab, served_door:
         await following.next("pool")
         served_door.gateway.stopping.set()
         assert (await following.rest())[-1] == ("reconnect", {})
+
+
+async def test_a_stream_ends_after_a_while_so_that_who_opens_it_again_must_be_known_still(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streaming, "LONGEST", 0.5)
+    await lab.pool(1)
+    await lab.state.assign("alice")
+    tokens = tokens_of_all_roles(tmp_path / "tokens")
+    async with served(of_lab(lab), tokens=tmp_path / "tokens") as door:
+        door.http.headers.update(bearer(tokens[Role.VIEWER]))
+        for path in (EVENTS, "/api/v1/sessions/alice/events"):
+            async with stream(door.http, path) as following:
+                assert (await following.rest())[-1] == ("reconnect", {}), path
+        (tmp_path / "tokens").write_text("[]")
+        assert (await door.http.get(EVENTS)).status_code == 401
 
 
 async def test_a_host_that_is_lost_ends_the_stream(lab: Lab, served_door: Door) -> None:
