@@ -57,6 +57,8 @@ async def reset(
         found = await cluster_named(host, cluster)
         if session is None and not force:
             _check_free(found, "--session resets it in place, --force takes it away")
+        elif session is None:
+            epoch = found.status.epoch
     # By the time the run begins the cluster may be another session's, or the same one's anew.
     asked = {"cluster_id": cluster, "session_id": session, "force": force, "epoch": epoch}
     await carry_out("reset-cluster", asked, wait=not no_wait)

@@ -18,7 +18,7 @@ from gateway.pools.models import ClusterView
 from gateway.pools.seen import clusters_of, pool_of
 from gateway.problems import answers
 from gateway.runs import Key, PrefectUnavailable, StartedRun
-from pool.core.clusters import OperationKind
+from pool.core.clusters import OperationKind, PooledCluster
 from pool.core.errors import PoolError, UnknownCluster
 from pool.core.fields import ClusterId, PoolName
 from pool.core.operation_rules import Request, begun
@@ -110,11 +110,20 @@ async def reset_cluster(
     asked: ResetRequest | None = None,
     key: IdempotencyKey = None,
 ) -> StartedRun:
-    """Restore a cluster from its golden snapshots. A held one only with `force`: its session is told, and ends."""
+    """Restore a cluster from its golden snapshots. A held one only with `force`: its session is told, and ends.
+
+    Force is for whoever holds it now: a run that begins once it was handed over to another is refused.
+    """
     force = asked is not None and asked.force
-    check = _check_begins(host, cluster_id, OperationKind.RESET, force=force)
-    parameters = {"cluster_id": cluster_id, "force": force}
-    return await _start(gateway, "reset-cluster", parameters, Key.of(key, caller.name), check)
+    parameters: dict[str, Any] = {"cluster_id": cluster_id, "force": force}
+
+    async def check() -> None:
+        seen = await _check_begins(host, cluster_id, OperationKind.RESET, force=force)
+        if force:
+            # By the time the run begins it may be held by another session.
+            parameters["epoch"] = seen.status.epoch
+
+    return await _start(gateway, "reset-cluster", parameters, Key.of(key, caller.name), check())
 
 
 @router.post(
@@ -164,12 +173,15 @@ async def _start(
     return await runs.start(deployment, parameters, key)
 
 
-async def _check_begins(host: Host, cluster_id: str, kind: OperationKind, *, force: bool = False) -> None:
-    """Raises what the operation's beginning would be refused with: UnknownCluster, IllegalTransition,
-    OperationInProgress."""
+async def _check_begins(host: Host, cluster_id: str, kind: OperationKind, *, force: bool = False) -> PooledCluster:
+    """The cluster as it was looked at.
+
+    Raises what the operation's beginning would be refused with: UnknownCluster, IllegalTransition, OperationInProgress.
+    """
     cluster = await host.state.cluster(cluster_id)
     silent = bool(host.state.silent([cluster]))
     begun(cluster, Request(kind, "asked-for", force=force), host.now(), word="", silent=silent)
+    return cluster
 
 
 async def _check_members(host: Host, pool: str, cluster_ids: list[str] | None) -> None:

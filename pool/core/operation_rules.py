@@ -74,9 +74,9 @@ class Ownership:
 
 @dataclass(frozen=True)
 class Request:
-    """What a run wants to do. `session_id` (and `epoch`, if known) asks for a reset in place; `force` takes a locked
-    cluster from its session; `if_waiting` refuses a cluster that does not wait for a reset, or is cordoned;
-    `unless_cordoned` refuses one that is cordoned."""
+    """What a run wants to do. `session_id` asks for a reset in place; `force` takes a locked cluster from its session;
+    both only at `epoch`, if one is given. `if_waiting` refuses a cluster that does not wait for a reset, or is
+    cordoned; `unless_cordoned` refuses one that is cordoned."""
 
     kind: OperationKind
     run_id: str
@@ -209,6 +209,13 @@ def _begun_held(cluster: PooledCluster, request: Request) -> PooledCluster:
         # A reset in place begins, or is carried on: whoever does that keeps the cluster for its session.
         return cluster.with_status(phase=ClusterPhase.RESETTING)
     if request.force:
+        if request.epoch not in (None, cluster.status.epoch):
+            raise NotHolder(
+                f"{cluster.name} is not taken from its session",
+                expected=f"it at epoch {request.epoch}, as when that was asked for",
+                actual=f"held by session {cluster.status.assigned_session} at epoch {cluster.status.epoch}",
+                cure="look who holds it now, and ask again",
+            )
         return unlocked(cluster, ClusterPhase.RESETTING)
     raise IllegalTransition(
         f"{cluster.name} is locked",

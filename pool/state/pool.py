@@ -332,10 +332,11 @@ class PoolState:
     ) -> AsyncIterator[OperationHandle]:
         """Own the cluster for a run, and keep that alive by heartbeats in the background while the body runs.
 
-        `session_id` (and `epoch`, if known) asks for a reset in place; `force` takes a held cluster from its session,
-        which is ended; `if_waiting` begins only on one that waits for its reset, `unless_cordoned` on none that is
-        cordoned. Raises UnknownCluster, IllegalTransition, NotHolder, OperationInProgress; and StaleOperation out of
-        the body as soon as the run is found overtaken. A cluster that became available goes to the queue's head.
+        `session_id` asks for a reset in place; `force` takes a held cluster from its session, which is ended; both only
+        if the cluster was not handed over since `epoch`, if that is known. `if_waiting` begins only on one that waits
+        for its reset, `unless_cordoned` on none that is cordoned. Raises UnknownCluster, IllegalTransition, NotHolder,
+        OperationInProgress; and StaleOperation out of the body as soon as the run is found overtaken. A cluster that
+        became available goes to the queue's head.
         """
         asked = {"force": force, "if_waiting": if_waiting, "unless_cordoned": unless_cordoned}
         request = Request(kind, run_id, session_id=session_id, epoch=epoch, **asked)

@@ -97,7 +97,9 @@ async def test_a_reset_is_for_the_hold_that_was_seen(
     await lab.state.assign("0042")
     await command("reset", "--session", "0042", "--no-wait")
     hold = {"cluster_id": "cluster1", "session_id": "0042", "epoch": 1}
-    assert started == [hold | {"force": False, "wait": False}]
+    await command("reset", "cluster1", "--force", "--no-wait")
+    by_force = hold | {"session_id": None, "force": True}
+    assert started == [one | {"wait": False} for one in (hold | {"force": False}, by_force)]
 
 
 async def test_a_cluster_that_is_held_is_not_reset_or_rebuilt_by_mistake(lab: Lab, command: Command) -> None:

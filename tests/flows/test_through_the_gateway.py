@@ -81,7 +81,12 @@ CALLS: list[tuple[str, Any, str, dict[str, Any]]] = [
     ),
     ("create-snapshots", None, "create-golden-snapshots", {"pool": "default", "refresh": False}),
     ("release-all-clusters", {"pool": "default"}, "release-all-clusters", {"pool": "default"}),
-    ("clusters/cluster2/reset", {"force": True}, "reset-cluster", {"cluster_id": "cluster2", "force": True}),
+    (
+        "clusters/cluster2/reset",
+        {"force": True},
+        "reset-cluster",
+        {"cluster_id": "cluster2", "force": True, "epoch": 7},
+    ),
     ("clusters/cluster1/rebuild", None, "rebuild-cluster", {"cluster_id": "cluster1"}),
 ]
 
@@ -91,7 +96,7 @@ async def test_each_of_an_operators_calls_is_one_flow_run_with_parameters_that_i
 ) -> None:
     await deploy(work_pool, *{deployment for _, _, deployment, _ in CALLS})
     await lab.pool(1)
-    await lab.add("cluster2", "locked")
+    await lab.add("cluster2", "locked", epoch=7)
     async with inside(of_lab(lab)) as door:
         for call, body, deployment, parameters in CALLS:
             answer = await door.http.post(f"{ADMIN}/{call}", json=body)

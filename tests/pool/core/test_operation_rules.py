@@ -94,6 +94,14 @@ def test_force_takes_the_cluster_from_its_session() -> None:
     assert (after.phase, after.status.assigned_session) == ("resetting", None)
 
 
+def test_force_takes_it_only_from_the_holder_that_was_seen() -> None:
+    held = cluster("c1", "locked", assigned_session="s", epoch=4)
+    assert begin(held, force=True, epoch=4).status.assigned_session is None
+    with pytest.raises(NotHolder, match="held by session s at epoch 4"):
+        begin(held, force=True, epoch=3)
+    assert begin(cluster("c1", "available", epoch=4), force=True, epoch=3).phase is ClusterPhase.RESETTING
+
+
 def test_a_reset_in_place_keeps_the_session_and_gives_it_a_new_epoch() -> None:
     held = cluster("c1", "locked", assigned_session="s", epoch=4)
     during = begin(held, session_id="s", epoch=4)
