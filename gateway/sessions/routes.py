@@ -121,8 +121,8 @@ async def change_session(
 ) -> PatchedSession:
     """Extend an active session, or say that its user is there.
 
-    An extension is cut to the Pool's maximum, counted from the assignment. Made again with the key of the last one, it
-    adds nothing; give one, so that an answer that was lost does not extend twice.
+    An extension is cut to the Pool's maximum, counted from the assignment. Made again with the key of one of the last
+    eight, it adds nothing; give one, so that an answer that was lost does not extend twice.
     """
     if caller.pool is not None:
         await its(host, caller, session_id)

@@ -21,6 +21,9 @@ POOL_UID_LABEL = "cks.io/pool-uid"
 POOL_NAMESPACE_LABEL = "cks.io/pool-namespace"
 """Where the Pool is, on a cluster's namespace and on RoleBindings: a worker may change only those of its own Pools."""
 
+MOST_KEYS = 8
+"""Idempotency keys of extensions that are kept: a call that is made again comes before so many others."""
+
 
 class OperationKind(StrEnum):
     """What a run does to a cluster."""
@@ -181,8 +184,10 @@ class ClusterStatus(Model):
     """When it was assigned; the time to live starts here."""
     expires_at: Time | None = None
     """When the session's time ends. This one decides; the session's is a copy."""
-    extension_key: Annotated[str, Field(max_length=64)] | None = None
-    """Idempotency key of the session's last extension: the same again adds nothing."""
+    extension_keys: Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=MOST_KEYS)] = Field(
+        default_factory=list
+    )
+    """Idempotency keys of the session's last extensions, the newest first: the same again adds nothing."""
     last_reset: Time | None = None
     """When it last became available clean; the longest-rested is assigned first."""
     last_reset_seconds: Count | None = None

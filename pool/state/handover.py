@@ -72,7 +72,7 @@ class Handover:
             assigned_session_uid=session.metadata.uid,
             epoch=cluster.status.epoch + 1,
             clean=False,
-            extension_key=None,
+            extension_keys=[],
         )
         try:
             return await self.store.write_cluster(cluster, locked, Why("assigned", f"session {session.name}"))

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from pool.core.clusters import PooledCluster
+from pool.core.clusters import MOST_KEYS, PooledCluster
 from pool.core.errors import Conflict, InvalidInput, NotFound, NotHolder, UnknownCluster, UnknownSession
 from pool.core.lifecycle import ClusterPhase, SessionPhase
 from pool.core.operation_rules import unlocked
@@ -142,7 +142,8 @@ class Sessions:
     async def extend(self, session_id: str, seconds: int, key: str | None = None) -> Extension:
         """Add `seconds` to what is agreed, at most to the pool's maximum counted from the assignment.
 
-        Nothing is added if the last extension had this `key`: its answer was lost, and it is told again.
+        Nothing is added if one of the last MOST_KEYS extensions had this `key`: its answer was lost, and it is told
+        again.
         Raises InvalidInput, UnknownSession, and NotHolder if the session is not active or its time is over.
         """
         if seconds <= 0:
@@ -159,17 +160,19 @@ class Sessions:
             agreed, locked = cluster.status.expires_at, cluster.status.lock_time
             if agreed is None or locked is None:
                 raise NotHolder(f"session {session_id} is not extended", actual=f"{cluster.name} has no end to extend")
-            if key is not None and cluster.status.extension_key == key:
+            keys = cluster.status.extension_keys
+            if key in keys:
                 return cluster
             later = max(agreed, min(agreed + more, end_of(locked, longest)))
-            return cluster.with_status(expires_at=later, extension_key=key)
+            known = [key, *keys][:MOST_KEYS] if key is not None else keys
+            return cluster.with_status(expires_at=later, extension_keys=known)
 
         why = Why("extended", f"session {session_id}")
         before, cluster = await self.store.change_cluster(session.status.assigned_cluster or "", change, why)
         agreed, expires_at = before.status.expires_at, cluster.status.expires_at
         assert agreed is not None
         assert expires_at is not None
-        told_again = key is not None and before.status.extension_key == key
+        told_again = key in before.status.extension_keys
         cut = expires_at < agreed + more and not told_again
         await self._copy(session, cluster)
         until = f"{session_id} keeps {cluster.name} until {expires_at:%Y-%m-%d %H:%M:%S} UTC"

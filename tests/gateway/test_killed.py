@@ -68,7 +68,7 @@ class Attempts:
 async def outcome(lab: Lab) -> Any:
     """What must not depend on where a process died: who has what, at which epoch, for how long."""
     clusters = [
-        (one.name, one.phase, one.status.assigned_session, one.status.epoch, one.status.extension_key)
+        (one.name, one.phase, one.status.assigned_session, one.status.epoch, one.status.extension_keys)
         for one in await lab.state.clusters()
     ]
     sessions = []

@@ -156,6 +156,22 @@ async def test_an_extension_with_the_key_of_the_last_one_adds_nothing(lab: Lab) 
     assert (await lab.state.session("alice")).status.expires_at == first.expires_at + timedelta(seconds=600)
 
 
+async def test_an_extension_with_the_key_of_an_earlier_one_adds_nothing_and_a_new_holders_does(lab: Lab) -> None:
+    await lab.pool(1)
+    await lab.state.assign("alice", ttl_seconds=600)
+    await lab.state.extend("alice", 60, key="one")
+    others = [await lab.state.extend("alice", 60, key=key) for key in (None, "two", "three")]
+    late = await lab.state.extend("alice", 60, key="one")
+    assert (late.expires_at, late.cut) == (others[-1].expires_at, False)
+    for number in range(9):
+        await lab.state.extend("alice", 60, key=f"more-{number}")
+    assert len((await lab.state.cluster("cluster1")).status.extension_keys) == 8
+    await lab.state.release("alice")
+    await lab.reset("cluster1")
+    bob = await lab.state.assign("bob", ttl_seconds=600)
+    assert (await lab.state.extend("bob", 60, key="more-8")).expires_at != bob.status.expires_at
+
+
 async def test_an_extension_cut_to_nothing_is_told_again_after_the_pool_allows_more(lab: Lab) -> None:
     await lab.pool(1)
     await lab.state.assign("alice", ttl_seconds=28800)
