@@ -79,25 +79,24 @@ async def bootstrap_pool(
 @router.post("/create-snapshots", operation_id="createSnapshots", status_code=202, responses=answers(404))
 async def create_snapshots(
     gateway: TheGateway,
-    host: TheHost,
     caller: Operator,
     asked: SnapshotsRequest | None = None,
     key: IdempotencyKey = None,
 ) -> StartedRun:
     """Take golden snapshots of new clusters, and with `refresh` new ones of those that have some."""
     asked = asked or SnapshotsRequest()
-    check = _check_members(host, asked.pool, asked.cluster_ids)
+    check = _check_members(gateway, asked.pool, asked.cluster_ids)
     return await _start(gateway, "create-golden-snapshots", _given(asked), Key.of(key, caller.name), check)
 
 
 @router.post("/release-all-clusters", operation_id="releaseAllClusters", status_code=202, responses=answers(404))
 async def release_all_clusters(
-    gateway: TheGateway, host: TheHost, caller: Operator, asked: OfPool | None = None, key: IdempotencyKey = None
+    gateway: TheGateway, caller: Operator, asked: OfPool | None = None, key: IdempotencyKey = None
 ) -> StartedRun:
     """End every session of the Pool and reset its cluster, a few at a time."""
     asked = asked or OfPool()
     return await _start(
-        gateway, "release-all-clusters", _given(asked), Key.of(key, caller.name), pool_of(host, asked.pool)
+        gateway, "release-all-clusters", _given(asked), Key.of(key, caller.name), pool_of(gateway, asked.pool)
     )
 
 
@@ -184,10 +183,10 @@ async def _check_begins(host: Host, cluster_id: str, kind: OperationKind, *, for
     return cluster
 
 
-async def _check_members(host: Host, pool: str, cluster_ids: list[str] | None) -> None:
+async def _check_members(gateway: Gateway, pool: str, cluster_ids: list[str] | None) -> None:
     """Raises UnknownPool, UnknownCluster."""
-    await pool_of(host, pool)
-    names = {cluster.name for cluster in await clusters_of(host, pool)}
+    await pool_of(gateway, pool)
+    names = {cluster.name for cluster in await clusters_of(gateway, pool)}
     if missing := [name for name in cluster_ids or () if name not in names]:
         raise UnknownCluster(
             f"no cluster {', '.join(missing)} in pool {pool}", cure=f"see /api/v1/pools/{pool}/clusters"

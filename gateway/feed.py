@@ -102,7 +102,7 @@ class Feed:
 
     async def _look(self) -> None:
         """Whether the host's API answers: a watch that was interrupted may be silent for a minute though it does."""
-        if self._host.state.view.current:
+        if self._gateway.current:
             self._outage_since = None
             return
         try:

@@ -12,6 +12,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from gateway.metrics import Metrics
+from gateway.pulse import Pulse
 from gateway.queueing import Queues, serve_queues
 from gateway.runs import Runs
 from gateway.settings import GatewaySettings
@@ -51,10 +52,13 @@ class Gateway:
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once the gateway is to stop: streams say so and end."""
 
+    pulse: Pulse = field(default_factory=Pulse)
+    """Whether the host's API answers."""
+
     @property
-    def ready(self) -> bool:
-        """Whether the pool is followed, and no watch is interrupted."""
-        return self.host is not None and self.host.state.view.current
+    def current(self) -> bool:
+        """Whether what is seen may be told: the pool is followed, no watch is interrupted, and the API answers."""
+        return self.host is not None and self.host.state.view.current and self.pulse.answers
 
     def the_host(self) -> Host:
         """The host. Raises ApiUnavailable while it is away."""
@@ -102,20 +106,22 @@ class Gateway:
 
     async def _work(self, host: Host, failing: asyncio.Task[None]) -> None:
         """Be of use until the host cannot be followed any more. Raises ApiError."""
-        with host.state.view.news() as news, self.metrics.following(host):
+        with host.state.view.news() as news, self.metrics.following(host, lambda: self.current):
             self.host, self.queues = host, Queues(host, news)
             self.following.set()
             self.away = "the host is opened again"
             logger.info("following the pools of %s", host.settings.namespace)
             serving = asyncio.create_task(serve_queues(host, self.queues), name="serving the queues")
+            asking = asyncio.create_task(self.pulse.follow(host), name="asking whether the host answers")
             try:
-                done, _ = await asyncio.wait([failing, serving], return_when=asyncio.FIRST_COMPLETED)
+                done, _ = await asyncio.wait([failing, serving, asking], return_when=asyncio.FIRST_COMPLETED)
                 await done.pop()
             finally:
                 self.host = self.queues = None
                 self.following.clear()
                 serving.cancel()
-                await asyncio.wait([serving])
+                asking.cancel()
+                await asyncio.wait([serving, asking])
 
 
 @asynccontextmanager

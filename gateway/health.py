@@ -8,6 +8,7 @@ from fastapi import APIRouter
 
 from gateway.gateway import TheGateway
 from gateway.problems import answers
+from gateway.pulse import ask
 
 router = APIRouter(tags=["health"])
 
@@ -24,7 +25,7 @@ async def healthz() -> dict[str, str]:
 async def readyz(gateway: TheGateway) -> dict[str, str]:
     """Whether the pool was seen and the host's API answers: for a readiness probe."""
     host = gateway.the_host()
-    if not gateway.ready:
-        # Without a view each call reads what it needs, and a watch may take a minute to find out that it is needed.
-        await host.kube.request("GET", "/version")
+    if not gateway.current:
+        # Without a view each call reads what it needs, which works as soon as the API answers.
+        await ask(host)
     return {"status": "ok"}

@@ -196,6 +196,9 @@ def install(app: FastAPI) -> None:
 
 async def _pool_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, PoolError)
+    if isinstance(error, errors.ApiUnavailable):
+        # What is seen of it is not to be told as the truth for longer.
+        request.app.state.gateway.pulse.doubt()
     if status_of(error) == 500:
         logger.error("nobody foresaw this here: %s", error, exc_info=error)
     return answered(error, request.scope)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from importlib.metadata import version
@@ -36,11 +36,12 @@ class Metrics(Collector):
         self.registry.register(self)
         self._tally = Tally()
         self._host: Host | None = None
+        self._current: Callable[[], bool] = lambda: False
 
     @contextmanager
-    def following(self, host: Host) -> Iterator[None]:
-        """While entered, the host, whose view is followed, is what is told."""
-        self._host = host
+    def following(self, host: Host, current: Callable[[], bool]) -> Iterator[None]:
+        """While entered, the host, whose view is followed, is what is told, while it is `current`."""
+        self._host, self._current = host, current
         try:
             with host.state.view.told(self._see):
                 yield
@@ -64,7 +65,7 @@ class Metrics(Collector):
     def collect(self) -> Iterator[Metric]:
         """All that is told at this moment."""
         view = self._host.state.view if self._host is not None else None
-        current = view is not None and view.current
+        current = view is not None and self._current()
         yield GaugeMetricFamily("cks_pool_up", "Whether this gateway follows the pools.", value=current)
         build = GaugeMetricFamily("cks_pool_build_info", "What this gateway is.", labels=list(BUILD))
         build.add_metric(list(BUILD.values()), 1)

@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from fastapi import Path as InPath
 
 from gateway.access.roles import Caller, Role, requires
-from gateway.gateway import TheHost
+from gateway.gateway import TheGateway, TheHost
 from gateway.keys import IdempotencyKey
 from gateway.lists import MOST, Continue, Limit, Page, page_of
 from gateway.pools import examples
@@ -29,39 +29,43 @@ TheCluster = Annotated[ClusterId, InPath(alias="clusterId", examples=["cluster1"
 
 
 @router.get("/pools", operation_id="listPools", responses=answers())
-async def list_pools(caller: Reader, host: TheHost, limit: Limit = MOST, after: Continue = None) -> Page[PoolView]:
+async def list_pools(
+    caller: Reader, gateway: TheGateway, limit: Limit = MOST, after: Continue = None
+) -> Page[PoolView]:
     """The Pools that the caller may use, by name."""
-    names = [name for name in await pool_names(host) if caller.may_use(name)]
+    names = [name for name in await pool_names(gateway) if caller.may_use(name)]
     part, more = page_of(names, str, limit, after)
     items = []
     for name in part:
         # One that is gone since, or cannot be read, is left out as the view leaves it out.
         with suppress(UnknownPool, InvalidInput):
-            items.append(await pool_view(host, await pool_of(host, name)))
+            items.append(await pool_view(gateway, await pool_of(gateway, name)))
     return Page(items=items, continue_=more)
 
 
 @router.get("/pools/{pool}", operation_id="getPool", responses={200: examples.POOL, **answers(404)})
-async def get_pool(pool: ThePool, caller: Reader, host: TheHost) -> PoolView:
+async def get_pool(pool: ThePool, caller: Reader, gateway: TheGateway) -> PoolView:
     """One Pool: its clusters by phase, who waits, and what keeps it from being as it is wanted."""
     caller.check_pool(pool)
-    return await pool_view(host, await pool_of(host, pool))
+    return await pool_view(gateway, await pool_of(gateway, pool))
 
 
 @router.patch("/pools/{pool}", operation_id="resizePool", responses=answers(404, 409), dependencies=[requires()])
-async def resize_pool(pool: ThePool, patch: PoolPatch, host: TheHost, _key: IdempotencyKey = None) -> PoolView:
+async def resize_pool(
+    pool: ThePool, patch: PoolPatch, gateway: TheGateway, host: TheHost, _key: IdempotencyKey = None
+) -> PoolView:
     """Set the size of a Pool. Maintenance makes or removes clusters, within a few seconds where a worker stands by."""
-    return await pool_view(host, await host.state.resize(pool, patch.size))
+    return await pool_view(gateway, await host.state.resize(pool, patch.size))
 
 
 @router.get("/pools/{pool}/clusters", operation_id="listClusters", responses=answers(404))
 async def list_clusters(
-    pool: ThePool, caller: Reader, host: TheHost, limit: Limit = MOST, after: Continue = None
+    pool: ThePool, caller: Reader, gateway: TheGateway, limit: Limit = MOST, after: Continue = None
 ) -> Page[ClusterView]:
     """The clusters of a Pool, by number."""
     caller.check_pool(pool)
-    await pool_of(host, pool)
-    part, more = page_of(await clusters_of(host, pool), lambda one: one.name, limit, after, by_number)
+    await pool_of(gateway, pool)
+    part, more = page_of(await clusters_of(gateway, pool), lambda one: one.name, limit, after, by_number)
     return Page(items=[ClusterView.of(one) for one in part], continue_=more)
 
 
@@ -89,16 +93,16 @@ async def cordon_cluster(
 
 
 @router.get("/pool", operation_id="getDefaultStats", responses=answers(404))
-async def get_default_stats(caller: Reader, host: TheHost) -> ClusterPoolStats:
+async def get_default_stats(caller: Reader, gateway: TheGateway) -> ClusterPoolStats:
     """The counts of the Pool `default`, as the platform knows them."""
     caller.check_pool(DEFAULT_POOL)
-    await pool_of(host, DEFAULT_POOL)
-    return ClusterPoolStats.of(await clusters_of(host, DEFAULT_POOL))
+    await pool_of(gateway, DEFAULT_POOL)
+    return ClusterPoolStats.of(await clusters_of(gateway, DEFAULT_POOL))
 
 
 @router.get("/pool/clusters", operation_id="listDefaultClusters", responses=answers(404))
 async def list_default_clusters(
-    caller: Reader, host: TheHost, limit: Limit = MOST, after: Continue = None
+    caller: Reader, gateway: TheGateway, limit: Limit = MOST, after: Continue = None
 ) -> Page[ClusterView]:
     """The clusters of the Pool `default`."""
-    return await list_clusters(DEFAULT_POOL, caller, host, limit, after)
+    return await list_clusters(DEFAULT_POOL, caller, gateway, limit, after)

@@ -10,14 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
+from gateway import feed, pulse
 from gateway.gateway import OpenHost
 from pool.core.settings import Settings
 from pool.work.opening import opened
 from pool.work.steps import Host
 from simulator.api.faults import Fault, FaultKind
 from simulator.app import Simulator
-from tests.gateway.door import inside
+from tests.gateway.door import inside, served
+from tests.gateway.streams import stream
 from tests.gateway.test_sessions import SESSIONS, ask
 from tests.pool.lab import Lab
 
@@ -32,6 +35,12 @@ CALLS: list[tuple[str, str, Any]] = [
     ("POST", f"{SESSIONS}/alice/reset", None),
     ("GET", f"{SESSIONS}/alice/events", None),
     ("GET", f"{SESSIONS}/alice/kubeconfig", None),
+    ("GET", "/api/v1/pools", None),
+    ("GET", "/api/v1/pools/default", None),
+    ("GET", "/api/v1/pools/default/clusters", None),
+    ("GET", "/api/v1/pools/default/clusters/cluster1", None),
+    ("GET", "/api/v1/pool", None),
+    ("GET", "/api/v1/pool/clusters", None),
 ]
 
 
@@ -63,7 +72,10 @@ async def test_with_no_host_every_call_says_so_at_once(tmp_path: Path) -> None:
         assert time.monotonic() - began < 2
 
 
-async def test_a_host_that_goes_away_is_said_and_found_again(api_server: Simulator) -> None:
+async def test_a_host_that_goes_away_is_said_and_found_again_though_its_watches_stay_open(
+    api_server: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pulse, "EVERY", 0.1)
     assert api_server.kubeconfig_path is not None
     async with (
         Lab.open(api_server.kubeconfig_path) as lab,
@@ -73,9 +85,16 @@ async def test_a_host_that_goes_away_is_said_and_found_again(api_server: Simulat
         assert (await ask(door, "alice")).status_code == 201
         outage = Fault(FaultKind.ERROR, code=503)
         api_server.faults.add(outage)
+        # The watches stay open: only asking tells.
+        async with asyncio.timeout(10):
+            while door.gateway.current:  # noqa: ASYNC110 - what is asked for next is that it is told, not when
+                await asyncio.sleep(0.01)
+        check_away(await door.http.get("/readyz"), "/readyz")
+        assert "cks_pool_up 0.0" in (await door.http.get("/metrics")).text
         for method, path, body in CALLS:
             check_away(await door.http.request(method, path, json=body), (method, path))
         api_server.faults.clear()
+        assert (await door.http.get("/readyz")).status_code == 200
         again = await ask(door, "alice")
         assert (again.status_code, again.json()["epoch"]) == (200, 1)
         assert [one["sessionId"] for one in (await door.http.get(SESSIONS)).json()["items"]] == ["alice"]
@@ -92,10 +111,27 @@ async def test_interrupted_watches_leave_it_of_use(api_server: Simulator) -> Non
         api_server.faults.remove(drop)
         api_server.faults.add(Fault(FaultKind.ERROR, verbs=("watch",), code=503))
         async with asyncio.timeout(10):
-            while door.gateway.ready:
+            while door.gateway.current:
                 assert (await door.http.get("/readyz")).status_code == 200
         assert (await door.http.get("/readyz")).status_code == 200
         assert (await ask(door, "alice")).status_code == 201
         waiting = await ask(door, "bob", waitSeconds=60)
         assert (waiting.status_code, waiting.json()["place"]) == (202, 1)
         assert (await door.http.get(f"{SESSIONS}/bob")).json()["queueLength"] == 1
+
+
+async def test_the_page_is_told_an_outage_that_cuts_no_watch(
+    api_server: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pulse, "EVERY", 0.1)
+    monkeypatch.setattr(feed, "SPACING", 0.02)
+    assert api_server.kubeconfig_path is not None
+    async with Lab.open(api_server.kubeconfig_path) as lab, served(of_kubeconfig(api_server.kubeconfig_path)) as door:
+        await lab.pool(1)
+        async with stream(door.http, "/api/v1/pools/default/events") as following:
+            await following.next("pool", lambda pool: pool["clusters"])
+            api_server.faults.add(Fault(FaultKind.ERROR, code=503))
+            told = await following.next("pool", lambda pool: pool["outageSince"])
+            assert [one["clusterId"] for one in told["clusters"]] == ["cluster1"]
+            api_server.faults.clear()
+            await following.next("pool", lambda pool: not pool["outageSince"])
