@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
@@ -49,6 +50,8 @@ class Gateway:
     """Set while there is a host."""
     metrics: Metrics = field(default_factory=Metrics)
     """What Prometheus is told."""
+    streams: Counter[str] = field(default_factory=Counter)
+    """How many streams each caller has open."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once the gateway is to stop: streams say so and end."""
 

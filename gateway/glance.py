@@ -18,6 +18,7 @@ from pool.core import inputs
 router = APIRouter(prefix="/api/v1", tags=["pools"])
 
 Anybody = Annotated[Caller, requires(Role.VIEWER, Role.SESSION)]
+Looker = Annotated[Caller, requires(Role.VIEWER)]
 PoolInPath = Annotated[str, Path(alias="pool", description="Name of the Pool.", examples=["default"])]
 
 
@@ -40,9 +41,10 @@ async def me(caller: Anybody) -> Me:
     operation_id="followPool",
     response_class=StreamingResponse,
     responses={200: STREAM, **answers(404)},
-    dependencies=[requires(Role.VIEWER)],
 )
-async def follow_pool(name: PoolInPath, request: Request, gateway: TheGateway, host: TheHost) -> StreamingResponse:
+async def follow_pool(
+    name: PoolInPath, caller: Looker, request: Request, gateway: TheGateway, host: TheHost
+) -> StreamingResponse:
     """Follow a Pool: clusters, queue and last events.
 
     The first event, `clock`, tells the host API's time. `pool` is the whole Pool, at once and then when something
@@ -53,4 +55,4 @@ async def follow_pool(name: PoolInPath, request: Request, gateway: TheGateway, h
         # The view may lag. Raises UnknownPool.
         await host.state.pool(pool)
     feeds: Feeds = request.app.state.feeds
-    return streamed(feeds.follow(pool), gateway)
+    return streamed(feeds.follow(pool), gateway, caller)

@@ -48,6 +48,8 @@ class GatewaySettings(BaseSettings):
     """Bytes of a request's body that are read."""
     rate: PositiveInt = 1200
     """Requests a minute of one token, and refused ones of one address."""
+    streams: PositiveInt = 1000
+    """Streams of events that one token may have open."""
     request_timeout: PositiveFloat = 30.0
     """Until a request is answered; streams only have to begin by then."""
     stop_timeout: PositiveInt = 10

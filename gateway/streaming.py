@@ -13,12 +13,16 @@ from fastapi.responses import StreamingResponse
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from pydantic import BaseModel
 
+from gateway.access.roles import Caller
 from gateway.gateway import Gateway
+from gateway.problems import TooManyRequests
 
 PING = 15.0
 """Seconds without an event after which a comment is sent: proxies close what is silent for a minute."""
 LONGEST = 600.0
 """Seconds after which a stream is ended, give or take a tenth: who opens it again has to be known still."""
+ROOM_AFTER = 10
+"""Seconds after which who has too many open may ask again."""
 RECONNECT = 1000
 """Milliseconds after which clients that are told so are to connect again, of a gateway that stops to another one."""
 
@@ -34,15 +38,38 @@ STREAM: dict[str, Any] = {
 """For `responses={200: STREAM}` of a route that streams."""
 
 
-def streamed(events: Events, gateway: Gateway) -> StreamingResponse:
+def streamed(events: Events, gateway: Gateway, caller: Caller) -> StreamingResponse:
     """The answer that sends `events` as they come.
 
     They are closed when the client leaves, the gateway stops or LONGEST is over; they may end by themselves.
+    Raises TooManyRequests if the caller has as many open as it may.
     """
-    return StreamingResponse(_lines(events, gateway), media_type="text/event-stream", headers=HEADERS)
+    most = gateway.settings.streams
+    if gateway.streams[caller.name] >= most:
+        raise TooManyRequests(
+            "too many streams",
+            expected=f"at most {most} open at once",
+            cure="close those that nobody reads, or raise CKS_GATEWAY_STREAMS",
+            retry_after=ROOM_AFTER,
+        )
+    return StreamingResponse(
+        _counted(_lines(events, gateway), gateway, caller.name), media_type="text/event-stream", headers=HEADERS
+    )
 
 
-async def _lines(events: Events, gateway: Gateway) -> AsyncIterator[bytes]:
+async def _counted(lines: AsyncGenerator[bytes, None], gateway: Gateway, caller: str) -> AsyncIterator[bytes]:
+    gateway.streams[caller] += 1
+    try:
+        async with aclosing(lines):
+            async for line in lines:
+                yield line
+    finally:
+        gateway.streams[caller] -= 1
+        if not gateway.streams[caller]:
+            del gateway.streams[caller]
+
+
+async def _lines(events: Events, gateway: Gateway) -> AsyncGenerator[bytes, None]:
     come: asyncio.Queue[Event | None] = asyncio.Queue(maxsize=1)
     # In a task of its own, which closes them by itself: this generator may be dropped anywhere.
     producing = asyncio.create_task(_produce(events, come))

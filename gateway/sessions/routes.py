@@ -192,7 +192,7 @@ async def follow(session_id: Id, caller: Reader, gateway: TheGateway, host: TheH
     is the last one of a gateway that stops, or after ten minutes: follow again.
     """
     session = await its(host, caller, session_id)
-    return streamed(follow_session(gateway, host, session), gateway)
+    return streamed(follow_session(gateway, host, session), gateway, caller)
 
 
 @router.get(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -161,6 +162,27 @@ async def test_a_stream_ends_after_a_while_so_that_who_opens_it_again_must_be_kn
                 assert (await following.rest())[-1] == ("reconnect", {}), path
         (tmp_path / "tokens").write_text("[]")
         assert (await door.http.get(EVENTS)).status_code == 401
+
+
+async def test_who_has_too_many_streams_open_is_told_until_one_is_closed(lab: Lab) -> None:
+    await lab.state.ensure_pool()
+    async with served(of_lab(lab), streams=2) as door:
+        async with stream(door.http, EVENTS) as first:
+            await first.next("pool")
+            async with stream(door.http, EVENTS) as second:
+                await second.next("pool")
+                refused = await door.http.get(EVENTS)
+                assert (refused.status_code, refused.json()["reason"]) == (429, "TooManyRequests")
+                assert "CKS_GATEWAY_STREAMS" in refused.json()["cure"]
+                assert int(refused.headers["retry-after"]) > 0
+            async with asyncio.timeout(10):
+                while door.gateway.streams["anybody"] > 1:  # noqa: ASYNC110 - the server notices by itself
+                    await asyncio.sleep(0.01)
+            async with stream(door.http, EVENTS) as third:
+                await third.next("pool")
+        async with asyncio.timeout(10):
+            while door.gateway.streams:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
 
 
 async def test_a_host_that_is_lost_ends_the_stream(lab: Lab, served_door: Door) -> None:
