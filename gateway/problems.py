@@ -51,7 +51,7 @@ class NotAllowed(Refusal):
 
 
 class PreconditionFailed(Refusal):
-    """An If-Match of an epoch that is over."""
+    """An If-Match of a life or a hold of the session that is over."""
 
     status = 412
 

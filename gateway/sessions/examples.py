@@ -46,22 +46,23 @@ def _told(description: str, example: dict[str, Any]) -> dict[str, Any]:
 
 _VIEW = {"schema": {"$ref": "#/components/schemas/SessionView"}}
 _LOCATION = {"Location": {"description": "The session.", "schema": {"type": "string"}}}
+_TAG = {"ETag": {"description": "This life of the session, and its hold; for If-Match.", "schema": {"type": "string"}}}
 _RETRY = {"Retry-After": {"description": "Seconds after which to look again.", "schema": {"type": "integer"}}}
 
 REQUESTED: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "It had its cluster already.",
-        "headers": _LOCATION,
+        "headers": _LOCATION | _TAG,
         "content": {"application/json": _VIEW | {"example": ACTIVE}},
     },
-    201: _told("It has a cluster.", ACTIVE) | {"headers": _LOCATION},
+    201: _told("It has a cluster.", ACTIVE) | {"headers": _LOCATION | _TAG},
     202: {
         "description": "It waits.",
-        "headers": _LOCATION | _RETRY,
+        "headers": _LOCATION | _TAG | _RETRY,
         "content": {"application/json": _VIEW | {"example": PENDING}},
     },
 }
-TOLD: dict[int | str, dict[str, Any]] = {200: _told("The session.", ACTIVE)}
+TOLD: dict[int | str, dict[str, Any]] = {200: _told("The session.", ACTIVE) | {"headers": _TAG}}
 KUBECONFIG: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "A kubeconfig.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Query, Response
 from fastapi import Path as InPath
 from fastapi.responses import StreamingResponse
 
@@ -13,10 +13,11 @@ from gateway.access.roles import Caller, Role, requires
 from gateway.gateway import Gateway, TheGateway, TheHost
 from gateway.keys import IdempotencyKey
 from gateway.lists import MOST, Continue, Limit, Page, page_of
-from gateway.problems import PreconditionFailed, answers
+from gateway.problems import answers
 from gateway.runs import Key, StartedRun
 from gateway.sessions import examples
 from gateway.sessions.events import follow_session
+from gateway.sessions.holds import Hold, IfMatch, tag
 from gateway.sessions.models import PatchedSession, ReleasedSession, SessionPatch, SessionRequest, SessionView
 from gateway.streaming import STREAM, streamed
 from pool.core.errors import NotHolder
@@ -32,15 +33,6 @@ router = APIRouter(prefix="/api/v1", tags=["sessions"])
 User = Annotated[Caller, requires(Role.SESSION)]
 Reader = Annotated[Caller, requires(Role.SESSION, Role.VIEWER)]
 Id = Annotated[SessionId, InPath(alias="sessionId", examples=["alice-7f3a"])]
-IfMatch = Annotated[
-    str | None,
-    Header(
-        alias="If-Match",
-        pattern=r'^(\*|"?[0-9]{1,9}"?)$',
-        description="The epoch at which the caller believes the session to hold its cluster.",
-        examples=['"4"'],
-    ),
-]
 
 ASK_AGAIN = 5
 """Seconds after which who waits may look again, if it does not follow the events."""
@@ -84,6 +76,7 @@ async def request_session(
         response.headers["Retry-After"] = str(ASK_AGAIN)
     elif done.had:
         response.status_code = 200
+    tag(response, done.session)
     return await told(gateway, done.session)
 
 
@@ -106,17 +99,25 @@ async def list_sessions(
 
 
 @router.get("/sessions/{sessionId}", operation_id="getSession", responses={**examples.TOLD, **answers(404)})
-async def get_session(session_id: Id, caller: Reader, gateway: TheGateway, host: TheHost) -> SessionView:
+async def get_session(
+    session_id: Id, caller: Reader, gateway: TheGateway, host: TheHost, response: Response
+) -> SessionView:
     """One session, as it is now."""
-    return await told(gateway, await its(host, caller, session_id))
+    session = await its(host, caller, session_id)
+    tag(response, session)
+    return await told(gateway, session)
 
 
-@router.patch("/sessions/{sessionId}", operation_id="changeSession", responses={**examples.TOLD, **answers(404, 409)})
+@router.patch(
+    "/sessions/{sessionId}", operation_id="changeSession", responses={**examples.TOLD, **answers(404, 409, 412)}
+)
 async def change_session(
     session_id: Id,
     patch: Annotated[SessionPatch, examples.PATCH],
     caller: User,
     host: TheHost,
+    response: Response,
+    if_match: IfMatch = None,
     key: IdempotencyKey = None,
 ) -> PatchedSession:
     """Extend an active session, or say that its user is there.
@@ -127,30 +128,33 @@ async def change_session(
     if caller.pool is not None:
         await its(host, caller, session_id)
     logs.note(session=session_id)
-    if patch.extend_seconds is None:
-        return PatchedSession.told(await host.state.heartbeat_session(session_id))
-    extension = await host.state.extend(session_id, patch.extend_seconds, key=key)
-    now = await host.state.session(session_id)
-    return PatchedSession.told(now).changed(cut=extension.cut, message=extension.message)
+    hold, extension = Hold.of(if_match), None
+    with hold.kept():
+        if patch.extend_seconds is None:
+            now = await host.state.heartbeat_session(session_id, uid=hold.uid, epoch=hold.epoch)
+        else:
+            more = patch.extend_seconds
+            extension = await host.state.extend(session_id, more, key=key, uid=hold.uid, epoch=hold.epoch)
+            now = await host.state.session(session_id)
+    tag(response, now)
+    view = PatchedSession.told(now)
+    return view if extension is None else view.changed(cut=extension.cut, message=extension.message)
 
 
 @router.delete("/sessions/{sessionId}", operation_id="releaseSession", responses=answers(404, 409, 412))
 async def release_session(
-    session_id: Id, caller: User, host: TheHost, epoch: IfMatch = None, _key: IdempotencyKey = None
+    session_id: Id, caller: User, host: TheHost, if_match: IfMatch = None, _key: IdempotencyKey = None
 ) -> ReleasedSession:
     """Give the cluster back. Its reset is started by the worker, within seconds.
 
-    With `If-Match` only if the session holds it at that epoch (412): whoever was given the cluster before a reset in
-    place ends nothing. Made again it gives the same answer until the reset begins, and then says that it holds none.
+    With `If-Match` only if the session is the one that its ETag named (412): a call that comes late ends no later life
+    of it, nor what it holds since a reset in place. An `Idempotency-Key` does not see to that. Made again it gives the
+    same answer until the reset begins, and then says that it holds none.
     """
     session = await its(host, caller, session_id)
-    shown = None if epoch in (None, "*") else int(str(epoch).strip('"'))
-    try:
-        released = await host.state.release(session_id, epoch=shown)
-    except NotHolder as error:
-        if shown is None:
-            raise
-        raise PreconditionFailed(error.what, expected=error.expected, actual=error.actual, cure=error.cure) from error
+    hold = Hold.of(if_match)
+    with hold.kept():
+        released = await host.state.release(session_id, uid=hold.uid, epoch=hold.epoch)
     logs.note(cluster=released.cluster_id)
     held = released.epoch if released.cluster_id else session.status.epoch
     return ReleasedSession(

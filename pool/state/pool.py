@@ -284,23 +284,32 @@ class PoolState:
         finally:
             await self.events.drain()
 
-    async def release(self, session_id: str, *, epoch: int | None = None) -> Released:
-        """Take the session's cluster back; it is `resetting` then. Raises UnknownSession, NotHolder (old `epoch`)."""
+    async def release(self, session_id: str, *, uid: str | None = None, epoch: int | None = None) -> Released:
+        """Take the session's cluster back; it is `resetting` then. Raises UnknownSession; NotHolder if it is another
+        session of that name by now (`uid`), or was handed the cluster again (`epoch`)."""
         try:
-            return await self._sessions.release(inputs.session_id(session_id), epoch=epoch)
+            return await self._sessions.release(inputs.session_id(session_id), uid=uid, epoch=epoch)
         finally:
             await self.events.drain()
 
-    async def extend(self, session_id: str, seconds: int, *, key: str | None = None) -> Extension:
+    async def extend(
+        self,
+        session_id: str,
+        seconds: int,
+        *,
+        key: str | None = None,
+        uid: str | None = None,
+        epoch: int | None = None,
+    ) -> Extension:
         """Give an active session more time, cut to its Pool's maximum; once, if asked again with the same `key`.
 
-        Raises UnknownSession, NotHolder.
+        Raises UnknownSession; NotHolder, also as `release` does for `uid` and `epoch`.
         """
-        return await self._sessions.extend(inputs.session_id(session_id), seconds, key)
+        return await self._sessions.extend(inputs.session_id(session_id), seconds, key, uid=uid, epoch=epoch)
 
-    async def heartbeat_session(self, session_id: str) -> Session:
-        """Note that the session's user is there. Raises UnknownSession, NotHolder."""
-        return await self._sessions.heartbeat(inputs.session_id(session_id))
+    async def heartbeat_session(self, session_id: str, *, uid: str | None = None, epoch: int | None = None) -> Session:
+        """Note that the session's user is there. Raises UnknownSession; NotHolder, also as `release` does."""
+        return await self._sessions.heartbeat(inputs.session_id(session_id), uid=uid, epoch=epoch)
 
     async def expire(self, session_id: str) -> Released:
         """End the session if its time is over or it is silent too long, else nothing. Raises UnknownSession."""

@@ -54,19 +54,14 @@ class Sessions:
     def __init__(self, store: Store) -> None:
         self.store = store
 
-    async def release(self, session_id: str, *, epoch: int | None = None) -> Released:
+    async def release(self, session_id: str, *, uid: str | None = None, epoch: int | None = None) -> Released:
         """Take the session's cluster back. Doing it again gives the same answer until the reset begins.
 
-        Raises UnknownSession; NotHolder if `epoch` is not the one the session was given. Nothing is changed then.
+        Raises UnknownSession; NotHolder if the session has not this `uid`, or was not given this `epoch`. Nothing is
+        changed then.
         """
         session = await self.store.session(session_id)
-        if epoch is not None and session.status.epoch != epoch:
-            raise NotHolder(
-                f"session {session_id} is not released",
-                expected=f"epoch {session.status.epoch}",
-                actual=f"epoch {epoch}",
-                cure="the cluster was handed over since; ask for the session's present epoch",
-            )
+        _check_hold(session, uid, epoch, "released")
         return await self.end(session, SessionPhase.RELEASED, "released by its owner")
 
     async def end(self, session: Session, phase: SessionPhase, reason: str) -> Released:
@@ -139,16 +134,26 @@ class Sessions:
         with suppress(UnknownSession):
             await self.store.change_session(session.name, turned_away)
 
-    async def extend(self, session_id: str, seconds: int, key: str | None = None) -> Extension:
+    async def extend(
+        self,
+        session_id: str,
+        seconds: int,
+        key: str | None = None,
+        *,
+        uid: str | None = None,
+        epoch: int | None = None,
+    ) -> Extension:
         """Add `seconds` to what is agreed, at most to the pool's maximum counted from the assignment.
 
         Nothing is added if one of the last MOST_KEYS extensions had this `key`: its answer was lost, and it is told
         again.
-        Raises InvalidInput, UnknownSession, and NotHolder if the session is not active or its time is over.
+        Raises InvalidInput, UnknownSession, and NotHolder if the session is not active or its time is over, or if it
+        has not this `uid` or `epoch`.
         """
         if seconds <= 0:
             raise InvalidInput("extension", expected="more than 0 s", actual=f"{seconds} s", cure="ask for more")
         session = await self.store.session(session_id)
+        _check_hold(session, uid, epoch, "extended")
         if session.phase is not SessionPhase.ACTIVE:
             raise NotHolder(f"session {session_id} is not extended", expected="Active", actual=session.phase)
         more = timedelta(seconds=seconds)
@@ -191,10 +196,14 @@ class Sessions:
 
         await self.store.change_session(session.name, copy)
 
-    async def heartbeat(self, session_id: str) -> Session:
-        """Note a sign of life of the session's user. Raises UnknownSession; NotHolder if the session is over."""
+    async def heartbeat(self, session_id: str, *, uid: str | None = None, epoch: int | None = None) -> Session:
+        """Note a sign of life of the session's user.
+
+        Raises UnknownSession; NotHolder if the session is over, or if it has not this `uid` or `epoch`.
+        """
 
         def beat(session: Session) -> Session:
+            _check_hold(session, uid, epoch, "heard of")
             if session.phase is not SessionPhase.ACTIVE:
                 raise NotHolder(f"session {session_id} has no heartbeat", expected="Active", actual=session.phase)
             return session.with_status(last_heartbeat=self.store.now())
@@ -244,6 +253,24 @@ class Sessions:
 
 class _Activated(Exception):
     """A pending session became active while it was being ended."""
+
+
+def _check_hold(session: Session, uid: str | None, epoch: int | None, done: str) -> None:
+    """Raises NotHolder if the session is not the one that is meant, or its hold is another. None is not compared."""
+    if uid not in (None, session.metadata.uid):
+        raise NotHolder(
+            f"session {session.name} is not {done}",
+            expected=f"the session of that name with UID {session.metadata.uid}",
+            actual=f"UID {uid}",
+            cure="that one has ended, and this one was asked for since; ask how it is now",
+        )
+    if epoch not in (None, session.status.epoch):
+        raise NotHolder(
+            f"session {session.name} is not {done}",
+            expected=f"epoch {session.status.epoch}",
+            actual=f"epoch {epoch}",
+            cure="the cluster was handed over since; ask for the session's present epoch",
+        )
 
 
 def _awaits_reset(cluster: PooledCluster) -> bool:

@@ -125,6 +125,39 @@ async def test_an_epoch_that_is_over_gives_nothing_back(lab: Lab, door: Door) ->
     assert (await door.http.delete(f"{SESSIONS}/alice", headers={"If-Match": "*"})).status_code == 200
 
 
+async def test_a_late_call_about_an_earlier_life_of_a_session_changes_nothing_of_the_next(lab: Lab, door: Door) -> None:
+    await lab.pool(2)
+    first = await ask(door, "alice", key="one")
+    assert (await door.http.get(f"{SESSIONS}/alice")).headers["etag"] == first.headers["etag"]
+    meant = {"If-Match": first.headers["etag"], "Idempotency-Key": "end"}
+    given = await door.http.delete(f"{SESSIONS}/alice", headers=meant)
+    assert (await door.http.delete(f"{SESSIONS}/alice", headers=meant)).json() == given.json()
+
+    second = await ask(door, "alice", key="two")
+    assert second.json()["epoch"] == first.json()["epoch"], "of another cluster"
+    extend, beat = {"extendSeconds": 60}, {"heartbeat": True}
+    for method, body in (("DELETE", None), ("PATCH", extend), ("PATCH", beat)):
+        late = await door.http.request(method, f"{SESSIONS}/alice", json=body, headers=meant)
+        assert (late.status_code, late.json()["reason"]) == (412, "PreconditionFailed")
+    assert (await door.http.get(f"{SESSIONS}/alice")).json() == second.json()
+
+    meant = {"If-Match": f"W/{second.headers['etag']}"}
+    longer = await door.http.patch(f"{SESSIONS}/alice", json=extend, headers=meant)
+    assert (longer.status_code, longer.headers["etag"]) == (200, second.headers["etag"])
+    assert (await door.http.delete(f"{SESSIONS}/alice", headers=meant)).status_code == 200
+
+
+async def test_who_waits_leaves_the_queue_and_the_cluster_that_came_of_it_by_one_tag(lab: Lab, door: Door) -> None:
+    await lab.add("c1", "resetting")
+    waits = await ask(door, "alice", waitSeconds=60)
+    await lab.add("c2")
+    await until(door, lambda: door.view.sessions["alice"].phase == "Active")
+    has = await door.http.get(f"{SESSIONS}/alice")
+    assert has.headers["etag"] == f'{waits.headers["etag"][:-1]}-1"'
+    ended = await door.http.delete(f"{SESSIONS}/alice", headers={"If-Match": waits.headers["etag"]})
+    assert ended.json()["clusterId"] == "c2"
+
+
 async def test_a_heartbeat_is_noted(lab: Lab, door: Door) -> None:
     await lab.pool(1)
     await ask(door, "alice", heartbeatTimeoutSeconds=60)
