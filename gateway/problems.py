@@ -84,6 +84,8 @@ class RequestTimeout(Refusal):
     status = 503
 
 
+RIGHTS = "apply deployments/rbac: the gateway's own account lacks a right, and asking again does not help"
+
 STATUS: Mapping[type[PoolError], int] = {
     errors.InvalidInput: 422,
     errors.Invalid: 422,
@@ -101,6 +103,7 @@ STATUS: Mapping[type[PoolError], int] = {
     errors.GuestUnhealthy: 409,
     errors.WaitTimeout: 503,
     errors.KubeconfigError: 503,
+    errors.Forbidden: 502,
     errors.ApiError: 503,
 }
 """By the nearest class up the tree; what is not there is a 500, since nobody foresaw it on this path."""
@@ -160,7 +163,7 @@ def problem_of(error: PoolError) -> Problem:
         reason=reason,
         expected=error.expected or None,
         actual=error.actual or None,
-        cure=error.cure or None,
+        cure=error.cure or (RIGHTS if isinstance(error, errors.Forbidden) else None),
         **known,
     )
 
@@ -244,7 +247,7 @@ def unforeseen(error: Exception, scope: Scope) -> JSONResponse:
 
 def answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """`responses=` of a route that may answer problems of these statuses, beside those that any may."""
-    always = (400, 401, 403, 413, 422, 429, 503)
+    always = (400, 401, 403, 413, 422, 429, 502, 503)
     schema = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     told = {status: {"description": HTTPStatus(status).phrase, "content": schema} for status in (*always, *statuses)}
     return dict(sorted(told.items()))

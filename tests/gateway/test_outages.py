@@ -17,12 +17,14 @@ from gateway.gateway import OpenHost
 from pool.core.settings import Settings
 from pool.work.opening import opened
 from pool.work.steps import Host
+from simulator.api.errors import forbidden
 from simulator.api.faults import Fault, FaultKind
 from simulator.app import Simulator
 from tests.gateway.door import inside, served
 from tests.gateway.streams import stream
 from tests.gateway.test_sessions import SESSIONS, ask
 from tests.pool.lab import Lab
+from tests.pool.wire import Wire
 
 CALLS: list[tuple[str, str, Any]] = [
     ("GET", SESSIONS, None),
@@ -98,6 +100,17 @@ async def test_a_host_that_goes_away_is_said_and_found_again_though_its_watches_
         again = await ask(door, "alice")
         assert (again.status_code, again.json()["epoch"]) == (200, 1)
         assert [one["sessionId"] for one in (await door.http.get(SESSIONS)).json()["items"]] == ["alice"]
+
+
+async def test_a_right_that_the_gateway_lacks_is_no_outage(api_server: Simulator) -> None:
+    assert api_server.kubeconfig_path is not None
+    async with Lab.open(api_server.kubeconfig_path), inside(of_kubeconfig(api_server.kubeconfig_path)) as door:
+        Wire(api_server).refuse(forbidden("", "sessions", "", "no"), verb="list", plural="sessions")
+        answer = await door.http.get(SESSIONS)
+        assert (answer.status_code, answer.json()["reason"]) == (502, "Forbidden"), answer.text
+        assert "deployments/rbac" in answer.json()["cure"]
+        assert "retry-after" not in answer.headers, "asking again does not help"
+        assert (await door.http.get("/readyz")).status_code == 200
 
 
 async def test_interrupted_watches_leave_it_of_use(api_server: Simulator) -> None:
