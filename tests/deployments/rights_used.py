@@ -6,6 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 from pool.kube.client import Object
+from simulator.api.errors import ApiError
 from simulator.api.requests import Request, Response, Target
 from simulator.api.server import Next
 from simulator.app import Simulator
@@ -24,16 +25,25 @@ class Watcher:
         self.simulator.api.middlewares.append(self._see)
 
     async def _see(self, request: Request, target: Target, call: Next) -> Response:
-        answer = await call()
+        try:
+            answer = await call()
+        except ApiError as error:
+            self._note(request, target, refused=error.code == 403)
+            raise
+        self._note(request, target, refused=answer.status == 403)
+        return answer
+
+    def _note(self, request: Request, target: Target, *, refused: bool) -> None:
         token = request.headers.get("authorization", "").removeprefix("Bearer ")
         user = self.simulator.api.authenticator.by_token(token) if request.user is None else None
-        if user is not None and user.name.startswith("system:serviceaccount:cks-pool:"):
-            account = user.name.rpartition(":")[2]
-            resource = f"{target.plural}/{target.subresource}" if target.subresource else target.plural
+        if user is None or not user.name.startswith("system:serviceaccount:cks-pool:"):
+            return
+        account = user.name.rpartition(":")[2]
+        resource = f"{target.plural}/{target.subresource}" if target.subresource else target.plural
+        if refused:
+            self.refused.append(f"{account}: {target.verb} {resource} in {target.namespace or 'the cluster'}")
+        else:
             self.used[account].add((target.verb, target.group, resource))
-            if answer.status == 403:
-                self.refused.append(f"{account}: {target.verb} {resource} in {target.namespace or 'the cluster'}")
-        return answer
 
     def unused(self, manifests: list[Object]) -> set[str]:
         """The rights that no account made use of, as "role: verb resource"."""

@@ -1,0 +1,216 @@
+"""A pool's whole life as a person has it: applied with kubectl, run from the wheel as the shipped accounts.
+
+The API server judges every call by the shipped rights. What is refused on the way is a missing right; what was granted
+and not used is named here with why it stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from prefect.settings import PREFECT_API_URL
+
+from demo.processes import Child, ready_or_stopped
+from demo.runs import Runs, prefect_api
+from pool.kube.client import Kube, Object
+from pool.kube.resources import NAMESPACES, POOLED_CLUSTERS, POOLS, Resource
+from pool.kube.watching import Watching
+from simulator.app import Simulator
+from tests.deployments.installed import HOME, Installation, unpacked
+from tests.deployments.overlays import OVERLAYS, built
+from tests.deployments.rights_used import Watcher
+from tests.pool.kubectl import Kubectl, needed
+
+pytestmark = [pytest.mark.prefect, pytest.mark.xdist_group("prefect"), pytest.mark.timeout(600), needed]
+
+COMPLETE = str(OVERLAYS / "complete")
+
+WHY: dict[str, set[str]] = {
+    "what is applied server-side is created where it is missing, and servers ask for that right as well": {
+        "cks-pool-cluster: create networkpolicies",
+        "cks-pool-cluster: create resourcequotas",
+        "cks-pool-namespaces: create rolebindings",
+        "cks-pool-templates: create configmaps",
+    },
+    "asked for by whoever judges another call: a binding, a clone": {
+        "cks-pool-clone-golden-image: create datavolumes/source",
+        "cks-pool-templates: create datavolumes/source",
+        "cks-pool-namespaces: bind clusterroles",
+    },
+    "a namespace that an earlier version made, or that somebody had made empty, gets its labels": {
+        "cks-pool-namespaces: patch namespaces",
+    },
+    "a cluster's teardown, and what an aborted reset or an earlier version left": {
+        "cks-pool-cluster: delete services",
+        "cks-pool-cluster: patch services",
+        "cks-pool-cluster: patch virtualmachinesnapshots",
+    },
+    "the pool's own certificate is made anew near its end": {"cks-pool-cluster: update secrets"},
+    "why something does not come up": {
+        "cks-pool-cluster: get pods/log",
+        *(f"cks-pool-observe: {verb} {kind}" for verb in ("get", "list", "watch") for kind in ("pods", "events")),
+        *(f"cks-pool-observe: {verb} services" for verb in ("list", "watch")),
+        "cks-pool-observe: watch persistentvolumeclaims",
+    },
+    "whose a namespace is that is there already": {
+        *(f"cks-pool-observe: list {kind}" for kind in ("daemonsets", "deployments", "jobs", "statefulsets")),
+    },
+    "an image that is cloned from a DataSource": {"cks-pool-observe: get datasources"},
+    "sessions that wait: one that loses its place, or waits longer; and those that ended long ago": {
+        "cks-pool-gateway: delete sessions",
+        "cks-pool-gateway: update sessions",
+        "cks-pool-state: delete sessions",
+        "cks-pool-state: update sessions",
+    },
+    "the page's last events, which nobody looked at here": {
+        "cks-pool-gateway: list events",
+        "cks-pool-gateway: watch events",
+    },
+    "tokens of ServiceAccounts, which are off by default": {"cks-pool-gateway: create tokenreviews"},
+    "a person's, who installs, upgrades or removes": {
+        "cks-pool-install: bind clusterroles",
+        *(
+            f"cks-pool-install: {verb} {kind}"
+            for verb, kinds in {
+                "create": "customresourcedefinitions networkpolicies resourcequotas rolebindings roles",
+                "patch": "customresourcedefinitions namespaces roles",
+                "get": "resourcequotas",
+                "delete": "networkpolicies resourcequotas roles",
+            }.items()
+            for kind in kinds.split()
+        ),
+        *(
+            f"cks-pool-install: {verb} validatingadmissionpolic{kind}"
+            for verb in ("get", "create", "patch")
+            for kind in ("ies", "ybindings")
+        ),
+    },
+}
+"""What was granted and not used, by why it stays."""
+UNUSED = set().union(*WHY.values())
+
+
+@pytest.fixture
+async def installation(simulator: Simulator, prefect_server: None, tmp_path: Path) -> AsyncIterator[Installation]:
+    given = simulator.kubeconfig_path
+    assert given is not None
+    kubectl = Kubectl(given, "", tmp_path)
+    await kubectl("apply", "-k", COMPLETE)
+    async with Kube.connect(given) as admin, Watching(admin) as watching:
+        api = PREFECT_API_URL.value()
+        yield Installation(kubectl, admin, watching, given, tmp_path, api, unpacked(tmp_path))
+        async with prefect_api(api) as client:
+            found = (
+                await client.post("/deployments/filter", json={"deployments": {"tags": {"all_": ["cks-pool"]}}})
+            ).json()
+            for one in found:
+                await client.delete(f"/deployments/{one['id']}")
+
+
+async def test_a_pool_lives_as_it_is_installed_and_no_right_is_missing_or_too_many(
+    installation: Installation, simulator: Simulator
+) -> None:
+    watcher = Watcher(simulator)
+    for step in ("secrets", "prefect"):
+        await done(await installation.run("cks-pool-setup-0-1-0", step))
+    worker = await ready_or_stopped(*await installation.worker(), timeout=90)
+    try:
+        async with installation.gateway() as door, prefect_api(installation.prefect) as prefect:
+            runs = Runs(prefect, "")
+            await bootstrapped(installation, door)
+            await served(installation, door)
+            await worked_on(installation, door)
+            await resized(installation, door)
+            await runs.run("teardown-pool", confirm="teardown")
+    finally:
+        await worker.stop()
+    assert await installation.admin.list(NAMESPACES, labels="cks.io/pool=default") == []
+    assert await installation.kubectl("diff", "-k", COMPLETE) == ""
+    assert watcher.refused == []
+    assert sorted(watcher.unused(built("complete")) - UNUSED) == [], "granted, not used, and nobody says why"
+
+
+async def done(child: Child) -> None:
+    """The Job's container has succeeded."""
+    status = await child.process.wait()
+    await child.stop()
+    assert status == 0, child.tail(40)
+
+
+async def bootstrapped(installation: Installation, door: httpx.AsyncClient) -> None:
+    """By an operator, over HTTP."""
+    answer = await door.post("/api/v1/admin/bootstrap-pool", json={"size": 2}, headers={"Idempotency-Key": "first"})
+    assert answer.status_code == 202, answer.text
+    await until(installation, POOLS, "default", lambda pool: pool["status"].get("available") == 2)
+    assert (await door.get("/api/v1/pools/default")).json()["stats"]["availableClusters"] == 2
+
+
+async def served(installation: Installation, door: httpx.AsyncClient) -> None:
+    """A session of a platform, from its cluster to its cluster's reset."""
+    assigned = await door.post("/api/v1/sessions", json={"sessionId": "alice", "ttlSeconds": 600})
+    assert assigned.status_code == 201, assigned.text
+    cluster = assigned.json()["assignedCluster"]
+    kubeconfig = await door.get("/api/v1/sessions/alice/kubeconfig")
+    assert kubeconfig.status_code == 200, kubeconfig.text
+    again = await door.post("/api/v1/sessions/alice/reset", headers={"Idempotency-Key": "in-place"})
+    assert again.status_code == 202, again.text
+    in_place = assigned.json()["epoch"] + 1
+    await until(
+        installation,
+        POOLED_CLUSTERS,
+        cluster,
+        lambda one: (one["status"]["phase"], one["status"]["epoch"]) == ("locked", in_place),
+    )
+    longer = await door.patch("/api/v1/sessions/alice", json={"extendSeconds": 60})
+    assert longer.status_code == 200, longer.text
+    assert (await door.delete("/api/v1/sessions/alice")).status_code == 200
+    await until(installation, POOLED_CLUSTERS, cluster, lambda one: one["status"]["phase"] == "available")
+
+
+async def worked_on(installation: Installation, door: httpx.AsyncClient) -> None:
+    """By an operator: kept from sessions, snapshotted again, made anew."""
+    clusters = "/api/v1/admin/clusters"
+    assert (await door.post(f"{clusters}/cluster1/cordon")).status_code == 200
+    assert (await door.post(f"{clusters}/cluster1/uncordon")).status_code == 200
+    async with renewed(installation, "cluster1"):
+        refresh = {"clusterIds": ["cluster1"], "refresh": True}
+        assert (await door.post("/api/v1/admin/create-snapshots", json=refresh)).status_code == 202
+    async with renewed(installation, "cluster2"):
+        assert (await door.post(f"{clusters}/cluster2/rebuild")).status_code == 202
+
+
+@asynccontextmanager
+async def renewed(installation: Installation, cluster: str) -> AsyncIterator[None]:
+    """At its end the cluster is available with other golden snapshots than at its beginning."""
+    before = (await installation.admin.get(POOLED_CLUSTERS, cluster, HOME))["status"]["golden"]["takenAt"]
+    yield
+
+    def check(one: Object) -> bool:
+        golden = one["status"].get("golden") or {}
+        return one["status"]["phase"] == "available" and golden.get("takenAt") != before
+
+    await until(installation, POOLED_CLUSTERS, cluster, check)
+
+
+async def resized(installation: Installation, door: httpx.AsyncClient) -> None:
+    """Up, and down again."""
+    for size in (3, 1):
+        assert (await door.patch("/api/v1/pools/default", json={"size": size})).status_code == 200
+        await until(
+            installation,
+            POOLS,
+            "default",
+            lambda pool, size=size: (pool["status"]["available"], pool["status"]["replicas"]) == (size, size),
+        )
+
+
+async def until(installation: Installation, resource: Resource, name: str, check: Callable[[Object], bool]) -> None:
+    def found(obj: Object | None) -> bool | None:
+        return True if obj and obj.get("status") and check(obj) else None
+
+    what = f"{name} to be as expected"
+    await installation.watching.until(resource, name, HOME, found, timeout=120, what=what)
