@@ -249,9 +249,9 @@ async def test_namespaces_of_before_are_marked_by_who_installs(admin: Bench, ben
 async def test_kubectl_applies_it_all_in_one_go_and_again(tmp_path: Path) -> None:
     async with Simulator(controllers=False, kubeconfig=tmp_path / "kubeconfig"):
         kubectl = Kubectl(tmp_path / "kubeconfig", "", tmp_path)
-        folders = [argument for folder in ("crds", "rbac") for argument in ("-f", str(DEPLOYMENTS / folder))]
-        await kubectl("apply", *folders)
-        again = await kubectl("apply", *folders)
+        folder = str(DEPLOYMENTS / "rbac")
+        await kubectl("apply", "-k", folder)
+        again = await kubectl("apply", "-k", folder)
         assert [line for line in again.splitlines() if not line.endswith(" unchanged")] == []
 
 
