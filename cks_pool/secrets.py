@@ -23,7 +23,9 @@ from pool.kube.client import Kube
 from pool.kube.resources import SECRETS
 
 PART_OF = {"app.kubernetes.io/part-of": "cks-pool"}
-SERVICE, DATABASE = "cks-pool-gateway", "cks-pool-database"
+SERVICE = "cks-pool-gateway"
+TLS, FIRST, TOKENS = "cks-pool-gateway-tls", "cks-pool-gateway-operator", "cks-pool-gateway-tokens"
+PREFECT, DATABASE = "cks-pool-prefect", "cks-pool-database"
 OPERATOR = "first-operator"
 """Name of the first operator's token, in the gateway's log."""
 
@@ -48,12 +50,12 @@ async def ensure_secrets(kube: Kube, namespace: str, now: datetime, *, prefect: 
                 found = await kube.get(SECRETS, name, namespace)
         return _decoded(found["data"])
 
-    await ensure("cks-pool-gateway-tls", _certificate(namespace, now), "kubernetes.io/tls")
-    operator = await ensure("cks-pool-gateway-operator", {"token": new_token(OPERATOR, Role.OPERATOR)[0]})
+    await ensure(TLS, _certificate(namespace, now), "kubernetes.io/tls")
+    operator = await ensure(FIRST, {"token": new_token(OPERATOR, Role.OPERATOR)[0]})
     entry = TokenEntry(name=OPERATOR, role=Role.OPERATOR, sha256=hashed(operator["token"]))
-    await ensure("cks-pool-gateway-tokens", {"tokens.yaml": as_yaml(entry)})
+    await ensure(TOKENS, {"tokens.yaml": as_yaml(entry)})
     if prefect:
-        await ensure("cks-pool-prefect", {"PREFECT_API_AUTH_STRING": f"cks-pool:{secrets.token_urlsafe(32)}"})
+        await ensure(PREFECT, {"PREFECT_API_AUTH_STRING": f"cks-pool:{secrets.token_urlsafe(32)}"})
         password = secrets.token_urlsafe(32)
         url = f"postgresql+asyncpg://prefect:{password}@{DATABASE}:5432/prefect"
         await ensure(DATABASE, {"password": password, "url": url})

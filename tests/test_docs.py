@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute, Match
 from cks_pool.about import settings_table
 from cks_pool.app import COMMANDS, app
 from cks_pool.deployed import FLOWS
+from cks_pool.secrets import DATABASE, FIRST, PREFECT, TLS, TOKENS
 from gateway.app import build
 from gateway.settings import GatewaySettings
 from pool.core.crds import definitions
@@ -35,13 +36,11 @@ MAKE_TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), r
 @cache
 def installed() -> dict[str, set[str]]:
     """Names in the manifests by kind; of Secrets those that the setup Job makes."""
-    found: dict[str, set[str]] = {}
+    found: dict[str, set[str]] = {"secret": {TLS, FIRST, TOKENS, PREFECT, DATABASE}}
     for path in [path for folder in ("base", "components") for path in (ROOT / "deployments" / folder).rglob("*.yaml")]:
         for one in yaml.safe_load_all(path.read_text()):
             if isinstance(one, dict) and "metadata" in one:
                 found.setdefault(one["kind"].lower(), set()).add(one["metadata"]["name"])
-                for rule in one.get("rules", ()):
-                    found.setdefault("secret", set()).update(rule.get("resourceNames", ()))
     return found
 
 
