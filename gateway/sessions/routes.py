@@ -69,6 +69,7 @@ async def request_session(
         wait_seconds=asked.wait_seconds,
         heartbeat_timeout_seconds=asked.heartbeat_timeout_seconds,
         key=key or "",
+        of_its_pool=caller.pool is not None,
     )
     response.headers["Location"] = f"/api/v1/sessions/{asked.session_id}"
     if done.session.phase is SessionPhase.PENDING:

@@ -85,10 +85,11 @@ class Assigning:
             raise self._none_available(session_id, await self._store.clusters(spec.pool))
         return served
 
-    async def request(self, session_id: str, spec: SessionSpec, key: str = "") -> Asked:
+    async def request(self, session_id: str, spec: SessionSpec, key: str = "", *, of_its_pool: bool = False) -> Asked:
         """As `assign`, at once: where `spec.wait_seconds` says that somebody waits, the session stays in the queue.
 
-        Asked for with the `key` that it was made with, a session that is over does not begin anew (NotHolder).
+        Asked for with the `key` that it was made with, a session that is over does not begin anew (NotHolder), nor for
+        a caller who is only for one Pool (`of_its_pool`) where it was another's (InvalidInput).
         """
         times, stays = await self._times(spec), bool(spec.wait_seconds)
         seen = self._store.view.sessions.get(session_id)
@@ -96,7 +97,7 @@ class Assigning:
             await self._refuse_if_none(session_id, spec.pool)
         mine = spec
         try:
-            session, mine = await self._claim(session_id, spec, key)
+            session, mine = await self._claim(session_id, spec, key, of_its_pool=of_its_pool)
             had = session.phase is SessionPhase.ACTIVE
             served = await self._serve(session, times, thorough=not stays)
             if served is None and (stays or mine != session.spec):
@@ -132,7 +133,9 @@ class Assigning:
         counts = {str(phase): sum(c.phase is phase for c in clusters) for phase in ClusterPhase}
         return NoClusterAvailable(session_id, counts, expected_at(clusters, self._store.now()))
 
-    async def _claim(self, session_id: str, spec: SessionSpec, key: str = "") -> tuple[Session, SessionSpec]:
+    async def _claim(
+        self, session_id: str, spec: SessionSpec, key: str = "", *, of_its_pool: bool = False
+    ) -> tuple[Session, SessionSpec]:
         """The session, pending or active with a cluster that is truly its own; and the spec that this call wrote.
 
         It is another's if the session does not have it: made by somebody else, or waited for by somebody else longer.
@@ -146,6 +149,8 @@ class Assigning:
             except AlreadyExists:
                 session = await self._store.find_session(session_id)
             try:
+                if session is not None and session.spec.pool != spec.pool and (of_its_pool or not session.phase.ended):
+                    raise _of_another_pool(session, spec)
                 if session is not None and (kept := await self._keep(session, spec, key)) is not None:
                     return kept, spec if kept.spec == session.spec else kept.spec
             except (Conflict, UnknownSession):
@@ -154,16 +159,8 @@ class Assigning:
     async def _keep(self, session: Session, spec: SessionSpec, key: str) -> Session | None:
         """The session if it is still good; None after clearing away one that is over, so that its ID is free.
 
-        Raises NotHolder if it is the very one that was asked for with this `key`; InvalidInput if it is another pool's,
-        which is not for this caller to clear away, nor to be told the name of.
+        Raises NotHolder if it is the very one that was asked for with this `key`.
         """
-        if session.spec.pool != spec.pool:
-            raise InvalidInput(
-                f"session {session.name}",
-                expected=f"an ID that is of pool {spec.pool}, or of nobody",
-                actual="another pool's",
-                cure="choose another ID; that of a session that has ended is free again after a day",
-            )
         if session.phase.ended:
             if key and session.idempotency_key == key:
                 raise NotHolder(
@@ -297,3 +294,13 @@ class Assigning:
         session = await self._store.find_session(session_id)
         if session is not None and session.phase is SessionPhase.PENDING:
             await self._leave(session, mine)
+
+
+def _of_another_pool(session: Session, spec: SessionSpec) -> InvalidInput:
+    """Its Pool is not named: whoever asks may have nothing to do with it."""
+    return InvalidInput(
+        f"session {session.name}",
+        expected=f"an ID that is of pool {spec.pool}, or of nobody",
+        actual="another pool's",
+        cure="choose another ID; that of a session that has ended is free again after a day",
+    )

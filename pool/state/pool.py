@@ -246,15 +246,17 @@ class PoolState:
         wait_seconds: int = 0,
         heartbeat_timeout_seconds: int | None = None,
         key: str = "",
+        of_its_pool: bool = False,
     ) -> Asked:
         """As `assign`, but never waits: with `wait_seconds` the session stays in the queue, and is served by whoever
         comes by. Asked for again, its wait is prolonged. A session that is over does not begin anew with the `key` that
-        it was asked for with (NotHolder).
+        it was asked for with (NotHolder). `of_its_pool`: nor one that was another Pool's (InvalidInput), for a caller
+        who may use this one only.
         """
         name = inputs.session_id(session_id)
         spec = self._spec(pool, ttl_seconds, priority, wait_seconds, heartbeat_timeout_seconds)
         try:
-            return await self._assigning.request(name, spec, key)
+            return await self._assigning.request(name, spec, key, of_its_pool=of_its_pool)
         finally:
             await self._written_down()
 

@@ -25,7 +25,7 @@ from tests.deployments.overlays import OVERLAYS, built
 from tests.deployments.rights_used import Watcher
 from tests.pool.kubectl import Kubectl, needed
 
-pytestmark = [pytest.mark.prefect, pytest.mark.xdist_group("prefect"), pytest.mark.timeout(600), needed]
+pytestmark = [pytest.mark.prefect, pytest.mark.xdist_group("prefect-2"), pytest.mark.timeout(600), needed]
 
 COMPLETE = str(OVERLAYS / "complete")
 

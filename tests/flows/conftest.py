@@ -35,10 +35,14 @@ END = "-----END CERTIFICATE-----"
 
 @pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Have all of these run in one process, so that there is one Prefect server however many processes test."""
+    """Have these run in two processes, so that there are two Prefect servers however many processes test.
+
+    Tests of workers, and what waits for what does not come, are about half of the time.
+    """
     for item in items:
         if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("prefect"))
+            slow = "worker" in item.path.name or "automations" in item.path.name
+            item.add_marker(pytest.mark.xdist_group("prefect-2" if slow else "prefect"))
             # The session's first one waits for the server too, which takes a minute when every core is busy.
             item.add_marker(pytest.mark.timeout(300))
 

@@ -36,7 +36,7 @@ DEPLOYMENTS: dict[str, Callable[..., Awaitable[Any]]] = {}
 """The flows that others start, by the name of their deployment."""
 
 
-async def start_run(deployment: str, parameters: dict[str, Any], reason: str) -> str:
+async def start_run(deployment: str, parameters: dict[str, Any], reason: str, _because: str = "") -> str:
     """As flows.dispatch.start_run, but carried out now, as a run of its own."""
     os.environ[RUN_ID] = str(uuid4())
     await DEPLOYMENTS[deployment](**parameters)

@@ -131,16 +131,15 @@ async def test_a_key_whose_session_lost_its_cluster_or_its_time_is_not_served_an
 
 
 @pytest.mark.parametrize("ended", [True, False])
-async def test_a_session_of_another_pool_is_left_as_it_is_ended_or_not(lab: Lab, ended: bool) -> None:
+async def test_a_session_of_another_pool_is_left_as_it_is_by_who_is_for_one_pool(lab: Lab, ended: bool) -> None:
     await lab.pool(1)
     await lab.add("exam1", pool="exam")
     session = (await lab.state.request("alice", pool="exam")).session
     if ended:
         await lab.state.release("alice")
-    for call in (lab.state.request, lab.state.assign):
-        with pytest.raises(InvalidInput, match="another pool's") as refused:
-            await call("alice")
-        assert "exam" not in str(refused.value)
+    with pytest.raises(InvalidInput, match="another pool's") as refused:
+        await lab.state.request("alice", of_its_pool=True)
+    assert "exam" not in str(refused.value)
     now = await lab.state.session("alice")
     assert (now.metadata.uid, now.phase.ended) == (session.metadata.uid, ended)
 
