@@ -7,8 +7,6 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-import yaml
-
 from boot.node import Node
 from pool.core.errors import GuestUnhealthy
 from pool.guest import pki
@@ -52,14 +50,10 @@ async def until_ready(
 async def administrator(nodes: Sequence[Node], identity: Identity, kubeconfig: Path) -> AsyncIterator[Kube]:
     """A way to the guest's API that may write; the kubeconfig stays, for whoever wants to look for themselves."""
     control_plane = _control_plane(nodes)
-    cluster = control_plane.machine.cluster
-    made = yaml.safe_load(make_kubeconfig(cluster, identity.ca.certificate, _client(identity)))
-    made["clusters"][0]["cluster"] |= {
-        "server": f"https://{control_plane.placed.api}:{API_PORT}",
-        "tls-server-name": cluster.server_name,
-    }
+    server = f"https://{control_plane.placed.api}:{API_PORT}"
+    cluster, client = control_plane.machine.cluster, _client(identity)
     kubeconfig.touch(mode=0o600)
-    kubeconfig.write_text(yaml.safe_dump(made, sort_keys=False))
+    kubeconfig.write_text(make_kubeconfig(cluster, identity.ca.certificate, client, server=server))
     async with Kube.connect(kubeconfig) as kube:
         yield kube
 

@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 
 from cks_pool.errors import BadInput, Failed, complain
 from cks_pool.formats import say, short_seconds
+from pool.core.run_names import run_name
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
@@ -62,7 +63,10 @@ async def start(client: PrefectClient, deployment: str, parameters: Mapping[str,
         raise BadInput(f"no deployment {deployment} on {client.api_url}; run cks-pool setup prefect") from None
     # The key makes the client's own second try of a call whose answer was lost the same run.
     return await client.create_flow_run_from_deployment(
-        found.id, parameters=dict(parameters), idempotency_key=f"cks-pool:{deployment}:{uuid4()}"
+        found.id,
+        parameters=dict(parameters),
+        name=run_name(deployment, parameters),
+        idempotency_key=f"cks-pool:{deployment}:{uuid4()}",
     )
 
 

@@ -37,6 +37,7 @@ from pydantic import Field
 from gateway.problems import Refusal
 from pool.core.errors import InvalidInput, PoolError
 from pool.core.fields import Model
+from pool.core.run_names import run_name
 
 PATIENCE = 3.0
 """Seconds for all calls that start a run: a server that takes longer has other troubles than this one."""
@@ -129,7 +130,10 @@ class Runs:
             found = await client.read_deployment_by_name(f"{deployment}/{deployment}")
             name = key.name(deployment) if key is not None else f"gateway:{deployment}:{uuid4()}"
             run = await client.create_flow_run_from_deployment(
-                found.id, parameters=dict(parameters), idempotency_key=name
+                found.id,
+                parameters=dict(parameters),
+                name=run_name(deployment, parameters),
+                idempotency_key=name,
             )
         _check_same(run, found, parameters)
         return self._started(run)

@@ -21,20 +21,29 @@ RENEW_BEFORE = timedelta(days=60)
 """The pool's certificate is renewed this long before its end: a generation of clusters may not be touched for weeks."""
 
 
-def make_kubeconfig(cluster: Cluster, ca_certificate: bytes, client: pki.KeyPair) -> str:
-    """A kubeconfig for the cluster, YAML, everything inline."""
+def make_kubeconfig(
+    cluster: Cluster, ca_certificate: bytes, client: pki.KeyPair, *, user: str = USER, server: str = ""
+) -> str:
+    """A kubeconfig for the cluster, YAML, everything inline.
+
+    `server`: the URL by which its API is reached; its Service's if left out. Another address is not in the certificate
+    of the API server, so the file says which name is.
+    """
 
     def inline(pem: bytes) -> str:
         return base64.b64encode(pem).decode()
 
-    user = {"client-certificate-data": inline(client.certificate), "client-key-data": inline(client.key)}
-    host = {"server": f"https://{cluster.endpoint}", "certificate-authority-data": inline(ca_certificate)}
+    by_service = f"https://{cluster.endpoint}"
+    host = {"server": server or by_service, "certificate-authority-data": inline(ca_certificate)}
+    if host["server"] != by_service:
+        host["tls-server-name"] = cluster.server_name
+    keys = {"client-certificate-data": inline(client.certificate), "client-key-data": inline(client.key)}
     made = {
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": [{"name": cluster.id, "cluster": host}],
-        "users": [{"name": USER, "user": user}],
-        "contexts": [{"name": cluster.id, "context": {"cluster": cluster.id, "user": USER}}],
+        "users": [{"name": user, "user": keys}],
+        "contexts": [{"name": cluster.id, "context": {"cluster": cluster.id, "user": user}}],
         "current-context": cluster.id,
     }
     return yaml.safe_dump(made, sort_keys=False)

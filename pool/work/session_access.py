@@ -7,16 +7,14 @@ network.
 
 from __future__ import annotations
 
-import base64
 import hashlib
-
-import yaml
 
 from pool.core.errors import Forbidden, GuestUnhealthy, NotHolder
 from pool.core.queue import holds
 from pool.core.sessions import Session
 from pool.guest import pki
 from pool.guest.identity import identity_of
+from pool.guest.kubeconfig import make_kubeconfig
 from pool.kube.client import Kube
 from pool.kube.resources import SECRETS
 from pool.kubevirt.cluster import CA_SECRET, Cluster
@@ -40,7 +38,7 @@ async def kubeconfig_of(host: Host, session: Session, server: str) -> str:
     ca = await _ca(host.kube, cluster)
     name = common_name(session.name)
     client = pki.make_client(ca, name, pki.CLUSTER_ADMINS, host.now(), until=pooled.status.expires_at)
-    return kubeconfig(cluster, address(cluster, server), ca.certificate, name, client)
+    return make_kubeconfig(cluster, ca.certificate, client, user=name, server=address(cluster, server))
 
 
 async def _ca(kube: Kube, cluster: Cluster) -> pki.KeyPair:
@@ -70,24 +68,3 @@ def address(cluster: Cluster, template: str) -> str:
     if not template:
         return f"https://{cluster.endpoint}"
     return template.replace("{cluster}", cluster.id).replace("{namespace}", cluster.namespace)
-
-
-def kubeconfig(cluster: Cluster, url: str, ca_certificate: bytes, user: str, client: pki.KeyPair) -> str:
-    """The file. Where the address is another than the Service's, it says which name the certificate has."""
-    server = {"server": url, "certificate-authority-data": _inline(ca_certificate)}
-    if url != f"https://{cluster.endpoint}":
-        server["tls-server-name"] = cluster.server_name
-    keys = {"client-certificate-data": _inline(client.certificate), "client-key-data": _inline(client.key)}
-    made = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": cluster.id, "cluster": server}],
-        "users": [{"name": user, "user": keys}],
-        "contexts": [{"name": cluster.id, "context": {"cluster": cluster.id, "user": user}}],
-        "current-context": cluster.id,
-    }
-    return yaml.safe_dump(made, sort_keys=False)
-
-
-def _inline(pem: bytes) -> str:
-    return base64.b64encode(pem).decode()
