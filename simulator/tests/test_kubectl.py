@@ -105,7 +105,7 @@ async def test_rights_are_asked_and_answered(kubectl: Kubectl) -> None:
 
 
 async def test_own_resources_read_well(kubectl: Kubectl) -> None:
-    await kubectl("apply", "-f", str(CRDS))
+    await kubectl("apply", "-k", str(CRDS))
     await kubectl("wait", "crd/pooledclusters.cks.io", "--for=condition=Established", "--timeout=5s")
     await kubectl("apply", "-f", "-", given=CLUSTER)
     header, row = (await kubectl("get", "pc")).splitlines()

@@ -12,7 +12,7 @@ from tests.contract.api import Api
 from tests.http_api import Failed, Obj
 
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-FILES = sorted((REPOSITORY / "deployments" / "crds").glob("*.yaml"))
+FILES = sorted((REPOSITORY / "deployments" / "crds").glob("cks.io_*.yaml"))
 NOW = "2026-01-01T00:00:00Z"
 SNAPSHOT = {"name": "snap", "uid": "u"}
 GOLDEN = {"generation": 1, "controlPlane": SNAPSHOT, "worker": SNAPSHOT, "takenAt": NOW}
