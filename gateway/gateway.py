@@ -12,6 +12,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from gateway.announcing import announcing
 from gateway.metrics import Metrics
 from gateway.pulse import Pulse
 from gateway.queueing import Queues, serve_queues
@@ -19,6 +20,7 @@ from gateway.runs import Runs
 from gateway.settings import GatewaySettings
 from pool.core.errors import ApiUnavailable, PoolError
 from pool.core.settings import settings_from_environment
+from pool.state.events import Listener
 from pool.work.opening import opened
 from pool.work.steps import Host
 
@@ -29,7 +31,8 @@ PATIENCE = 3.0
 AGAIN = 2.0
 """Seconds after which a host that could not be opened is tried again."""
 
-OpenHost = Callable[[], AbstractAsyncContextManager[Host]]
+OpenHost = Callable[[Listener], AbstractAsyncContextManager[Host]]
+"""Opens the host; the listener is told each change of a cluster's phase that is made through it."""
 
 
 @dataclass
@@ -84,8 +87,9 @@ class Gateway:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """While entered, the host is opened and followed, and that again whenever it cannot be."""
-        async with Runs.opened(self.settings.prefect_ui_url or None) as self.runs:
-            task = asyncio.create_task(self._follow(), name="following the host")
+        opened_runs = Runs.opened(self.settings.prefect_ui_url or None)
+        async with opened_runs as self.runs, announcing(self.runs) as announce:
+            task = asyncio.create_task(self._follow(announce), name="following the host")
             try:
                 yield
             finally:
@@ -93,10 +97,10 @@ class Gateway:
                 task.cancel()
                 await asyncio.wait([task])
 
-    async def _follow(self) -> None:
+    async def _follow(self, announce: Listener) -> None:
         while True:
             try:
-                async with self.open_host() as host, host.state.following() as failing:
+                async with self.open_host(announce) as host, host.state.following() as failing:
                     await self._work(host, failing)
             except PoolError as error:
                 if self.away != str(error):
@@ -128,12 +132,12 @@ class Gateway:
 
 
 @asynccontextmanager
-async def host_of_environment() -> AsyncIterator[Host]:
+async def host_of_environment(listener: Listener) -> AsyncIterator[Host]:
     """The host that the environment's settings name. Raises InvalidInput, KubeconfigError, ApiUnavailable."""
     settings = settings_from_environment()
     # A request that hangs is no better than one that is refused.
     quick = settings.model_copy(update={"request_timeout": min(settings.request_timeout, PATIENCE)})
-    async with opened(quick, patience=PATIENCE) as host:
+    async with opened(quick, patience=PATIENCE, listener=listener) as host:
         yield host
 
 

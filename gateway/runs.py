@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import json
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any, Self
@@ -152,16 +152,27 @@ class Runs:
             return self._started(run)
         return None
 
+    async def tell(self, events: Sequence[Mapping[str, Any]]) -> None:
+        """Put events into Prefect's feed, each ID once. Raises TimeoutError after `patience`, httpx.HTTPError."""
+        async with self._connected() as client:
+            await client.request("POST", "/events", json=list(events))
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[PrefectClient]:
+        """While entered, for at most `patience`, a client with Prefect's settings as they were."""
+        if self._client is None:
+            raise _away("no address of it", cure="set PREFECT_API_URL")
+        # The context is per task, and which task calls here is unknown until it does.
+        with SettingsContext(profile=self._profile, settings=self._settings):
+            async with asyncio.timeout(self._patience):
+                yield self._client
+
     @asynccontextmanager
     async def _calling(self, deployment: str) -> AsyncIterator[PrefectClient]:
         """While entered, call Prefect's API. Raises PrefectUnavailable, InvalidInput for what it refuses."""
-        if self._client is None:
-            raise _away("no address of it", cure="set PREFECT_API_URL")
         try:
-            # The context is per task, and which task calls here is unknown until it does.
-            with SettingsContext(profile=self._profile, settings=self._settings):
-                async with asyncio.timeout(self._patience):
-                    yield self._client
+            async with self._connected() as client:
+                yield client
         except ObjectNotFound as missing:
             cure = "set PREFECT_API_URL to the right server, or run prefect deploy --all there"
             raise _away(f"none at {self.api_url}", expected=f"a deployment {deployment}", cure=cure) from missing

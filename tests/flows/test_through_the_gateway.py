@@ -11,15 +11,17 @@ from typing import Any
 import httpx
 import pytest
 from prefect import get_client
-from prefect.settings import PREFECT_API_URL
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.deployments import create_deployments, load_deployments
 from gateway.gateway import OpenHost
 from pool.core.clusters import OperationKind
+from pool.state.events import Listener
 from pool.work.steps import Host
 from tests.flows.made import made
+from tests.flows.proxy import Proxy
 from tests.flows.test_runs_of_the_gateway import patient
-from tests.flows.test_worker import work_pool, worker
+from tests.flows.test_worker import events_about, work_pool, worker
 from tests.gateway.conftest import lab
 from tests.gateway.door import inside, of_lab
 from tests.gateway.test_metrics import of, scrape
@@ -51,7 +53,7 @@ def of_host(host: Host) -> OpenHost:
     """Opens the host that the flows of this test work on."""
 
     @asynccontextmanager
-    async def open_host() -> AsyncIterator[Host]:
+    async def open_host(_: Listener) -> AsyncIterator[Host]:
         yield host
 
     return open_host
@@ -138,6 +140,34 @@ async def test_a_reset_in_place_is_for_the_hold_that_it_was_asked_for(
         assert (await door.http.post("/api/v1/sessions/alice/reset", headers=key)).json() == first.json()
         another = await door.http.post("/api/v1/sessions/alice/reset")
         assert (await run_of(prefect, another.json()["flowRunId"]))["parameters"]["epoch"] == 2
+
+
+async def test_what_is_done_over_http_is_in_prefects_feed_also_what_was_done_while_it_was_away(
+    lab: Lab, prefect_server: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.announcing.AGAIN", 0.1)
+    cluster = await lab.add("cluster1")
+    pool = await lab.state.pool()
+    async with Proxy.before(PREFECT_API_URL.value()) as proxy, get_client() as client:
+        with temporary_settings({PREFECT_API_URL: proxy.url}):
+            async with inside(of_lab(lab)) as door:
+                proxy.fail()
+                assert (await door.http.post("/api/v1/sessions", json={"sessionId": "alice"})).status_code == 201
+                async with asyncio.timeout(10):
+                    while not proxy.failed:  # noqa: ASYNC110 - it has no watch
+                        await asyncio.sleep(0.05)
+                proxy.recover()
+                assert (await door.http.delete("/api/v1/sessions/alice")).status_code == 200
+                alice = await lab.state.session("alice")
+                story = await events_about(client, f"cks.session.{alice.metadata.uid}", "cks.cluster.", least=2)
+    assert [(one.event, one.payload["from"], one.payload["epoch"]) for one in story] == [
+        ("cks.cluster.locked", "available", 1),
+        ("cks.cluster.resetting", "locked", 1),
+    ]
+    for one in story:
+        assert one.resource.id == f"cks.cluster.{cluster.metadata.uid}"
+        assert one.resource_in_role["pool"].id == f"cks.pool.{pool.metadata.uid}"
+        assert one.resource_in_role["namespace"].name == "cluster1"
 
 
 async def test_a_session_is_the_same_whether_prefects_api_or_the_gateway_was_asked(

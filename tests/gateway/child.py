@@ -13,6 +13,7 @@ import httpx
 from gateway.app import build
 from gateway.settings import GatewaySettings
 from pool.core.settings import Settings
+from pool.state.events import Listener
 from pool.work.opening import opened
 from pool.work.steps import Host
 
@@ -44,7 +45,7 @@ def main(pipe: Any) -> None:
 async def answers(job: Job) -> list[int]:
     """The statuses of the calls' answers, all of which have to be good."""
 
-    def open_host() -> AbstractAsyncContextManager[Host]:
+    def open_host(_: Listener) -> AbstractAsyncContextManager[Host]:
         return opened(Settings(kubeconfig=job.kubeconfig, namespace=job.namespace), patience=3.0)
 
     app = build(GatewaySettings(), open_host=open_host)

@@ -15,6 +15,7 @@ from gateway.app import build
 from gateway.gateway import Gateway, OpenHost
 from gateway.serving import Server, listening
 from gateway.settings import GatewaySettings
+from pool.state.events import Listener
 from pool.state.view import PoolView
 from pool.work.steps import Host
 from tests.pool.lab import Lab
@@ -46,8 +47,8 @@ def of_lab(lab: Lab) -> OpenHost:
     """Opens the lab's host, as another process does: with a state of its own, by the lab's clock and connection."""
 
     @asynccontextmanager
-    async def open_host() -> AsyncIterator[Host]:
-        state = lab.another()
+    async def open_host(listener: Listener) -> AsyncIterator[Host]:
+        state = lab.another(events=listener)
         try:
             yield Host(lab.settings, lab.kube, lab.watching, state)
         finally:

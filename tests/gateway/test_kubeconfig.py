@@ -18,6 +18,7 @@ from pool.kube.client import Kube
 from pool.kube.credentials.access import Access, Pair, Server
 from pool.kube.resources import NODES, SERVICES
 from pool.kubevirt.cluster import API_PORT
+from pool.state.events import Listener
 from pool.work.session_access import LONGEST_NAME, address, common_name
 from pool.work.steps import Host
 from tests.gateway.door import inside
@@ -32,7 +33,7 @@ def of_bench(bench: Bench) -> OpenHost:
     """The bench's host."""
 
     @asynccontextmanager
-    async def open_host() -> AsyncIterator[Host]:
+    async def open_host(_: Listener) -> AsyncIterator[Host]:
         yield bench.host()
 
     return open_host

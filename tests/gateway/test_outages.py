@@ -15,6 +15,7 @@ import pytest
 from gateway import feed, pulse
 from gateway.gateway import OpenHost
 from pool.core.settings import Settings
+from pool.state.events import Listener
 from pool.work.opening import opened
 from pool.work.steps import Host
 from simulator.api.errors import forbidden
@@ -50,7 +51,7 @@ def of_kubeconfig(path: Path) -> OpenHost:
     """As the gateway opens its host, without its patience."""
 
     @asynccontextmanager
-    async def open_host() -> AsyncIterator[Host]:
+    async def open_host(_: Listener) -> AsyncIterator[Host]:
         async with opened(Settings(kubeconfig=path, request_timeout=1.0), patience=0) as host:
             yield host
 

@@ -31,6 +31,7 @@ from pool.core.planner import Observed, PlanConfig, plan
 from pool.core.planner.actions import Action, BindPending, CheckHealth, Started
 from pool.kube.client import Object
 from pool.kube.resources import CRDS, POOLED_CLUSTERS
+from pool.state.events import Listener
 from pool.work.namespaces import ensure_crds
 from pool.work.namespaces.kinds import check_kinds, schema_of
 from pool.work.opening import opened
@@ -241,7 +242,7 @@ async def test_a_gateway_is_not_ready_while_the_kinds_are_older_and_says_what_he
     refused = asyncio.Event()
 
     @asynccontextmanager
-    async def open_host() -> AsyncIterator[Host]:
+    async def open_host(_: Listener) -> AsyncIterator[Host]:
         try:
             async with opened(given, patience=0.1) as host:
                 yield host
