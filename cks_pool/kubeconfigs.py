@@ -15,6 +15,7 @@ from cks_pool.hosts import cluster_named, host_at, session_named
 from cks_pool.kubeconfig_files import Config, default_file, merge_into, renamed
 from cks_pool.options import HERE, ClusterName, SessionName, Where
 from pool.core.clusters import PooledCluster
+from pool.core.environment import from_environment
 from pool.core.errors import NotFound
 from pool.kube.resources import SECRETS
 from pool.kubevirt.cluster import KUBECONFIG_SECRET, Cluster
@@ -58,9 +59,9 @@ async def kubeconfig(
 
 
 def _address() -> str:
-    from gateway.settings import gateway_settings_from_environment
+    from gateway.settings import GatewaySettings
 
-    return gateway_settings_from_environment().kubeconfig_server
+    return from_environment(GatewaySettings).kubeconfig_server
 
 
 async def _of_session(host: Host, session_id: str, address: str) -> tuple[str, str]:

@@ -25,10 +25,11 @@ async def serve(
     """Serve the HTTP API and the page, until SIGINT or SIGTERM."""
     no_server_of_its_own()
     from gateway.serving import serve as until_stopped
-    from gateway.settings import gateway_settings_from_environment
+    from gateway.settings import GatewaySettings
+    from pool.core.environment import from_environment
 
     with where.applied(), applied({LISTEN: listen}):
-        await until_stopped(gateway_settings_from_environment())
+        await until_stopped(from_environment(GatewaySettings))
 
 
 def worker(

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, ValidationError
+from pydantic import Field, PositiveFloat, PositiveInt
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pool.core.errors import InvalidInput
-from pool.core.settings import SERVICE_LINK
 
 PREFIX = "CKS_GATEWAY_"
 
@@ -98,27 +96,3 @@ class GatewaySettings(BaseSettings):
                 actual=f"{self.listen} without {' and without '.join(lacking)}",
                 cure=f"set {' and '.join(lacking)}, or listen at 127.0.0.1:{self.port}",
             )
-
-
-def gateway_settings_from_environment() -> GatewaySettings:
-    """The settings that the process's environment gives. Raises InvalidInput that names the variable to mend."""
-    cure = "docs/settings.md has all there are"
-    for variable, text in sorted(os.environ.items()):
-        name = variable.upper().removeprefix(PREFIX)
-        if not text or name == variable.upper():
-            continue
-        if name.lower() not in GatewaySettings.model_fields and not SERVICE_LINK.fullmatch(name):
-            raise InvalidInput(
-                f"setting {PREFIX}{name}",
-                expected="a variable that is read",
-                actual="one that means nothing",
-                cure=cure,
-            )
-    try:
-        return GatewaySettings()
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = "_".join(str(part) for part in first["loc"]).upper()
-        raise InvalidInput(
-            f"setting {PREFIX}{name}", actual=repr(first.get("input")), expected=first["msg"], cure=cure
-        ) from None

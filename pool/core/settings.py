@@ -6,14 +6,13 @@ happens to look.
 
 from __future__ import annotations
 
-import os
-import re
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, PositiveFloat, PositiveInt, ValidationError
+from pydantic import Field, PositiveFloat, PositiveInt
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from pool.core.environment import from_environment
 from pool.core.errors import InvalidInput
 from pool.core.ranges import Ranges
 
@@ -35,9 +34,6 @@ MOVED = {
     "MIN_STANDBY": "minStandby",
 }
 """What a Pool's spec holds by now, by the variable that once said it."""
-
-SERVICE_LINK = re.compile(r"(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)")
-"""Variables that Kubernetes gives every container for a Service whose name begins with `cks-pool`."""
 
 DnsLabel = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
 
@@ -115,20 +111,7 @@ def settings_from_environment() -> Settings:
     Raises InvalidInput that names the variable to mend: one whose value cannot be, one that a Pool's spec holds by now,
     one that means nothing, or two that contradict each other.
     """
-    for variable, text in sorted(os.environ.items()):
-        if text and variable.upper().startswith(PREFIX):
-            _check_name(variable.upper().removeprefix(PREFIX))
-    try:
-        settings = Settings()
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = "_".join(str(part) for part in first["loc"]).upper()
-        raise InvalidInput(
-            f"setting {PREFIX}{name}",
-            actual=repr(first.get("input")),
-            expected=first["msg"],
-            cure="see docs/settings.md",
-        ) from None
+    settings = from_environment(Settings, MOVED)
     _check_pairs(settings)
     return settings
 
@@ -171,20 +154,3 @@ def _check_pairs(settings: Settings) -> None:
                 actual=f"{getattr(settings, first)} and {getattr(settings, second)}",
                 cure=f"change either; {PREFIX}{second.upper()} is {Settings.model_fields[second].default} by default",
             )
-
-
-def _check_name(name: str) -> None:
-    if name in MOVED:
-        raise InvalidInput(
-            f"setting {PREFIX}{name}",
-            expected="it in the Pool",
-            actual="it in the environment",
-            cure=f"it has moved to spec.{MOVED[name]} of the Pool; unset it and run kubectl edit pool default",
-        )
-    if name.lower() not in Settings.model_fields and not SERVICE_LINK.fullmatch(name):
-        raise InvalidInput(
-            f"setting {PREFIX}{name}",
-            expected="a variable that is read",
-            actual="one that means nothing",
-            cure="unset it; docs/settings.md has all there are",
-        )
