@@ -12,13 +12,15 @@ from gateway.settings import GatewaySettings
 from pool.core.settings import Settings
 from pool.kube.client import Object
 from simulator.app import Simulator
-from tests.deployments.overlays import NAMES, OVERLAYS, built, containers, of_kind, pods
+from tests.deployments.overlays import NAMES, built, containers, folder_of, of_kind, pods
 from tests.pool.kubectl import Kubectl, needed
 
 pytestmark = [needed, pytest.mark.parametrize("overlay", NAMES)]
 
 GIVEN = {"own-prefect": {"cks-pool-prefect"}, "complete": set[str]()}
 """Secrets that whoever applies the overlay has to give."""
+INGRESS = {"cks-pool-prefect-ingress"}
+"""The same of whoever adds the Ingress."""
 
 
 def selects(selector: Object, labels: dict[str, str]) -> bool:
@@ -37,10 +39,10 @@ class TestOverlay:
     ) -> None:
         assert api_server.kubeconfig_path is not None
         kubectl = Kubectl(api_server.kubeconfig_path, "", tmp_path)
-        folder = str(OVERLAYS / overlay)
-        said = await kubectl("apply", "-k", folder)
-        assert len(said.splitlines()) == len(built(overlay))
-        assert await kubectl("diff", "-k", folder) == ""
+        with folder_of(overlay) as folder:
+            said = await kubectl("apply", "-k", str(folder))
+            assert len(said.splitlines()) == len(built(overlay))
+            assert await kubectl("diff", "-k", str(folder)) == ""
 
     def test_its_pods_are_admitted_at_the_restricted_level(self, overlay: str) -> None:
         """Kubernetes: Pod Security Standards, `restricted`."""
@@ -79,7 +81,7 @@ class TestOverlay:
     def test_every_secret_that_is_named_is_made_or_to_be_given(self, overlay: str) -> None:
         (role,) = [one for one in of_kind(overlay, "Role") if one["metadata"]["name"] == "cks-pool-setup"]
         (made,) = [set(rule["resourceNames"]) for rule in role["rules"] if "resourceNames" in rule]
-        assert set(_secrets(overlay)) <= made | GIVEN[overlay]
+        assert set(_secrets(overlay)) <= made | GIVEN.get(overlay, INGRESS)
 
     def test_every_account_and_config_map_that_is_named_is_there(self, overlay: str) -> None:
         accounts = {one["metadata"]["name"] for one in of_kind(overlay, "ServiceAccount")}
@@ -111,6 +113,40 @@ class TestOverlay:
         for one in of_kind(overlay, "NetworkPolicy"):
             assert any(selects(one["spec"]["podSelector"], of) for of in labels), one["metadata"]["name"]
 
+    def test_an_ingress_leads_to_a_service_whose_pods_know_its_address_and_let_its_controller_in(
+        self, overlay: str
+    ) -> None:
+        services = {one["metadata"]["name"]: one["spec"] for one in of_kind(overlay, "Service")}
+        for one in of_kind(overlay, "Ingress"):
+            ((rule,), (tls,)) = one["spec"]["rules"], one["spec"]["tls"]
+            assert tls["hosts"] == [rule["host"]] == ["prefect.labs.example.com"]
+            (path,) = rule["http"]["paths"]
+            to = services[path["backend"]["service"]["name"]]
+            assert path["backend"]["service"]["port"]["name"] in [port["name"] for port in to["ports"]]
+            ((_, pod),) = [
+                found for found in pods(overlay) if to["selector"].items() <= found[1]["metadata"]["labels"].items()
+            ]
+            env = {each["name"]: each.get("value") for each in pod["spec"]["containers"][0]["env"]}
+            assert env["PREFECT_UI_API_URL"] == f"https://{rule['host']}/api"
+            policies = [each["spec"] for each in of_kind(overlay, "NetworkPolicy")]
+            let_in = [
+                peer["namespaceSelector"]["matchLabels"]
+                for policy in policies
+                if selects(policy["podSelector"], pod["metadata"]["labels"])
+                for entry in policy.get("ingress", [])
+                for peer in entry.get("from", [])
+                if "namespaceSelector" in peer
+            ]
+            assert let_in == [{"kubernetes.io/metadata.name": "ingress-nginx"}]
+
+    def test_all_that_stays_has_the_priority_that_there_is_or_none_has(self, overlay: str) -> None:
+        classes = {one["metadata"]["name"] for one in of_kind(overlay, "PriorityClass")}
+        named = {
+            one["spec"]["template"]["spec"].get("priorityClassName")
+            for one in of_kind(overlay, "Deployment", "StatefulSet")
+        }
+        assert named == (classes or {None})
+
     def test_ports_are_named_where_they_are_served(self, overlay: str) -> None:
         served = {port["name"] for _, pod in pods(overlay) for one in containers(pod) for port in one.get("ports", [])}
         targets = [port["targetPort"] for one in of_kind(overlay, "Service") for port in one["spec"]["ports"]]
@@ -130,7 +166,7 @@ class TestOverlay:
 
 
 def _secrets(overlay: str) -> list[str]:
-    found: list[str] = []
+    found: list[str] = [tls["secretName"] for one in of_kind(overlay, "Ingress") for tls in one["spec"]["tls"]]
     for _, template in pods(overlay):
         found += [volume["secret"]["secretName"] for volume in template["spec"]["volumes"] if "secret" in volume]
         for one in containers(template):
