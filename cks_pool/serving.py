@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
@@ -37,6 +38,9 @@ def worker(
     work_pool: Annotated[str, Parameter(help="Prefect's work pool to serve; made if missing.")] = WORK_POOL,
     name: Annotated[str | None, Parameter(help="What its name in the UI begins with; the host's by default.")] = None,
     limit: Annotated[int | None, Parameter(help="Flow runs at once; no limit by default.")] = None,
+    alive: Annotated[
+        Path | None, Parameter(help="A file to touch every 5 s as long as its loops go round, for a probe.")
+    ] = None,
     where: Where = HERE,
 ) -> int:
     """Run flows for Prefect in one warm process, and stand by for the pools."""
@@ -46,6 +50,7 @@ def worker(
     words = ["--pool", work_pool]
     words += ["--name", name] if name is not None else []
     words += ["--limit", str(limit)] if limit is not None else []
+    words += ["--alive", str(alive)] if alive is not None else []
     with where.applied():
         return main(words)
 

@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 from prefect.logging import get_logger
 
 from flows.events import announce, announce_stock
+from flows.loops import told_to_end
 from flows.tasks import as_task, warn
 from pool.core.errors import PoolError, WrongVersion
 from pool.core.settings import settings_from_environment
@@ -100,8 +101,10 @@ async def _stand_by(maintain: Maintain, start: Start) -> None:
                     await StandBy(host, maintain, start, announce_stock).run()
         except PoolError as error:
             logger.warning("not following the pools, assignments list their clusters instead: %s", error)
-        except Exception:
+        except (Exception, asyncio.CancelledError):
             # Nobody else would end sessions on time: whatever it was, it is begun anew.
+            if told_to_end():
+                raise
             logger.exception("standing by ended")
         await asyncio.sleep(STAND_BY_AGAIN)
 

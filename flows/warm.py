@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, cast
@@ -43,6 +43,7 @@ from prefect.states import Cancelled, Crashed, Pending
 from prefect.utilities.engine import propose_state
 
 from flows import JOB_TEMPLATE, WORKER_TYPE
+from flows.loops import repeatedly
 from flows.patience import SETTINGS, PatientClient
 from flows.superseded import catching_up, is_late, skipped
 from flows.taken import Silence
@@ -107,9 +108,9 @@ class WarmWorker:
                 logger.info("worker %s started, it serves work pool %s", self.name, self._work_pool)
                 try:
                     async with asyncio.TaskGroup() as loops:
-                        loops.create_task(_repeatedly(self._poll, PREFECT_WORKER_QUERY_SECONDS.value()))
-                        loops.create_task(_repeatedly(self._heartbeat, self._pace.heartbeat))
-                        loops.create_task(_repeatedly(self._look, self._pace.look))
+                        loops.create_task(repeatedly(self._poll, PREFECT_WORKER_QUERY_SECONDS.value()))
+                        loops.create_task(repeatedly(self._heartbeat, self._pace.heartbeat))
+                        loops.create_task(repeatedly(self._look, self._pace.look))
                 finally:
                     await self._stop()
 
@@ -272,16 +273,3 @@ class WarmWorker:
 
 def _in(states: list[StateType]) -> FlowRunFilter:
     return FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=states)))
-
-
-async def _repeatedly(work: Callable[[], Awaitable[None]], seconds: float, most: float = 30.0) -> None:
-    """`work` again and again, with a pause; after failures (the server refuses it) with longer ones."""
-    pause = seconds
-    while True:
-        try:
-            await work()
-            pause = seconds
-        except Exception as error:  # noqa: BLE001 - whatever it was, the worker goes on
-            pause = min(2 * pause, max(most, seconds))
-            logger.warning("%s: %s: %s", getattr(work, "__name__", "work").strip("_"), type(error).__name__, error)
-        await asyncio.sleep(pause)

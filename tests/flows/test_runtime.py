@@ -58,8 +58,9 @@ async def test_a_host_that_cannot_be_reached_does_not_end_the_worker(monkeypatch
             await asyncio.wait_for(tried.wait(), 10)
 
 
+@pytest.mark.parametrize("fault", [RuntimeError("a fault of ours"), asyncio.CancelledError("of what it awaited")])
 async def test_whatever_ends_standing_by_does_not_end_it_for_good(
-    kubeconfig: Path, monkeypatch: pytest.MonkeyPatch
+    fault: BaseException, kubeconfig: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runtime, "STAND_BY_AGAIN", 0.01)
     tries, again = [], asyncio.Event()
@@ -68,7 +69,7 @@ async def test_whatever_ends_standing_by_does_not_end_it_for_good(
         tries.append(1)
         if len(tries) > 1:
             again.set()
-        raise RuntimeError("a fault of ours")
+        raise fault
 
     monkeypatch.setattr(StandBy, "run", breaks)
     async with Lab.open(kubeconfig), standing_by(unasked, unstarted):
