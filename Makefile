@@ -5,12 +5,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SPEED ?= 20
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+# Of the last commit. What is in an image hangs on that, the lock and the base, and not on when or after what it is built.
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)
+BUILDER ?= $(firstword $(foreach one,podman buildah docker,$(if $(shell command -v $(one)),$(one))))
 # The machine's own certificates, as pip and curl use them: uv ships its own and fails behind a proxy without this.
 export UV_SYSTEM_CERTS ?= 1
 # Some machines say so to all of Python: then each process that the tests start compiles all that it imports, for seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo up boot test test-pool test-simulator coverage check format crds docs docs-serve bench clean
+.PHONY: help setup demo up boot image test test-pool test-simulator coverage check format crds docs docs-serve bench clean
 
 help: ## list the commands
 	@echo "make COMMAND, the commands:"
@@ -35,6 +39,14 @@ up: setup ## the same, left running: the page, the API, Prefect's UI with every 
 boot: setup ## boot a pair of nodes from IMAGE under QEMU, restore it, cut its power (boot/README.md)
 	@$(BIN)/python -m boot $(if $(IMAGE),--image '$(IMAGE)') $(if $(KUBERNETES),--kubernetes '$(KUBERNETES)') \
 		$(if $(NETWORK),--network '$(NETWORK)') $(if $(ADDONS),--addons '$(ADDONS)') $(if $(CUT),--cut '$(CUT)') $(if $(EMULATED),--emulated)
+
+image: IMAGE ?= cks-pool:$(VERSION)
+image: ## build the image IMAGE of an installation, on BASE, by BUILDER (podman, buildah or docker)
+	@test -n '$(BUILDER)' || { echo "podman, buildah and docker build images, and none of them is here: install one," \
+		"or say where it is: make image BUILDER=/path/to/podman" >&2; exit 2; }
+	$(BUILDER) build --file deployments/image/Containerfile --tag '$(IMAGE)' $(if $(BASE),--build-arg 'BASE=$(BASE)') \
+		--label org.opencontainers.image.revision=$(shell git describe --always --abbrev=40 --dirty) \
+		$(if $(findstring docker,$(BUILDER)),--build-arg SOURCE_DATE_EPOCH=,--layers=false --timestamp )$(SOURCE_DATE_EPOCH) .
 
 test: test-pool test-simulator ## run the whole test suite
 
