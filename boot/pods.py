@@ -1,4 +1,4 @@
-"""Pods of both nodes that talk to each other across the link.
+"""Pods of both nodes that talk to each other across the link, and one of each that a NetworkPolicy keeps out.
 
 They run etcd's image, which every image made for kubeadm brings for its control plane: nothing is pulled.
 """
@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from pool.core.errors import AlreadyExists, PoolError
 from pool.kube.client import Kube, Object
-from pool.kube.resources import PODS
+from pool.kube.resources import NETWORK_POLICIES, PODS, Resource
 
 T = TypeVar("T")
 
@@ -22,6 +22,8 @@ BULK = "x" * 60_000
 """What one tells the other: many packets of the full size. With a wrong MTU they never arrive."""
 PAUSE = 1.0
 """Seconds between two looks."""
+LISTENER, FRIEND = {"cks-boot": "listener"}, {"cks-boot": "friend"}
+POLICY = "friends-only"
 
 
 class PodsFailed(RuntimeError):
@@ -29,7 +31,7 @@ class PodsFailed(RuntimeError):
 
 
 class Pods:
-    """Two pods on each of two nodes: one that listens, one that calls the other node's."""
+    """Three pods on each of two nodes: one that listens, one that may call the other node's, a stranger who may not."""
 
     def __init__(self, kube: Kube, nodes: tuple[str, str]) -> None:
         self._kube = kube
@@ -37,7 +39,8 @@ class Pods:
         self._last = "nothing"
 
     async def talk(self, timeout: float) -> dict[str, str]:
-        """Have them talk; returns the listeners' addresses, by node. Raises PodsFailed. They are removed in the end."""
+        """Have them talk, and the strangers try in vain; returns the listeners' addresses, by node. Raises PodsFailed.
+        They are removed in the end."""
         try:
             async with asyncio.timeout(timeout):
                 return await self._talk()
@@ -47,16 +50,22 @@ class Pods:
     async def _talk(self) -> dict[str, str]:
         first, second = self._nodes
         image = await self._until(self._etcd_image)
+        await self._create(NETWORK_POLICIES, friends_only())
         for node in self._nodes:
-            await self._create(listener(node, image))
+            await self._create(PODS, listener(node, image))
         at = {node: await self._until(partial(self._address, f"listens-{node}")) for node in self._nodes}
-        await self._create(caller(first, at[second], image))
-        await self._create(caller(second, at[first], image))
+        calls = ((first, at[second]), (second, at[first]))
+        for node, address in calls:
+            await self._create(PODS, friend(node, address, image))
         for node in self._nodes:
             await self._until(partial(self._succeeded, f"calls-{node}"))
+        # Only now: who calls in vain where friends get through is kept out.
+        for node, address in calls:
+            await self._until(partial(self._kept_out, stranger(node, address, image)))
         for node in self._nodes:
-            await self._kube.delete(PODS, f"calls-{node}", NAMESPACE)
-            await self._kube.delete(PODS, f"listens-{node}", NAMESPACE)
+            for name in ("listens", "calls", "tries"):
+                await self._kube.delete(PODS, f"{name}-{node}", NAMESPACE)
+        await self._kube.delete(NETWORK_POLICIES, POLICY, NAMESPACE)
         return at
 
     async def _until(self, look: Callable[[], Awaitable[T | None]]) -> T:
@@ -69,12 +78,12 @@ class Pods:
                 self._last = str(error)
             await asyncio.sleep(PAUSE)
 
-    async def _create(self, pod: Object) -> None:
+    async def _create(self, resource: Resource, obj: Object) -> None:
         async def create() -> Object | None:
             try:
-                return await self._kube.create(PODS, pod)
+                return await self._kube.create(resource, obj)
             except AlreadyExists:
-                return pod
+                return obj
 
         await self._until(create)
 
@@ -90,25 +99,64 @@ class Pods:
     async def _succeeded(self, name: str) -> bool | None:
         return (await self._status(name)).get("phase") == "Succeeded" or None
 
+    async def _kept_out(self, pod: Object) -> bool | None:
+        """Whether the stranger gave up. One that got through, before the policy was carried out there, tries again."""
+        name = pod["metadata"]["name"]
+        try:
+            await self._kube.create(PODS, pod)
+        except AlreadyExists:
+            phase = (await self._status(name)).get("phase")
+            if phase == "Succeeded":
+                await self._kube.delete(PODS, name, NAMESPACE)
+            return phase == "Failed" or None
+        return None
+
     async def _status(self, name: str) -> Object:
         status: Object = (await self._kube.get(PODS, name, NAMESPACE)).get("status", {})
         self._last = f"pod {name} {status.get('phase', 'without a phase')}: {status.get('containerStatuses', '')}"
         return status
 
 
+def friends_only() -> Object:
+    """The policy by which only friends reach the listeners."""
+    made = NETWORK_POLICIES.manifest(POLICY, NAMESPACE)
+    made["spec"] = {
+        "podSelector": {"matchLabels": LISTENER},
+        "policyTypes": ["Ingress"],
+        "ingress": [{"from": [{"podSelector": {"matchLabels": FRIEND}}]}],
+    }
+    return made
+
+
 def listener(node: str, image: str) -> Object:
     """A pod with an etcd of its own, on `node`."""
     served = ["--listen-client-urls", f"http://0.0.0.0:{PORT}", "--advertise-client-urls", f"http://127.0.0.1:{PORT}"]
-    return _pod(f"listens-{node}", node, image, ["etcd", "--data-dir", "/data/etcd", *served])
+    return _pod(f"listens-{node}", node, image, ["etcd", "--data-dir", "/data/etcd", *served], labels=LISTENER)
 
 
-def caller(node: str, address: str, image: str) -> Object:
+def friend(node: str, address: str, image: str) -> Object:
     """A pod on `node` that writes something large into the etcd at `address`, and tries until it could."""
-    order = ["etcdctl", "--endpoints", f"http://{address}:{PORT}", "--command-timeout", "5s", "put", "bulk", BULK]
-    return _pod(f"calls-{node}", node, image, order)
+    return _pod(f"calls-{node}", node, image, _put(address), labels=FRIEND)
 
 
-def _pod(name: str, node: str, image: str, order: list[str]) -> Object:
+def stranger(node: str, address: str, image: str) -> Object:
+    """A pod on `node` that tries the same, once."""
+    return _pod(f"tries-{node}", node, image, _put(address), restart="Never")
+
+
+def _put(address: str) -> list[str]:
+    return ["etcdctl", "--endpoints", f"http://{address}:{PORT}", "--command-timeout", "5s", "put", "bulk", BULK]
+
+
+def _pod(
+    name: str,
+    node: str,
+    image: str,
+    order: list[str],
+    *,
+    labels: dict[str, str] | None = None,
+    restart: str = "OnFailure",
+) -> Object:
     container = {
         "name": "etcd",
         "image": image,
@@ -116,10 +164,10 @@ def _pod(name: str, node: str, image: str, order: list[str]) -> Object:
         "command": order,
         "volumeMounts": [{"name": "data", "mountPath": "/data"}],
     }
-    made = PODS.manifest(name, NAMESPACE)
+    made = PODS.manifest(name, NAMESPACE, labels=labels)
     made["spec"] = {
         "nodeName": node,
-        "restartPolicy": "OnFailure",
+        "restartPolicy": restart,
         "automountServiceAccountToken": False,
         "terminationGracePeriodSeconds": 0,
         "containers": [container],
