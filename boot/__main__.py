@@ -33,7 +33,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--kubernetes", default="", help="the version that it carries (default: a Pool's default)")
     parser.add_argument("--network", default="", help="builtin (default), or none, if the add-ons bring one")
     parser.add_argument("--addons", type=Path, help="a folder of what a Pool's add-ons are: manifests, prepare.sh")
-    parser.add_argument("--cut", default=CUTS, help=f"steps of first boot, as 20-link,{CUTS}+15; '' for none")
+    parser.add_argument(
+        "--cut", default=CUTS, help=f"steps of first boot, as 20-link,{CUTS}+15, power-on+8; '' for none"
+    )
     parser.add_argument("--cores", type=int, default=2, help="of each machine (default 2)")
     parser.add_argument("--memory", type=int, default=4096, help="MiB of each machine (default 4096)")
     parser.add_argument("--processor", default="max", help="as QEMU calls it (default max: the host's own with KVM)")

@@ -1,4 +1,4 @@
-"""Power cuts at chosen steps of a first boot."""
+"""Power cuts at chosen moments of a first boot."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from typing import Protocol
 from boot.console import Said
 from pool.core.errors import InvalidInput
 
-FORM = re.compile(r"(?P<step>[0-9]{2}-[a-z0-9-]+)(?:\+(?P<seconds>[0-9]+))?")
+POWER_ON = "power-on"
+"""What a cut may be counted from instead of a step: cloud-init has not written the steps yet."""
+FORM = re.compile(rf"(?P<step>[0-9]{{2}}-[a-z0-9-]+|{POWER_ON})(?:\+(?P<seconds>[0-9]+))?")
 
 
 class Powered(Protocol):
@@ -34,7 +36,7 @@ class CutMissed(RuntimeError):
 
 @dataclass(frozen=True)
 class Cut:
-    """The power goes `seconds` after `step` begins."""
+    """The power goes `seconds` after `step` begins, or after the power came."""
 
     step: str
     seconds: int = 0
@@ -51,7 +53,8 @@ def cuts_of(text: str) -> list[Cut]:
         found = FORM.fullmatch(one.strip())
         if found is None:
             raise InvalidInput(
-                f"no place for a power cut: {one!r}", expected="steps of first boot, as 60-cluster or 60-cluster+15"
+                f"no place for a power cut: {one!r}",
+                expected=f"steps of first boot, as 60-cluster or 60-cluster+15, or {POWER_ON}+8",
             )
         cuts.append(Cut(found["step"], int(found["seconds"] or 0)))
     return cuts
@@ -65,18 +68,21 @@ async def cut_and_restart(
     Raises CutMissed: a step that the node does not have (each role has its own) is an error.
     """
     steps: list[str] = []
-    left = list(cuts)
-    if not left:
-        return
+    for cut in cuts:
+        if cut.step != POWER_ON:
+            await _begun(cut.step, node.name, words, steps)
+        await asyncio.sleep(cut.seconds)
+        await node.cut()
+        tell(f"{node.name}: power cut at {cut}")
+        await node.power_on()
+
+
+async def _begun(step: str, name: str, words: AsyncIterator[Said], steps: list[str]) -> None:
+    """Until the step begins. Raises CutMissed. `steps`: those that began before, and are added to."""
     async for said in words:
+        if said.word == "done":
+            raise CutMissed(f"{name} was done without the step {step}; it had {', '.join(steps)}")
         if said.word == "begins":
             steps.append(said.step)
-        if said.word == "done":
-            raise CutMissed(f"{node.name} was done without the step {left[0].step}; it had {', '.join(steps)}")
-        if said.word == "begins" and said.step == left[0].step:
-            await asyncio.sleep(left[0].seconds)
-            await node.cut()
-            tell(f"{node.name}: power cut at {left.pop(0)}")
-            await node.power_on()
-            if not left:
+            if said.step == step:
                 return

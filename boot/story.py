@@ -36,7 +36,7 @@ class Patience:
 
 
 ACCELERATED = Patience(ready=900, pods=180, off=120)
-EMULATED = Patience(ready=5400, pods=900, off=600)
+EMULATED = Patience(ready=5400, pods=1800, off=600)
 """A processor that is emulated is some twenty times slower."""
 
 

@@ -50,6 +50,13 @@ async def test_the_power_is_cut_at_each_step_in_turn() -> None:
     assert told == ["wk-boot1: power cut at 20-link", "wk-boot1: power cut at 60-cluster"]
 
 
+async def test_the_power_is_cut_before_the_first_step_too() -> None:
+    machine, told = Machine(), list[str]()
+    await cut_and_restart(machine, words("60-cluster begins"), cuts_of("power-on,60-cluster,power-on"), told.append)
+    assert told == [f"wk-boot1: power cut at {where}" for where in ("power-on", "60-cluster", "power-on")]
+    assert cuts_of("power-on+8") == [Cut("power-on", 8)]
+
+
 async def test_a_step_that_failed_before_is_not_its_beginning() -> None:
     machine = Machine()
     with pytest.raises(CutMissed, match="wk-boot1 was done without the step 80-addons; it had 10-kernel, 60-cluster"):
