@@ -7,6 +7,8 @@ import base64
 import json
 import os
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -24,9 +26,10 @@ from tests.pool.lab import Lab
 pytestmark = [needed, pytest.mark.timeout(300)]
 
 ROOT = Path(__file__).resolve().parents[2]
-SHOWN = re.compile(r"(?:^\$ |`)(kubectl [^`\n]+)", re.MULTILINE)
-NOT_HERE = ("exec", "wait", "port-forward", "edit", "delete -k")
-"""What needs controllers, somebody at the other end, or an editor; and what removes namespaces, for the same reason."""
+SHOWN = re.compile(r"(?:^\$ |`)(kubectl [^`#\n]+)", re.MULTILINE)
+YAML = re.compile(r"^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
+NOT_HERE = ("exec", "wait", "port-forward", "edit", "delete -k", ".run/kubeconfig")
+"""What needs controllers, somebody at the other end, an editor, or `make up`; and what removes namespaces."""
 CALLS = re.compile(r"^\$ (curl .+)$", re.MULTILINE)
 
 
@@ -56,43 +59,74 @@ class Shell:
 
 def shown(page: str) -> list[str]:
     """Its commands that are tried here, in their order."""
-    commands = SHOWN.findall((ROOT / "docs" / page).read_text())
+    commands = SHOWN.findall((ROOT / page).read_text())
     # There is no worker here, which what is deleted waits for.
     tried = [f"{command} --wait=false" if " delete " in command else command for command in commands]
     return [command for command in tried if not any(f" {word}" in command for word in NOT_HERE)]
 
 
-async def test_installing_and_operating_go_as_their_pages_say(api_server: Simulator, tmp_path: Path) -> None:
-    assert api_server.kubeconfig_path is not None
-    shell = Shell(tmp_path, api_server.kubeconfig_path)
-    page = (ROOT / "docs" / "install.md").read_text()
-    (tmp_path / "pool.yaml").write_text(re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)[0])
-    first, *commands = shown("install.md")
+@asynccontextmanager
+async def installed(page: str, simulator: Simulator, folder: Path) -> AsyncIterator[tuple[Shell, Lab, list[str]]]:
+    """By the page's first command; with the Secrets that the setup Job makes. Yields its other commands, too."""
+    assert simulator.kubeconfig_path is not None
+    shell = Shell(folder, simulator.kubeconfig_path)
+    first, *commands = shown(page)
     assert first == "kubectl apply -k deployments/overlays/complete"
     await shell(first)
-    async with Lab.open(api_server.kubeconfig_path, install=False) as lab:
+    async with Lab.open(simulator.kubeconfig_path, install=False) as lab:
         await ensure_secrets(lab.kube, lab.settings.namespace, lab.clock(), prefect=True)
+        yield shell, lab, commands
+
+
+async def used_as_shown(page: str, shell: Shell, lab: Lab, folder: Path) -> None:
+    """The page's calls of the API: a session gets a cluster and its kubeconfig, and gives it back."""
+    made = await lab.add("cluster1")
+    await lab.kube.create(NAMESPACES, NAMESPACES.manifest("cluster1"))
+    await ensure_identity(lab.kube, Cluster.of(made), lab.clock())
+    async with served(of_lab(lab), **await files_of_the_gateway(lab, folder)) as door:
+        gateway = f"export GATEWAY=https://localhost:{door.http.base_url.port}"
+        calls = [f'{gateway} TOKEN="$(cat token)"; {call}' for call in CALLS.findall((ROOT / page).read_text())]
+        asked, _, given_back = [await shell(call) for call in calls]
+    assert json.loads(asked)["assignedCluster"] == json.loads(given_back)["clusterId"] == "cluster1"
+    assert yaml.safe_load((folder / "alice.kubeconfig").read_text())["users"][0]["name"] == "alice"
+
+
+async def test_the_readme_installs_a_pool_of_three_which_a_platform_uses_as_it_says(
+    api_server: Simulator, tmp_path: Path
+) -> None:
+    async with installed("README.md", api_server, tmp_path) as (shell, lab, commands):
+        last = next(at for at, command in enumerate(commands) if "pool exam" in command)
+        for command in commands[:last]:
+            await shell(command)
+        assert (await lab.state.pool()).spec.size == 3
+        await used_as_shown("README.md", shell, lab, tmp_path)
+
+        (another,) = YAML.findall((ROOT / "README.md").read_text())
+        await shell("kubectl apply -f -", another)
+        await lab.add("exam3", pool="exam")
+        for command in commands[last:]:
+            await shell(command)
+        assert (await lab.state.cluster("exam3")).removing
+        assert await shell("kubectl -n cks-pool get pools -o name") == "pool.cks.io/default\n"
+
+
+async def test_installing_and_operating_go_as_their_pages_say(api_server: Simulator, tmp_path: Path) -> None:
+    install = "docs/install.md"
+    async with installed(install, api_server, tmp_path) as (shell, lab, commands):
         last = next(at for at, command in enumerate(commands) if "delete pools" in command)
         for command in commands[:last]:
             await shell(command)
+        await used_as_shown(install, shell, lab, tmp_path)
+        shipped = (ROOT / "deployments" / "pool.yaml").read_text()
+        assert YAML.findall((ROOT / install).read_text())[0] == shipped
 
-        made = await lab.add("cluster1")
-        await lab.kube.create(NAMESPACES, NAMESPACES.manifest("cluster1"))
-        await ensure_identity(lab.kube, Cluster.of(made), lab.clock())
-        async with served(of_lab(lab), **await files_of_the_gateway(lab, tmp_path)) as door:
-            gateway = f"export GATEWAY=https://localhost:{door.http.base_url.port}"
-            calls = [f'{gateway} TOKEN="$(cat token)"; {call}' for call in CALLS.findall(page)]
-            asked, _, given_back = [await shell(call) for call in calls]
-    assert json.loads(asked)["assignedCluster"] == json.loads(given_back)["clusterId"] == "cluster1"
-    assert yaml.safe_load((tmp_path / "alice.kubeconfig").read_text())["users"][0]["name"] == "alice"
+        for command in shown("docs/operate.md"):
+            if "exam" not in command:
+                await shell(command)
 
-    for command in shown("operate.md"):
-        if "exam" not in command:
+        for command in commands[last:]:
             await shell(command)
-
-    for command in commands[last:]:
-        await shell(command)
-    assert await shell("kubectl -n cks-pool get pools -o name") == ""
+        assert await shell("kubectl -n cks-pool get pools -o name") == ""
 
 
 async def files_of_the_gateway(lab: Lab, folder: Path) -> dict[str, Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from gateway.settings import GatewaySettings
 from pool.core.settings import Settings
 from pool.kube.client import Object
 from simulator.app import Simulator
-from tests.deployments.overlays import NAMES, built, containers, folder_of, of_kind, pods
+from tests.deployments.overlays import DEPLOYMENTS, NAMES, built, containers, folder_of, manifests, of_kind, pods
 from tests.pool.kubectl import Kubectl, needed
 
 pytestmark = [needed, pytest.mark.parametrize("overlay", NAMES)]
@@ -43,6 +44,24 @@ class TestOverlay:
             said = await kubectl("apply", "-k", str(folder))
             assert len(said.splitlines()) == len(built(overlay))
             assert await kubectl("diff", "-k", str(folder)) == ""
+
+    async def test_a_dry_run_takes_all_of_it_once_the_namespaces_are_there(
+        self, overlay: str, api_server: Simulator, tmp_path: Path
+    ) -> None:
+        """A server's dry run makes nothing, no namespace either, and what belongs into one wants it there."""
+        assert api_server.kubeconfig_path is not None
+        kubectl = Kubectl(api_server.kubeconfig_path, "", tmp_path)
+        dry_run = partial(kubectl, "apply", "--dry-run=server", "-f", "-", given=manifests(overlay))
+        refused = set((await dry_run(fails=True)).splitlines())
+        assert refused == {
+            f'Error from server (NotFound): error when creating "STDIN": namespaces "{name}" not found'
+            for name in ("cks-pool", "vm-templates")
+        }
+        await kubectl("apply", "-f", str(DEPLOYMENTS / "rbac" / "1-accounts.yaml"))
+        said = (await dry_run()).splitlines()
+        assert len(said) == len(built(overlay))
+        assert all(line.endswith("(server dry run)") for line in said)
+        assert await kubectl("get", "deployments,roles,networkpolicies", "-A") == "", "nothing was made"
 
     def test_its_pods_are_admitted_at_the_restricted_level(self, overlay: str) -> None:
         """Kubernetes: Pod Security Standards, `restricted`."""
