@@ -9,7 +9,7 @@ from prefect import flow, task
 from prefect.states import Completed
 from pydantic import Field, WithJsonSchema
 
-from flows.clusters import ClusterIds, IfDue, OfPool, OneCluster, at_most, existing
+from flows.clusters import ClusterIds, IfDue, OfPool, OneCluster, each_of, existing
 from flows.names import run_named
 from flows.operations import diagnosed
 from flows.reset import Force, keep_attestation
@@ -55,7 +55,7 @@ async def release_all_clusters(pool: OfPool = DEFAULT_POOL) -> Any:
                 await keep_attestation(done)
             return done is not None
 
-        ours = await at_most(limit, reset_returned, clusters)
+        ours = await each_of(pool, limit, reset_returned, clusters)
     left = [name for name, mine in zip(clusters, ours, strict=True) if not mine]
     message = f"{len(active)} sessions ended, {len(clusters) - len(left)} clusters reset in {took()}"
     message += f"; left to the runs that work on them: {', '.join(left)}" if left else ""
@@ -105,7 +105,7 @@ async def teardown_pool(
             async with diagnosed(host, cluster_id):
                 await teardown(host, cluster_id, run_id=run_id(), force=force)
 
-        await at_most(AT_ONCE, one, names)
+        await each_of(pool, AT_ONCE, one, names)
         if cluster_ids is None:
             await finish_removal(host, pool)
     whole = f"Pool {pool} with " if cluster_ids is None else ""

@@ -9,7 +9,7 @@ from prefect import flow, task
 from prefect.states import Completed
 from pydantic import Field
 
-from flows.clusters import ClusterIds, IfDue, OfPool, Size, at_most
+from flows.clusters import ClusterIds, IfDue, OfPool, Size, each_of
 from flows.golden import prove_storage, snapshot_cluster
 from flows.names import run_named
 from flows.namespaces import ensure_foundations
@@ -54,7 +54,8 @@ async def bootstrap_pool(
         async def make(name: str) -> bool:
             return await make_cluster(host, name, golden_snapshots=golden_snapshots, if_due=if_due)
 
-        ours = await at_most((await host.state.pool(pool)).spec.max_concurrent_operations, make, missing)
+        limit = (await host.state.pool(pool)).spec.max_concurrent_operations
+        ours = await each_of(pool, limit, make, missing)
     made = [name for name, mine in zip(missing, ours, strict=True) if mine]
     left = [name for name in missing if name not in made]
     done = f"{len(made)} clusters made"

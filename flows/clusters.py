@@ -8,6 +8,7 @@ from typing import Annotated, TypeVar, cast
 
 from pydantic import Field
 
+from flows.progress import side_by_side
 from pool.core.clusters import PooledCluster
 from pool.core.errors import InvalidInput, UnknownCluster
 from pool.core.fields import ClusterId, PoolName
@@ -87,3 +88,22 @@ async def at_most(limit: int, work: Callable[[S], Awaitable[T]], items: Sequence
         if error is not None:
             raise error
     return [cast(T, result) for result, _ in ends]
+
+
+async def each_of(pool: str, limit: int, work: Callable[[str], Awaitable[T]], names: Sequence[str]) -> list[T]:
+    """`at_most`, of clusters of the pool: how far they are is shown as the artifact `clusters-POOL`.
+
+    `work` returns False if another run does it.
+    """
+
+    if len(names) < 2:
+        return await at_most(limit, work, names)
+    async with side_by_side(pool, len(names)) as progress:
+
+        async def one(name: str) -> T:
+            with progress.step(name) as step:
+                result = await work(name)
+                step.left = result is False
+                return result
+
+        return await at_most(limit, one, names)

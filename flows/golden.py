@@ -8,7 +8,7 @@ from prefect import flow, get_run_logger, task
 from prefect.states import Completed
 from pydantic import Field
 
-from flows.clusters import ClusterIds, IfDue, OfPool, at_most, existing
+from flows.clusters import ClusterIds, IfDue, OfPool, each_of, existing
 from flows.names import run_named
 from flows.operations import diagnosed
 from flows.reset import keep_attestation
@@ -55,7 +55,7 @@ async def create_golden_snapshots(
             return await snapshot_cluster(host, name, if_due=if_due)
 
         limit = (await host.state.pool(pool)).spec.max_concurrent_operations
-        ours = await at_most(limit, snapshot, new)
+        ours = await each_of(pool, limit, snapshot, new)
         refreshed = [name for name in old if await refresh_cluster(host, name)]
     taken = [name for name, mine in zip(new, ours, strict=True) if mine]
     said = f"golden snapshots of {len(taken)} new clusters" + (f": {', '.join(taken)}" if taken else "")

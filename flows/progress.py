@@ -1,7 +1,7 @@
-"""How far work on a cluster is, for people: the artifact `steps-CLUSTER`, one table that is edited in place.
+"""How far work is, for people: `steps-CLUSTER` on one cluster, `clusters-POOL` on several; tables, edited in place.
 
-It is written beside the work and never holds it up: at most once a second, and what Prefect's server does not take in a
-moment at the end stays unwritten.
+Each is written beside the work and never holds it up: at most once a second, and what Prefect's server does not take in
+a moment at the end stays unwritten.
 """
 
 from __future__ import annotations
@@ -36,19 +36,22 @@ class _Step:
     since: float
     took: float | None = None
     failed: str = ""
+    left: bool = False
+    """It was another run's to do."""
 
-    def row(self) -> dict[str, str]:
+    def row(self, column: str) -> dict[str, str]:
         """As the table shows it."""
         took = "" if self.took is None else f"{self.took:.1f} s"
-        state = f"failed: {self.failed}" if self.failed else "under way" if self.took is None else "done"
-        return {"step": self.name, "state": state, "took": took}
+        ended = f"failed: {self.failed}" if self.failed else "left to another run" if self.left else "done"
+        return {column: self.name, "state": "under way" if self.took is None else ended, "took": took}
 
 
 class Progress:
-    """The steps of the present work on one cluster."""
+    """The steps of the present work on one cluster; or its clusters, `total` of them."""
 
-    def __init__(self, cluster_id: str, title: str) -> None:
-        self._cluster_id, self._title = cluster_id, title
+    def __init__(self, key: str, *, column: str = "step", total: int | None = None) -> None:
+        self._key, self._column, self._total = key, column, total
+        self._title = str(runtime.flow_run.name)
         self._steps: list[_Step] = []
         self._begun = asyncio.get_running_loop().time()
         self._outcome = "under way"
@@ -57,14 +60,14 @@ class Progress:
         self._artifact: UUID | None = None
 
     @contextmanager
-    def step(self, name: str) -> Iterator[None]:
+    def step(self, name: str) -> Iterator[_Step]:
         """While entered, the step is under way."""
         clock = asyncio.get_running_loop().time
         one = _Step(name, clock())
         self._steps.append(one)
         self._news.set()
         try:
-            yield
+            yield one
         except BaseException as error:
             one.failed = type(error).__name__
             raise
@@ -89,17 +92,23 @@ class Progress:
             try:
                 await self._write()
             except Exception as error:  # noqa: BLE001 - whatever it was, the work is not to suffer
-                logger.warning("progress of %s is not shown: %s: %s", self._cluster_id, type(error).__name__, error)
+                logger.warning("%s is not shown: %s: %s", self._key, type(error).__name__, error)
             with suppress(TimeoutError):
                 async with asyncio.timeout(PAUSE):
                     await self._ended.wait()
 
+    @property
+    def _counted(self) -> str:
+        if self._total is None:
+            return ""
+        ended = sum(one.took is not None for one in self._steps)
+        return f"{ended} of {self._total}, "
+
     async def _write(self) -> None:
-        rows = [one.row() for one in self._steps[-MOST:]]
-        description = f"{self._title}: {self._outcome}"
+        rows = [one.row(self._column) for one in self._steps[-MOST:]]
+        description = f"{self._title}: {self._counted}{self._outcome}"
         if self._artifact is None:
-            key = f"steps-{self._cluster_id}"
-            self._artifact = await acreate_table_artifact(rows, key=key, description=description)
+            self._artifact = await acreate_table_artifact(rows, key=self._key, description=description)
             return
         update = {"data": json.dumps(rows), "description": description}
         async with get_client() as client:
@@ -116,11 +125,27 @@ async def shown(cluster_id: str) -> AsyncIterator[None]:
     if _current.get() is not None:
         yield
         return
-    progress = Progress(cluster_id, str(runtime.flow_run.name))
-    token = _current.set(progress)
-    writing = asyncio.create_task(progress.write(), name=f"progress of {cluster_id}")
+    async with _written(Progress(f"steps-{cluster_id}")) as progress:
+        token = _current.set(progress)
+        try:
+            yield
+        finally:
+            _current.reset(token)
+
+
+@asynccontextmanager
+async def side_by_side(pool: str, total: int) -> AsyncIterator[Progress]:
+    """While entered, the pool's clusters that are worked on are shown, each as a step; `total` there are to be."""
+    async with _written(Progress(f"clusters-{pool}", column="cluster", total=total)) as progress:
+        yield progress
+
+
+@asynccontextmanager
+async def _written(progress: Progress) -> AsyncIterator[Progress]:
+    """While entered, it is written beside the work."""
+    writing = asyncio.create_task(progress.write(), name="progress")
     try:
-        yield
+        yield progress
         progress.end("done")
         await asyncio.wait([writing], timeout=LAST)
     except Exception as error:
@@ -128,11 +153,10 @@ async def shown(cluster_id: str) -> AsyncIterator[None]:
         await asyncio.wait([writing], timeout=LAST)
         raise
     finally:
-        _current.reset(token)
         writing.cancel()
 
 
-def step_shown(name: str) -> AbstractContextManager[None]:
+def step_shown(name: str) -> AbstractContextManager[object]:
     """While entered, the step is under way, where steps are shown."""
     progress = _current.get()
     return nullcontext() if progress is None else progress.step(name)

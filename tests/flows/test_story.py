@@ -21,7 +21,7 @@ from prefect.client.schemas.filters import (
     FlowRunFilter,
     FlowRunFilterId,
 )
-from prefect.client.schemas.objects import FlowRun, State
+from prefect.client.schemas.objects import Artifact, FlowRun, State
 from prefect.client.schemas.sorting import ArtifactSort
 from prefect.events import Event
 from prefect.events.clients import get_events_subscriber
@@ -446,6 +446,8 @@ async def test_a_cluster_that_another_run_makes_is_left_to_it(host: Host) -> Non
     assert done.message.startswith("1 clusters made in ")
     assert done.message.endswith(" s: cluster1; left to the runs that make them already: cluster2")
     assert await phases(host) == {"cluster1": ClusterPhase.AVAILABLE, "cluster2": ClusterPhase.CREATING}
+    shown = (await artifacts_of(done))["clusters-default"]
+    assert states_in(shown) == {"cluster1": "done", "cluster2": "left to another run"}
 
 
 async def test_eight_maintenance_runs_at_once_do_what_one_would(host: Host, resets: Started) -> None:
@@ -514,6 +516,27 @@ async def test_a_clusters_story_is_found_from_its_pool_its_session_and_its_runs(
     steps = artifacts["steps-cluster1"]
     assert (steps.description or "").startswith("reset cluster1: done after ")
     assert {row["state"] for row in json.loads(str(steps.data))} == {"done"}
+
+
+async def test_a_run_on_several_clusters_shows_how_many_it_has_done(host: Host) -> None:
+    state = await bootstrap_pool(size=2, return_state=True)
+    artifacts = await artifacts_of(state)
+    shown = artifacts["clusters-default"]
+    assert (shown.description or "").startswith("bootstrap default (2): 2 of 2, done after ")
+    assert states_in(shown) == {"cluster1": "done", "cluster2": "done"}
+    assert {"steps-cluster1", "steps-cluster2"} <= artifacts.keys(), "each has its own steps beside"
+
+
+async def artifacts_of(state: State[Any]) -> dict[str | None, Artifact]:
+    """Those of the state's run, by key."""
+    only = FlowRunFilter(id=FlowRunFilterId(any_=[state.state_details.flow_run_id or UUID(int=0)]))
+    async with get_client() as client:
+        return {one.key: one for one in await client.read_artifacts(flow_run_filter=only)}
+
+
+def states_in(clusters: Artifact) -> dict[str, str]:
+    """The clusters that such a table shows."""
+    return {row["cluster"]: row["state"] for row in json.loads(str(clusters.data))}
 
 
 async def test_unknown_names_are_refused_with_the_cure(host: Host) -> None:
