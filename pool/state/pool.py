@@ -153,6 +153,11 @@ class PoolState:
         """Names of those whose run seems to be silent: worth a try to take it over, which watches it first."""
         return frozenset(one.name for one in clusters if self._silence.seems(one, self.now()))
 
+    def until_silent(self, clusters: Iterable[PooledCluster]) -> float | None:
+        """Seconds until the first of their runs is silent, should no more be heard of it; None: there is none."""
+        left = [self._silence.left(one) for one in clusters if one.status.operation is not None]
+        return min((seconds for seconds in left if seconds > 0), default=None)
+
     async def stats(self, pool: str | None = None) -> ClusterPoolStats:
         """The counts of all clusters, or of one Pool's; they add up."""
         return ClusterPoolStats.of(await self.clusters(pool))

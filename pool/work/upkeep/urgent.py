@@ -77,9 +77,9 @@ class Urgent:
                 self._errands.send(f"the reset of {action.cluster_id}", have_reset)
                 due_at = clock + alone_after
             next_looks.append(due_at - clock)
-        if any(cluster.status.operation is not None for cluster in observed.clusters):
+        if (silent := self._host.state.until_silent(observed.clusters)) is not None:
             # A run that dies makes no news.
-            next_looks.append(self._host.settings.operation_grace)
+            next_looks.append(silent)
         return min(next_looks, default=None)
 
     async def _end(self, observed: Observed, session_id: str) -> None:

@@ -14,13 +14,16 @@ import pytest
 
 from pool.core.clusters import OperationKind
 from pool.core.lifecycle import ClusterPhase
+from pool.core.planner import Observed
 from pool.core.sessions import Session, SessionSpec
 from pool.kube.client import Object
 from pool.kube.resources import POOLED_CLUSTERS, SESSIONS, Resource
 from pool.work.reset import reset
 from pool.work.steps import Host
 from pool.work.upkeep.acting import Work
+from pool.work.upkeep.errands import Errands
 from pool.work.upkeep.standby import StandBy
+from pool.work.upkeep.urgent import Urgent
 from tests.pool.bench import Bench, bench_at
 from tests.pool.builders import session
 from tests.pool.lab import Lab
@@ -101,6 +104,22 @@ async def test_a_session_ends_that_promised_heartbeats_and_sends_none(hands: Han
     async with standing_by(hands.host):
         lab.clock.forward(0.2)
         await becomes(lab, SESSIONS, "s", "Expired", timeout=5)
+
+
+async def test_a_run_that_dies_is_looked_for_as_its_grace_ends_whenever_the_last_look_was(hands: Hands) -> None:
+    lab = hands.lab
+    await lab.pool(1, "resetting")
+    await lab.begin("cluster1", OperationKind.RESET, "run")
+    urgent = Urgent(hands.host, refuses, Errands(), patience=3)
+
+    async def next_look() -> float | None:
+        clusters = await lab.state.clusters()
+        return urgent.look(Observed.of(await lab.state.pool("default"), [], clusters, lab.state.silent(clusters)))
+
+    grace = lab.settings.operation_grace
+    assert await next_look() == pytest.approx(grace)
+    lab.clock.forward(grace - 5)
+    assert await next_look() == pytest.approx(5)
 
 
 async def test_who_waits_gets_a_cluster_though_nobody_came_by(hands: Hands) -> None:
