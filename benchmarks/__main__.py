@@ -13,7 +13,7 @@ from benchmarks.promises import BrokenPromises
 from benchmarks.waits import TooLate
 from demo.processes import ChildFailed
 
-NAMES = ("assign", "http", "crowd", "reset", "bootstrap", "api")
+NAMES = ("assign", "http", "crowd", "reset", "bootstrap", "api", "scale", "install")
 LONG = ("soak", "endurance")
 """Run when they are named: they take the better part of an hour, and are about bad days, not speed."""
 
@@ -30,6 +30,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--runs", type=int, nargs="+", default=[], help="after which endurance looks (default 200 2000)"
     )
+    many = parser.add_argument_group("scale")
+    many.add_argument("--clusters", type=int, nargs="+", default=[], help="a world of each size (default 30)")
+    many.add_argument("--workers", type=int, nargs="+", default=[], help="so many, one after the other (default 1 2 4)")
+    many.add_argument("--sessions", type=int, default=0, help="at once (default: as many as clusters)")
+    many.add_argument("--rest", type=float, default=0.0, help="seconds for which nothing is done (default 300)")
+    many.add_argument("--speed", type=float, default=0.0, help="delays are divided by it (default 20)")
     arguments = parser.parse_args(argv)
     unknown = [name for name in arguments.names if name not in NAMES + LONG]
     if unknown:
@@ -38,6 +44,7 @@ def main(argv: list[str] | None = None) -> int:
     more = {
         "soak": {"minutes": arguments.minutes, "seed": arguments.seed},
         "endurance": {"runs": arguments.runs},
+        "scale": {name: getattr(arguments, name) for name in ("clusters", "workers", "sessions", "rest", "speed")},
     }
     for name in arguments.names or NAMES:
         module = importlib.import_module(f"benchmarks.{name}")

@@ -6,12 +6,8 @@ import time
 
 from rich.table import Table
 
-from benchmarks.hosts import CountingKube, a_host
-from benchmarks.reset import names
+from benchmarks.hosts import CountingKube, a_host, make, names
 from pool.kube.gather import gather
-from pool.work.bootstrap import bootstrap
-from pool.work.golden import take
-from pool.work.steps import Host
 
 SPEED, COUNTS = 2.0, (1, 3, 30)
 QUICK_SPEED, QUICK_COUNTS = 50.0, (1, 2)
@@ -29,15 +25,9 @@ async def measure(*, quick: bool) -> Table:
             assert isinstance(host.kube, CountingKube)
             host.kube.calls = 0
             begun = time.perf_counter()
-            await gather(_available(host, name) for name in names(count))
+            await gather(make(host, name) for name in names(count))
             seconds = time.perf_counter() - begun
             alone = alone or seconds
             each = host.kube.calls / count
         table.add_row(f"{count}", f"{speed:g}", f"{seconds:.2f} s", f"{seconds / alone:.2f}", f"{each:.0f}")
     return table
-
-
-async def _available(host: Host, name: str) -> None:
-    await host.state.ensure_cluster(await host.state.ensure_pool(), name)
-    await bootstrap(host, name, run_id="made")
-    await take(host, name, run_id="snapshotted")

@@ -8,7 +8,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,10 @@ from prefect.client.schemas.actions import WorkPoolCreate
 from rich.table import Table
 
 from benchmarks.assign import CountingKube, bare_calls, give_back, pool_of
-from benchmarks.parts import a_folder
-from demo.database import start_database
+from benchmarks.parts import a_folder, a_prefect
+from benchmarks.usage import connections
 from demo.processes import Child, answers, free_port, ready_or_stopped, start
-from demo.runs import Runs, prefect_api
-from demo.stack import prefect_environment, start_server, start_worker
+from demo.stack import start_worker
 from flows.setup import Setup
 from pool.kube.gather import gather
 from pool.state import PoolState
@@ -66,17 +65,19 @@ async def measure(*, quick: bool) -> Table:
 
 
 @asynccontextmanager
-async def a_gateway(folder: Path, kubeconfig: Path) -> AsyncIterator[tuple[httpx.AsyncClient, Child]]:
+async def a_gateway(
+    folder: Path, kubeconfig: Path, *, name: str = "gateway", prefect: Mapping[str, str] | None = None
+) -> AsyncIterator[tuple[httpx.AsyncClient, Child]]:
     """A gateway in a process of its own, on loopback, without tokens; and a client of it."""
     port = free_port()
     environment = {
+        **(prefect or {}),
         "CKS_POOL_KUBECONFIG": str(kubeconfig),
         "CKS_GATEWAY_LISTEN": f"127.0.0.1:{port}",
         "CKS_GATEWAY_RATE": "1000000",
     }
-    child = await start(
-        "gateway", [sys.executable, "-m", "cks_pool", "serve"], log=folder / "gateway.log", env=environment
-    )
+    command = [sys.executable, "-m", "cks_pool", "serve"]
+    child = await start(name, command, log=folder / f"{name}.log", env=environment)
     url = f"http://127.0.0.1:{port}"
     limits = httpx.Limits(max_connections=None)
     try:
@@ -133,7 +134,8 @@ async def _streams(
     session = f"followed-{next(_numbers)}"
     answer = await door.post("/api/v1/sessions", json={"sessionId": session})
     cluster = answer.json()["assignedCluster"]
-    before, memory = _to_the_host(gateway, kube), gateway.memory_info().rss
+    host = int(kube.server.rpartition(":")[2])
+    before, memory = connections(gateway.pid, host), gateway.memory_info().rss
     listening = asyncio.Semaphore(0)
     told: list[float] = []
 
@@ -151,7 +153,7 @@ async def _streams(
             followers.create_task(follow())
         for _ in range(number):
             await listening.acquire()
-        more, grown = _to_the_host(gateway, kube) - before, (gateway.memory_info().rss - memory) / number / 1024
+        more, grown = connections(gateway.pid, host) - before, (gateway.memory_info().rss - memory) / number / 1024
         begun = time.perf_counter()
         (await door.delete(f"/api/v1/sessions/{session}")).raise_for_status()
     await give_back(kube, state, cluster)
@@ -160,32 +162,19 @@ async def _streams(
     return (f"{number} streams told", f"{statistics.median(took):.1f} ms", f"{max(took):.1f} ms", "", beside)
 
 
-def _to_the_host(gateway: psutil.Process, kube: CountingKube) -> int:
-    """Connections of the gateway to the host's API: each watch has one."""
-    port = int(kube.server.rpartition(":")[2])
-    return sum(bool(one.raddr) and one.raddr.port == port for one in gateway.net_connections("tcp"))
-
-
 async def _as_flow_runs(folder: Path, kubeconfig: Path, kube: CountingKube, state: PoolState) -> dict[str, list[float]]:
     """Milliseconds from the call that starts the run to its end, on the warm worker and on a process worker."""
     async with AsyncExitStack() as stack:
-        database = await start_database(folder / "database", log=folder / "database.log", say=print)
-        stack.push_async_callback(database.stop)
-        port = free_port()
-        environment = prefect_environment(folder / "prefect", port) | {"CKS_POOL_KUBECONFIG": str(kubeconfig)}
-        api = environment["PREFECT_API_URL"]
-        server = await start_server(folder / "prefect", port, database_url=database.url, log=folder / "server.log")
-        stack.push_async_callback(server.stop)
-        async with PrefectClient(api) as client:
-            setup = await asyncio.to_thread(Setup.load)
-            await setup.at(client)
-            warm = await start_worker(environment, log=folder / "worker.log")
-            stack.push_async_callback(warm.stop)
-            await _deploy_to_processes(client, setup)
+        prefect = await stack.enter_async_context(a_prefect(folder))
+        environment = prefect.environment | {"CKS_POOL_KUBECONFIG": str(kubeconfig)}
+        warm = await start_worker(environment, log=folder / "worker.log")
+        stack.push_async_callback(warm.stop)
+        async with PrefectClient(environment["PREFECT_API_URL"]) as client:
+            await _deploy_to_processes(client)
         command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", PROCESSES, "--type", "process"]
         processes = await start("process worker", command, log=folder / "processes.log", env=environment)
         stack.push_async_callback(processes.stop)
-        runs = Runs(await stack.enter_async_context(prefect_api(api)), "")
+        runs = prefect.runs
 
         async def timed(run: Callable[[str], Awaitable[Any]]) -> list[float]:
             took = []
@@ -203,7 +192,8 @@ async def _as_flow_runs(folder: Path, kubeconfig: Path, kube: CountingKube, stat
         }
 
 
-async def _deploy_to_processes(client: PrefectClient, setup: Setup) -> None:
+async def _deploy_to_processes(client: PrefectClient) -> None:
+    setup = await asyncio.to_thread(Setup.load)
     await client.create_work_pool(WorkPoolCreate(name=PROCESSES, type="process"))
     (assign,) = (one for one in setup.deployments if one.flow.name == "assign-session")
     # Named as its flow is, so that it is started like the others.

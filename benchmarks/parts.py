@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import asyncpg
+import httpx
 from prefect.client.orchestration import PrefectClient
 
-from demo.database import start_database
+from demo.database import Database, start_database
 from demo.processes import Child, ChildFailed, free_port, ready_or_stopped, start
 from demo.runs import Runs, prefect_api
 from demo.stack import prefect_environment, start_server, start_worker
@@ -96,11 +98,31 @@ async def _start_host(kubeconfig: Path, port: int, data: Path, speed: float, log
     return await ready_or_stopped(child, ready, timeout=60)
 
 
+@dataclass(frozen=True)
+class Prefect:
+    """Prefect's server with all deployments, and its database."""
+
+    server: Part
+    database: Database
+    environment: dict[str, str]
+    """Of every process that speaks to it."""
+    runs: Runs
+    client: httpx.AsyncClient
+
+    async def stored(self) -> int:
+        """Bytes in its database, which is a PostgreSQL."""
+        connection = await asyncpg.connect(self.database.url.replace("+asyncpg", ""))
+        try:
+            return int(await connection.fetchval("SELECT pg_database_size(current_database())"))
+        finally:
+            await connection.close()
+
+
 @asynccontextmanager
-async def a_system(folder: Path, *, speed: float, workers: int) -> AsyncIterator[System]:
-    """Everything started, with all deployments; what it keeps (objects, disks, runs) outlives its processes."""
-    kubeconfig, port, host_port = folder / "kubeconfig", free_port(), free_port()
-    environment = prefect_environment(folder / "prefect", port) | {"CKS_POOL_KUBECONFIG": str(kubeconfig)}
+async def a_prefect(folder: Path) -> AsyncIterator[Prefect]:
+    """The server started and set up; what it keeps outlives its process."""
+    port = free_port()
+    environment = prefect_environment(folder / "prefect", port)
     api = environment["PREFECT_API_URL"]
     async with AsyncExitStack() as stack:
         database = await start_database(folder / "database", log=folder / "database.log", say=print)
@@ -109,21 +131,29 @@ async def a_system(folder: Path, *, speed: float, workers: int) -> AsyncIterator
         def begin_server(log: Path) -> Awaitable[Child]:
             return start_server(folder / "prefect", port, database_url=database.url, log=log)
 
+        server = Part("Prefect's server", folder, begin_server)
+        stack.push_async_callback(server.stop)
+        await server.begin()
+        async with PrefectClient(api) as client:
+            await (await asyncio.to_thread(Setup.load)).at(client)
+        http = await stack.enter_async_context(prefect_api(api))
+        yield Prefect(server, database, environment, Runs(http, api.removesuffix("/api")), http)
+
+
+@asynccontextmanager
+async def a_system(folder: Path, *, speed: float, workers: int) -> AsyncIterator[System]:
+    """Everything started, with all deployments; what it keeps (objects, disks, runs) outlives its processes."""
+    kubeconfig, host_port = folder / "kubeconfig", free_port()
+    async with AsyncExitStack() as stack:
+        prefect = await stack.enter_async_context(a_prefect(folder))
+        environment = prefect.environment | {"CKS_POOL_KUBECONFIG": str(kubeconfig)}
+
         def begin_worker(log: Path) -> Awaitable[Child]:
             return start_worker(environment, log=log)
 
-        server = Part("Prefect's server", folder, begin_server)
         host = Part("the host's API", folder, partial(_start_host, kubeconfig, host_port, folder / "host", speed))
-        for part in (server, host):
+        crew = [Part("a worker", folder, begin_worker, number) for number in range(1, workers + 1)]
+        for part in (host, *crew):
             stack.push_async_callback(part.stop)
             await part.begin()
-        async with PrefectClient(api) as client:
-            await (await asyncio.to_thread(Setup.load)).at(client)
-        crew = []
-        for number in range(1, workers + 1):
-            worker = Part("a worker", folder, begin_worker, number)
-            stack.push_async_callback(worker.stop)
-            await worker.begin()
-            crew.append(worker)
-        client = await stack.enter_async_context(prefect_api(api))
-        yield System(host, server, crew, kubeconfig, Runs(client, api.removesuffix("/api")))
+        yield System(host, prefect.server, crew, kubeconfig, prefect.runs)

@@ -15,7 +15,7 @@ from typing import Any
 
 from rich.table import Table
 
-from benchmarks.hosts import CountingKube, a_host
+from benchmarks.hosts import CountingKube, a_host, make, names
 from pool.core.errors import PoolError
 from pool.guest.boots import boots_of
 from pool.guest.health import wait_healthy
@@ -25,8 +25,6 @@ from pool.kube.resources import VM_RESTORES, VMIS, VMS
 from pool.kubevirt.cluster import Cluster
 from pool.kubevirt.manifests import restore
 from pool.kubevirt.restores import finished
-from pool.work.bootstrap import bootstrap
-from pool.work.golden import take
 from pool.work.reset import reset
 from pool.work.steps import Host
 from simulator.timing.delays import Delays
@@ -103,19 +101,8 @@ def critical_path(delays: Delays) -> float:
 async def clusters_of(count: int, speed: float) -> AsyncIterator[Host]:
     """The way to a pool of `count` available clusters, in a simulator that is a process of its own."""
     async with a_host(speed) as host:
-        await gather(_make(host, name) for name in names(count))
+        await gather(make(host, name) for name in names(count))
         yield host
-
-
-def names(count: int) -> list[str]:
-    """What so many clusters are called."""
-    return [f"cluster{number}" for number in range(1, count + 1)]
-
-
-async def _make(host: Host, name: str) -> None:
-    await host.state.ensure_cluster(await host.state.ensure_pool(), name)
-    await bootstrap(host, name, run_id="made")
-    await take(host, name, run_id="snapshotted")
 
 
 async def _timed(work: Callable[[str], Coroutine[Any, Any, object]], clusters: list[str]) -> float:

@@ -11,6 +11,9 @@ import httpx
 
 from demo.processes import ChildFailed
 
+PAGE = 200
+"""Flow runs that Prefect's server lists at most in one answer."""
+
 FINAL = {"COMPLETED", "FAILED", "CANCELLED", "CRASHED"}
 
 
@@ -79,6 +82,23 @@ class Runs:
         }
         answer = await self._json("POST", "/flow_runs/filter", json=query)
         return list(answer)
+
+    async def since(self, deployment: str, moment: datetime) -> list[dict[str, Any]]:
+        """All flow runs of the deployment that were to start at that moment or later, the earliest first."""
+        found: list[dict[str, Any]] = []
+        while len(found) % PAGE == 0:
+            query = {
+                "deployments": {"name": {"any_": [deployment]}},
+                "flow_runs": {"expected_start_time": {"after_": moment.isoformat()}},
+                "sort": "EXPECTED_START_TIME_ASC",
+                "limit": PAGE,
+                "offset": len(found),
+            }
+            page = await self._json("POST", "/flow_runs/filter", json=query)
+            if not page:
+                break
+            found += page
+        return found
 
     async def under_way(self) -> list[dict[str, Any]]:
         """The flow runs that a worker has taken and not ended, at most 200."""

@@ -9,17 +9,26 @@ import logging
 import pytest
 
 from benchmarks.__main__ import NAMES, main
+from benchmarks.hosts import names
 from benchmarks.promises import held_twice, lateness
-from benchmarks.reset import clusters_of, names
+from benchmarks.reset import clusters_of
 from benchmarks.waits import TooLate, until
 from pool.core.errors import ApiUnavailable
 from pool.core.lifecycle import SessionPhase
 from pool.core.sessions import Session, SessionStatus
 from pool.work.reset import reset
 from tests.pool.builders import at
+from tests.pool.kubectl import needed as kubectl_needed
 
 
-@pytest.mark.parametrize("name", NAMES)
+LONGER = {
+    "scale": [pytest.mark.xdist_group("prefect-2"), pytest.mark.timeout(600)],
+    "install": [pytest.mark.xdist_group("prefect-2"), pytest.mark.timeout(600), kubectl_needed],
+}
+"""Those that start a Prefect server, and wait for what takes a minute at any size."""
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=LONGER.get(name, [])) for name in NAMES])
 def test_a_benchmark_runs_and_prints_its_table(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([name, "--quick"]) == 0
     assert "ratio" in capsys.readouterr().out

@@ -1,0 +1,122 @@
+"""The tables of `scale`."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from rich.table import Table
+
+from benchmarks.crew import GATEWAYS, Crew, Spent
+from benchmarks.takeover import Takeover
+from benchmarks.usage import connections, memory
+from benchmarks.wave import Wave
+
+HOUR, MINUTE = 3600.0, 60.0
+KINDS = ("worker", "gateway", "Prefect", "database", "simulator")
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title)
+    for column in columns:
+        table.add_column(column, justify="right")
+    return table
+
+
+@dataclass
+class Tables:
+    """A row for each measurement, as they come."""
+
+    rests: Table = field(
+        default_factory=lambda: _table(
+            f"at rest, {GATEWAYS} gateways: of one process of a kind, or of all (calls; seconds of a core an hour)",
+            *(
+                "clusters",
+                "workers",
+                "maintenance",
+                "calls a cluster and hour: workers",
+                "gateways",
+                "worker",
+                "watches",
+            ),
+            *("gateway", "watches", *(f"{kind} CPU" for kind in KINDS)),
+        )
+    )
+    costs: Table = field(
+        default_factory=lambda: _table(
+            "waves: all clusters assigned at once, all reset at once; seconds of a core",
+            *("clusters", "workers", "assigned a minute", "gateway CPU each", "reset a minute"),
+            *(f"{kind} CPU each" for kind in KINDS),
+            *("calls each", "stored each", "worker", "gateway", "Prefect", "database"),
+        )
+    )
+    waves: Table = field(
+        default_factory=lambda: _table(
+            "the workers meanwhile; late: ticks of their loops, ratio: to those of an idle loop beside them",
+            *("clusters", "workers", "runs of each", "runs begin after", "longest", "late, median", "99 of 100"),
+            *("longest", "ratio of 99", "heartbeats, longest"),
+        )
+    )
+    takeovers: Table = field(
+        default_factory=lambda: _table(
+            "a worker is killed",
+            *("clusters", "workers before", "resets", "of the killed", "taken over after", "longest"),
+            *("available after", "longest"),
+        )
+    )
+
+    def add_rest(self, clusters: int, crew: Crew, spent: Spent, rounds: int) -> None:
+        """`rounds`: of maintenance meanwhile."""
+        per = HOUR / spent.seconds
+        pids, port = crew.pids(), int(crew.host.kube.server.rpartition(":")[2])
+        each = [f"{spent.calls_of(caller) * per / clusters:.1f}" for caller in ("worker", "gateway")]
+        held = []
+        for kind in ("worker", "gateway"):
+            held += [_mib(max(memory(pid) for pid in pids[kind])), f"{max(connections(p, port) for p in pids[kind])}"]
+        used = [f"{spent.cpu[kind] * per:.0f} s" for kind in KINDS]
+        self.rests.add_row(f"{clusters}", f"{len(crew.workers)}", f"{rounds}", *each, *held, *used)
+
+    def add_wave(self, clusters: int, crew: Crew, wave: Wave, stored: int) -> None:
+        """`stored`: bytes that Prefect's database grew by."""
+        of, count = wave.sessions, f"{len(crew.workers)}"
+        assigning, resetting = wave.assigning, wave.resetting
+        used = [f"{resetting.cpu[kind] / of:.2f} s" for kind in KINDS]
+        held = [_mib(max((memory(pid) for pid in crew.pids()[kind]), default=0)) for kind in KINDS[:4]]
+        self.costs.add_row(
+            *(f"{clusters}", count, f"{of / assigning.seconds * MINUTE:.0f}"),
+            *(f"{assigning.cpu['gateway'] / of * 1e3:.1f} ms", f"{of / resetting.seconds * MINUTE:.1f}", *used),
+            *(f"{resetting.calls_of('worker') / of:.0f}", f"{stored / of / 1024:.0f} KiB", *held),
+        )
+        late = sorted(one for name, ticks in wave.ticks.items() if name != "idle" for one in ticks)
+        ratio = _of_100(late, 99) / max(_of_100(wave.ticks["idle"], 99), 1e-4)
+        self.waves.add_row(
+            *(f"{clusters}", count, " ".join(f"{wave.runs[name]}" for name in crew.workers)),
+            *(_seconds(_of_100(wave.begun_after, part)) for part in (50, 100)),
+            *(_ms(_of_100(late, part)) for part in (50, 99, 100)),
+            *(f"{ratio:.1f}", _seconds(max(wave.beats, default=0.0))),
+        )
+
+    def add_takeover(self, clusters: int, done: Takeover) -> None:
+        """One worker's death."""
+        row = [f"{clusters}", f"{done.workers}", f"{done.resets}", f"{len(done.available)}"]
+        for figures in (done.taken_over.values(), done.available.values()):
+            row += [_seconds(statistics.median(figures)), _seconds(max(figures))] if figures else ["-", "-"]
+        self.takeovers.add_row(*row)
+
+
+def _of_100(ordered: Sequence[float], part: int) -> float:
+    """The figure that `part` of 100 do not exceed."""
+    return ordered[max(0, -(-len(ordered) * part // 100) - 1)] if ordered else 0.0
+
+
+def _seconds(figure: float) -> str:
+    return f"{figure:.1f} s"
+
+
+def _ms(figure: float) -> str:
+    return f"{figure * 1e3:.0f} ms"
+
+
+def _mib(figure: float) -> str:
+    return f"{figure:.0f} MiB"
