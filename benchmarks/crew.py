@@ -29,6 +29,7 @@ from pool.kube.gather import gather
 from pool.work.steps import Host
 
 GATEWAYS = 2
+SETTINGS = Path(__file__).resolve().parents[1] / "deployments" / "base" / "settings.env"
 AT_ONCE = 20
 """Clusters that are made side by side beforehand."""
 
@@ -71,7 +72,7 @@ class Crew:
             self.workers[name] = worker
 
     async def _begin_worker(self, name: str, log: Path) -> Child:
-        environment = self.prefect.environment | {"CKS_POOL_KUBECONFIG": str(self.folder / "worker")}
+        environment = self.prefect.environment | _shipped() | {"CKS_POOL_KUBECONFIG": str(self.folder / "worker")}
         command = [sys.executable, "-m", "benchmarks.probed", str(self.ticks(name)), name]
         child = await start(name, command, log=log, env=environment)
 
@@ -122,6 +123,12 @@ class Crew:
     async def _calls(self) -> Counter[str]:
         async with Access.read(self.folder / "admin").client() as client:
             return Counter((await client.get(PATH)).raise_for_status().json())
+
+
+def _shipped() -> dict[str, str]:
+    """How often an installation's workers ask for runs."""
+    lines = [line for line in SETTINGS.read_text().splitlines() if line.startswith("PREFECT_WORKER_")]
+    return dict(line.split("=", 1) for line in lines)
 
 
 async def _start_host(folder: Path, speed: float, log: Path) -> Child:

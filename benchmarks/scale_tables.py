@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rich.table import Table
@@ -45,7 +45,7 @@ class Tables:
     )
     costs: Table = field(
         default_factory=lambda: _table(
-            "waves: all clusters assigned at once, all reset at once; seconds of a core",
+            "waves: all assigned at once, all reset at once; seconds of a core more than at rest",
             *("clusters", "workers", "assigned a minute", "gateway CPU each", "reset a minute"),
             *(f"{kind} CPU each" for kind in KINDS),
             *("calls each", "stored each", "worker", "gateway", "Prefect", "database"),
@@ -77,15 +77,18 @@ class Tables:
         used = [f"{spent.cpu[kind] * per:.0f} s" for kind in KINDS]
         self.rests.add_row(f"{clusters}", f"{len(crew.workers)}", f"{rounds}", *each, *held, *used)
 
-    def add_wave(self, clusters: int, crew: Crew, wave: Wave, stored: int) -> None:
-        """`stored`: bytes that Prefect's database grew by."""
+    def add_wave(self, clusters: int, crew: Crew, wave: Wave, idle: Mapping[str, float], stored: int) -> None:
+        """`idle`: a process's share of a core at rest, which is left out; `stored`: bytes that the database grew by."""
         of, count = wave.sessions, f"{len(crew.workers)}"
         assigning, resetting = wave.assigning, wave.resetting
-        used = [f"{resetting.cpu[kind] / of:.2f} s" for kind in KINDS]
-        held = [_mib(max((memory(pid) for pid in crew.pids()[kind]), default=0)) for kind in KINDS[:4]]
+        pids = crew.pids()
+        at_rest = {kind: idle[kind] * len(pids[kind]) for kind in KINDS}
+        used = [f"{(resetting.cpu[kind] - at_rest[kind] * resetting.seconds) / of:.2f} s" for kind in KINDS]
+        handing = (assigning.cpu["gateway"] - at_rest["gateway"] * assigning.seconds) / of
+        held = [_mib(max((memory(pid) for pid in pids[kind]), default=0)) for kind in KINDS[:4]]
         self.costs.add_row(
             *(f"{clusters}", count, f"{of / assigning.seconds * MINUTE:.0f}"),
-            *(f"{assigning.cpu['gateway'] / of * 1e3:.1f} ms", f"{of / resetting.seconds * MINUTE:.1f}", *used),
+            *(f"{handing * 1e3:.1f} ms", f"{of / resetting.seconds * MINUTE:.1f}", *used),
             *(f"{resetting.calls_of('worker') / of:.0f}", f"{stored / of / 1024:.0f} KiB", *held),
         )
         late = sorted(one for name, ticks in wave.ticks.items() if name != "idle" for one in ticks)
