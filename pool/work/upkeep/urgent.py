@@ -29,6 +29,9 @@ logger = logging.getLogger(__name__)
 
 ANSWER = 10.0
 """Seconds in which Prefect is to say that it has a run."""
+ASKED_AT_ONCE = 10
+"""Runs that Prefect is asked for side by side. At an exam's end hundreds of clusters are to be reset: asked for all at
+once, none would be answered in time, and the workers would begin to reset them without Prefect."""
 AGAIN = 5.0
 """Seconds after which is looked whether what was due has been done."""
 
@@ -48,6 +51,7 @@ class Urgent:
 
     def __init__(self, host: Host, start: Start, errands: Errands, patience: float) -> None:
         self._host, self._start, self._errands, self._patience = host, start, errands, patience
+        self._asking = asyncio.Semaphore(ASKED_AT_ONCE)
         self._waits: dict[str, dict[str, _Wait]] = {}
         """What is waited for, of each pool."""
 
@@ -86,14 +90,16 @@ class Urgent:
         ended = await self._host.state.expire(session_id)
         if ended.cluster_id is not None:
             logger.info("session %s has ended, it gave back %s", session_id, ended.cluster_id)
-            async with asyncio.timeout(ANSWER):
-                await give_back(Keeper(self._host, self._start, "standing by"), observed.pool, ended.cluster_id)
+            await give_back(Keeper(self._host, self._ask, "standing by"), observed.pool, ended.cluster_id)
+
+    async def _ask(self, work: Work) -> str:
+        async with self._asking, asyncio.timeout(ANSWER):
+            return await self._start(work)
 
     async def _have_reset(self, work: Work, *, alone: bool) -> None:
         """Ask for the reset; if that is not answered and it has waited long enough (`alone`), do it."""
         try:
-            async with asyncio.timeout(ANSWER):
-                await self._start(work)
+            await self._ask(work)
         except Exception as error:
             if not alone:
                 raise

@@ -23,7 +23,7 @@ from pool.work.steps import Host
 from pool.work.upkeep.acting import Work
 from pool.work.upkeep.errands import Errands
 from pool.work.upkeep.standby import StandBy
-from pool.work.upkeep.urgent import Urgent
+from pool.work.upkeep.urgent import ASKED_AT_ONCE, Urgent
 from tests.pool.bench import Bench, bench_at
 from tests.pool.builders import session
 from tests.pool.lab import Lab
@@ -120,6 +120,33 @@ async def test_a_run_that_dies_is_looked_for_as_its_grace_ends_whenever_the_last
     assert await next_look() == pytest.approx(grace)
     lab.clock.forward(grace - 5)
     assert await next_look() == pytest.approx(5)
+
+
+async def test_however_many_resets_are_due_at_once_few_are_asked_for_at_a_time(hands: Hands) -> None:
+    total = 3 * ASKED_AT_ONCE
+    await hands.lab.pool(total, "resetting")
+    await hands.lab.state.resize("default", total)
+    full, all_asked = asyncio.Event(), asyncio.Event()
+    asked: set[str] = set()
+    under_way = most = 0
+
+    async def counts(work: Work) -> str:
+        nonlocal under_way, most
+        asked.add(work.cluster_id)
+        under_way += 1
+        most = max(most, under_way)
+        if under_way == ASKED_AT_ONCE:
+            full.set()
+        await full.wait()
+        await asyncio.sleep(0)
+        under_way -= 1
+        if len(asked) == total:
+            all_asked.set()
+        return "a-run"
+
+    async with standing_by(hands.host, counts):
+        await asyncio.wait_for(all_asked.wait(), 30)
+    assert most == ASKED_AT_ONCE
 
 
 async def test_who_waits_gets_a_cluster_though_nobody_came_by(hands: Hands) -> None:
