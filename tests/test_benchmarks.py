@@ -20,7 +20,6 @@ from pool.work.reset import reset
 from tests.pool.builders import at
 from tests.pool.kubectl import needed as kubectl_needed
 
-
 LONGER = {
     "scale": [pytest.mark.xdist_group("prefect-2"), pytest.mark.timeout(600)],
     "install": [pytest.mark.xdist_group("prefect-2"), pytest.mark.timeout(600), kubectl_needed],
