@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import os
 import ssl
@@ -10,14 +11,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from zipfile import ZipFile
 
 import httpx
 from hatchling.builders.wheel import WheelBuilder
 
 from demo.processes import Child, free_port, ready_or_stopped, start
-from pool.kube.client import Kube
-from pool.kube.resources import CONFIG_MAPS, SECRETS
+from pool.kube.client import Kube, Object
+from pool.kube.resources import CONFIG_MAPS, SECRETS, Resource
 from pool.kube.watching import Watching
 from tests.deployments.overlays import OVERLAYS, containers, pods
 from tests.pool.kubectl import Kubectl
@@ -25,6 +27,7 @@ from tests.pool.rights import kubeconfig_of
 
 ROOT = OVERLAYS.parents[1]
 HOME = "cks-pool"
+COMPLETE = str(OVERLAYS / "complete")
 
 
 @dataclass
@@ -77,22 +80,25 @@ class Installation:
     async def mounted(self, secret: str) -> Path:
         """The Secret's keys as files."""
         folder = self.folder / secret
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         for key, value in (await self.admin.get(SECRETS, secret, HOME))["data"].items():
             (folder / key).write_bytes(base64.b64decode(value))
         return folder
+
+    def places(self, tls: Path, tokens: Path) -> dict[str, str]:
+        """Where the gateway's files are, which are elsewhere in a pod."""
+        return {
+            "CKS_GATEWAY_TLS_CERTIFICATE": str(tls / "tls.crt"),
+            "CKS_GATEWAY_TLS_KEY": str(tls / "tls.key"),
+            "CKS_GATEWAY_TOKENS": str(tokens / "tokens.yaml"),
+        }
 
     @asynccontextmanager
     async def gateway(self) -> AsyncIterator[httpx.AsyncClient]:
         """The gateway, over TLS by the CA and with the token that the installation made."""
         tls, tokens = await self.mounted("cks-pool-gateway-tls"), await self.mounted("cks-pool-gateway-tokens")
         port = free_port()
-        places = {
-            "CKS_GATEWAY_LISTEN": f"127.0.0.1:{port}",
-            "CKS_GATEWAY_TLS_CERTIFICATE": str(tls / "tls.crt"),
-            "CKS_GATEWAY_TLS_KEY": str(tls / "tls.key"),
-            "CKS_GATEWAY_TOKENS": str(tokens / "tokens.yaml"),
-        }
+        places = self.places(tls, tokens) | {"CKS_GATEWAY_LISTEN": f"127.0.0.1:{port}"}
         child = await self.run("cks-pool-gateway", **places)
         token = (await self.mounted("cks-pool-gateway-operator") / "token").read_text()
         trust = ssl.create_default_context(cafile=str(tls / "ca.crt"))
@@ -111,7 +117,7 @@ class Installation:
                     except httpx.TransportError:
                         return False
 
-                await ready_or_stopped(child, ready, timeout=60)
+                await ready_or_stopped(child, ready, timeout=120)
                 yield client
             finally:
                 await child.stop()
@@ -123,3 +129,26 @@ def unpacked(folder: Path) -> Path:
     packages = folder / "packages"
     ZipFile(built).extractall(packages)
     return packages
+
+
+async def done(child: Child) -> None:
+    """The Job's container has succeeded."""
+    status = await child.process.wait()
+    await child.stop()
+    assert status == 0, child.tail(40)
+
+
+async def until(installation: Installation, resource: Resource, name: str, check: Callable[[Object], bool]) -> None:
+    def found(obj: Object | None) -> bool | None:
+        return True if obj and obj.get("status") and check(obj) else None
+
+    what = f"{name} to be as expected"
+    await installation.watching.until(resource, name, HOME, found, timeout=120, what=what)
+
+
+async def started(door: httpx.AsyncClient, call: str, body: Any = None) -> None:
+    """Ask for a flow run; with the same key again, as the answer says, while Prefect has no time."""
+    async with asyncio.timeout(60):
+        while (answer := await door.post(call, json=body, headers={"Idempotency-Key": call})).status_code == 503:
+            pass
+    assert answer.status_code == 202, answer.text

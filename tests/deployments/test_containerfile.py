@@ -1,4 +1,4 @@
-"""The image's recipe fits the wheel, the lock and the manifests."""
+"""The image's recipe fits the wheel, the lock and the manifests; that it can be built is `test_image`'s."""
 
 from __future__ import annotations
 
@@ -61,3 +61,4 @@ def test_what_the_manifests_run_is_what_it_starts_as_whom_it_is_made_for(overlay
         context = pod["spec"]["securityContext"]
         assert said("USER") == [f"{context['runAsUser']}:{context['runAsGroup']}"], one["name"]
         assert one.get("args") or one["command"][0] == "prefect", one["name"]
+        assert "/tmp" in {mount["mountPath"] for mount in one["volumeMounts"]}, one["name"]

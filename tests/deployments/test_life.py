@@ -6,30 +6,23 @@ and not used is named here with why it stays.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
-from prefect.settings import PREFECT_API_URL
 
-from demo.processes import Child, ready_or_stopped
+from demo.processes import ready_or_stopped
 from demo.runs import Runs, prefect_api
-from pool.kube.client import Kube, Object
-from pool.kube.resources import NAMESPACES, POOLED_CLUSTERS, POOLS, Resource
-from pool.kube.watching import Watching
+from pool.kube.client import Object
+from pool.kube.resources import NAMESPACES, POOLED_CLUSTERS, POOLS
 from simulator.app import Simulator
-from tests.deployments.installed import HOME, Installation, unpacked
-from tests.deployments.overlays import OVERLAYS, built
+from tests.deployments.installed import COMPLETE, HOME, Installation, done, started, until
+from tests.deployments.overlays import built
 from tests.deployments.rights_used import Watcher
-from tests.pool.kubectl import Kubectl, needed
+from tests.pool.kubectl import needed
 
 pytestmark = [pytest.mark.prefect, pytest.mark.xdist_group("prefect-2"), pytest.mark.timeout(600), needed]
-
-COMPLETE = str(OVERLAYS / "complete")
 
 WHY: dict[str, set[str]] = {
     "what is applied server-side is created where it is missing, and servers ask for that right as well": {
@@ -96,23 +89,6 @@ WHY: dict[str, set[str]] = {
 UNUSED = set().union(*WHY.values())
 
 
-@pytest.fixture
-async def installation(simulator: Simulator, prefect_server: None, tmp_path: Path) -> AsyncIterator[Installation]:
-    given = simulator.kubeconfig_path
-    assert given is not None
-    kubectl = Kubectl(given, "", tmp_path)
-    await kubectl("apply", "-k", COMPLETE)
-    async with Kube.connect(given) as admin, Watching(admin) as watching:
-        api = PREFECT_API_URL.value()
-        yield Installation(kubectl, admin, watching, given, tmp_path, api, unpacked(tmp_path))
-        async with prefect_api(api) as client:
-            found = (
-                await client.post("/deployments/filter", json={"deployments": {"tags": {"all_": ["cks-pool"]}}})
-            ).json()
-            for one in found:
-                await client.delete(f"/deployments/{one['id']}")
-
-
 async def test_a_pool_lives_as_it_is_installed_and_no_right_is_missing_or_too_many(
     installation: Installation, simulator: Simulator
 ) -> None:
@@ -136,21 +112,6 @@ async def test_a_pool_lives_as_it_is_installed_and_no_right_is_missing_or_too_ma
     unused = watcher.unused(built("complete"))
     assert sorted(unused - UNUSED) == [], "granted, not used, and nobody says why"
     assert sorted(UNUSED - unused) == [], "named as unused, and used or not granted at all"
-
-
-async def done(child: Child) -> None:
-    """The Job's container has succeeded."""
-    status = await child.process.wait()
-    await child.stop()
-    assert status == 0, child.tail(40)
-
-
-async def started(door: httpx.AsyncClient, call: str, body: Any = None) -> None:
-    """Ask for a flow run; with the same key again, as the answer says, while Prefect has no time."""
-    async with asyncio.timeout(60):
-        while (answer := await door.post(call, json=body, headers={"Idempotency-Key": call})).status_code == 503:
-            pass
-    assert answer.status_code == 202, answer.text
 
 
 async def bootstrapped(installation: Installation, door: httpx.AsyncClient) -> None:
@@ -216,11 +177,3 @@ async def resized(installation: Installation, door: httpx.AsyncClient) -> None:
             "default",
             lambda pool, size=size: (pool["status"]["available"], pool["status"]["replicas"]) == (size, size),
         )
-
-
-async def until(installation: Installation, resource: Resource, name: str, check: Callable[[Object], bool]) -> None:
-    def found(obj: Object | None) -> bool | None:
-        return True if obj and obj.get("status") and check(obj) else None
-
-    what = f"{name} to be as expected"
-    await installation.watching.until(resource, name, HOME, found, timeout=120, what=what)
