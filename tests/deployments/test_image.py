@@ -21,7 +21,7 @@ from tests.pool.kubectl import needed
 
 WHY_NOT = image.missing()
 pytestmark = [
-    *(pytest.mark.prefect, pytest.mark.xdist_group("prefect-2"), pytest.mark.timeout(1200)),
+    *(pytest.mark.prefect, pytest.mark.xdist_group("prefect-2"), pytest.mark.timeout(1800)),
     *(needed, pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT or "can be built")),
 ]
 
@@ -82,7 +82,7 @@ def test_it_is_compiled_and_says_which_version_it_is(unpacked: Image) -> None:
 async def test_a_pool_lives_in_its_containers(containers: FromImage) -> None:
     for step in ("secrets", "prefect"):
         await done(await containers.run("cks-pool-setup-0-1-0", step))
-    worker = await ready_or_stopped(*await containers.worker(), timeout=120)
+    worker = await ready_or_stopped(*await containers.worker(), timeout=300)
     try:
         async with containers.gateway() as door:
             await started(door, "/api/v1/admin/bootstrap-pool", {"size": 1})
@@ -131,7 +131,7 @@ async def prefects_server(containers: FromImage) -> AsyncIterator[httpx.AsyncCli
                 return False
 
         try:
-            await ready_or_stopped(child, ready, timeout=120)
+            await ready_or_stopped(child, ready, timeout=300)
             yield client
         finally:
             await child.stop(grace=60)
