@@ -145,7 +145,7 @@ def stranger(node: str, address: str, image: str) -> Object:
 
 
 def _put(address: str) -> list[str]:
-    return ["etcdctl", "--endpoints", f"http://{address}:{PORT}", "--command-timeout", "5s", "put", "bulk", BULK]
+    return ["etcdctl", "--endpoints", f"http://{address}:{PORT}", "--command-timeout", "30s", "put", "bulk", BULK]
 
 
 def _pod(
