@@ -99,7 +99,7 @@ async def take(folder: Path) -> None:
         ):
             await fill(lab)
             given = Settings(kubeconfig=simulator.kubeconfig_path)
-            async with served(lambda: opened(given, patience=0.2)) as door, chromium() as browser:
+            async with served(lambda _: opened(given, patience=0.2)) as door, chromium() as browser:
                 url = str(door.http.base_url)
                 for scheme in ("light", "dark"):
                     async with shown(browser, url, viewport=DESKTOP, color_scheme=scheme) as page:

@@ -37,7 +37,7 @@ def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
 async def real_door(api_server: Simulator) -> AsyncIterator[Door]:
     """With a connection of its own, which gives up soon."""
     settings = Settings(kubeconfig=api_server.kubeconfig_path)
-    async with served(lambda: opened(settings, patience=0.1)) as door:
+    async with served(lambda _: opened(settings, patience=0.1)) as door:
         yield door
 
 

@@ -16,6 +16,7 @@ from pool.core.errors import ApiUnavailable
 from pool.core.lifecycle import ClusterPhase
 from pool.core.pools import PoolSpec
 from pool.kube.resources import POOLS
+from pool.state.events import Listener
 from pool.work.steps import Host
 from simulator.api.faults import Fault, FaultKind
 from simulator.app import Simulator
@@ -145,7 +146,7 @@ async def test_while_the_host_is_away_the_scrape_says_so_and_tells_of_no_pool(la
 
 async def test_a_gateway_that_never_saw_its_host_says_that(lab: Lab) -> None:
     @asynccontextmanager
-    async def refused() -> AsyncIterator[Host]:
+    async def refused(_: Listener) -> AsyncIterator[Host]:
         raise ApiUnavailable(0, "Refused", "connection refused")
         yield
 

@@ -64,7 +64,7 @@ class Window:
     async def serve(self, **settings: Any) -> Door:
         """Serve the page."""
         given = Settings(kubeconfig=self.simulator.kubeconfig_path)
-        self.door = await self.stack.enter_async_context(served(lambda: opened(given, patience=0.1), **settings))
+        self.door = await self.stack.enter_async_context(served(lambda _: opened(given, patience=0.1), **settings))
         return self.door
 
     async def open(self, path: str = "/", **context: Any) -> Page:
@@ -210,14 +210,14 @@ async def test_an_outage_of_the_hosts_api_is_shown_as_one_and_ends(window: Windo
 async def test_a_gateway_that_is_gone_is_shown_as_gone_and_found_again(window: Window) -> None:
     await window.lab.add("cluster1")
     given = Settings(kubeconfig=window.simulator.kubeconfig_path)
-    async with served(lambda: opened(given, patience=0.1)) as window.door:
+    async with served(lambda _: opened(given, patience=0.1)) as window.door:
         page = await window.open()
         await expect(page.locator("#rows tr")).to_have_count(1)
         port = window.door.http.base_url.port
     await expect(page.get_by_role("alert")).to_contain_text("The gateway does not answer.")
     await expect(row(page, "cluster1")).to_be_visible()
     await expect(page.locator("#live-word")).to_have_text("not live")
-    async with served(lambda: opened(given, patience=0.1), port=port):
+    async with served(lambda _: opened(given, patience=0.1), port=port):
         await page.get_by_role("button", name="Try now").click()
         await expect(page.get_by_role("alert")).to_be_hidden()
         await expect(page.locator("#live-word")).to_have_text("live")
