@@ -38,9 +38,9 @@ class Tables:
                 "calls a cluster and hour: workers",
                 "gateways",
                 "worker",
-                "watches",
+                "connections",
             ),
-            *("gateway", "watches", *(f"{kind} CPU" for kind in KINDS)),
+            *("gateway", "connections", *(f"{kind} CPU" for kind in KINDS)),
         )
     )
     costs: Table = field(
