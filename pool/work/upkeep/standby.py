@@ -131,6 +131,7 @@ class StandBy:
 
         if self._errands.send(f"maintenance of pool {pool.name}, which waits for its schedule", ask):
             self._asked[pool.name] = reason
+            self._look_again(AGAIN.total_seconds())
         else:
             self._look_again(self._patience)
 

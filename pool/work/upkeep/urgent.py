@@ -76,10 +76,11 @@ class Urgent:
             waits[action.wish] = wait = before.get(action.wish, _Wait(clock))
             due_at = wait.since + self._patience if wait.asked is None else wait.asked + alone_after
             if due_at <= clock:
-                alone, wait.asked = wait.asked is not None, clock
-                have_reset = partial(self._have_reset, work_of(action), alone=alone)
-                self._errands.send(f"the reset of {action.cluster_id}", have_reset)
-                due_at = clock + alone_after
+                have_reset = partial(self._have_reset, work_of(action), alone=wait.asked is not None)
+                if self._errands.send(f"the reset of {action.cluster_id}", have_reset):
+                    wait.asked, due_at = clock, clock + alone_after
+                else:
+                    due_at = clock + AGAIN
             next_looks.append(due_at - clock)
         if (silent := self._host.state.until_silent(observed.clusters)) is not None:
             # A run that dies makes no news.
@@ -93,7 +94,8 @@ class Urgent:
             await give_back(Keeper(self._host, self._ask, "standing by"), observed.pool, ended.cluster_id)
 
     async def _ask(self, work: Work) -> str:
-        async with self._asking, asyncio.timeout(ANSWER):
+        # One timeout for both: behind ten that Prefect does not answer, the eleventh waits no longer than they do.
+        async with asyncio.timeout(ANSWER), self._asking:
             return await self._start(work)
 
     async def _have_reset(self, work: Work, *, alone: bool) -> None:

@@ -6,8 +6,10 @@ Prefect is not there in any of these, or does not answer.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -147,6 +149,30 @@ async def test_however_many_resets_are_due_at_once_few_are_asked_for_at_a_time(h
     async with standing_by(hands.host, counts):
         await asyncio.wait_for(all_asked.wait(), 30)
     assert most == ASKED_AT_ONCE
+
+
+async def test_however_many_resets_are_due_none_waits_for_a_prefect_that_hangs_longer_than_the_others(
+    hands: Hands, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("pool.work.upkeep.urgent.ANSWER", 0.5)
+    total = 10 * ASKED_AT_ONCE
+    await hands.lab.pool(total, "resetting")
+    await hands.lab.state.resize("default", total)
+    host = replace(hands.host, settings=hands.host.settings.model_copy(update={"reset_by_itself_after": 0.5}))
+    begun: set[str] = set()
+    all_begun = asyncio.Event()
+
+    def notice(record: logging.LogRecord) -> bool:
+        if record.msg.startswith("Prefect does not answer"):
+            begun.add(str(record.args[0]) if isinstance(record.args, tuple) else "")
+            if len(begun) == total:
+                all_begun.set()
+        return True
+
+    monkeypatch.setattr(caplog.handler, "filters", [notice])
+    async with standing_by(host, stands_still):
+        # Ten at a time, one after the other, they would take 10 s.
+        await asyncio.wait_for(all_begun.wait(), 7)
 
 
 async def test_who_waits_gets_a_cluster_though_nobody_came_by(hands: Hands) -> None:
