@@ -23,7 +23,13 @@ AT_ONCE = 100
 """Changes that are told in one call."""
 AGAIN = 5.0
 """Seconds after which a server that is away is told again."""
-REFUSED = httpx.codes.UNPROCESSABLE_ENTITY
+LATER = {
+    httpx.codes.UNAUTHORIZED,
+    httpx.codes.FORBIDDEN,
+    httpx.codes.REQUEST_TIMEOUT,
+    httpx.codes.TOO_MANY_REQUESTS,
+}
+"""What a server may answer that takes the same later. After another 4xx it never does; what comes after would wait."""
 LAST = 1.0
 """Seconds that the gateway's end waits for the last changes to be told."""
 
@@ -32,14 +38,21 @@ LAST = 1.0
 async def announcing(runs: Runs) -> AsyncIterator[Listener]:
     """While entered, what the listener hears is told to Prefect's feed, if there is a Prefect."""
     waiting: asyncio.Queue[dict[str, Any]] = asyncio.Queue(MOST)
+    full = False
 
     async def announce(transition: Transition) -> None:
+        nonlocal full
         # With an ID from here: told twice, it is there once.
         event = Event.model_validate(event_of(transition)).model_dump(mode="json")
         try:
             waiting.put_nowait(event)
+            full = False
         except asyncio.QueueFull:
-            logger.debug("Prefect's feed is not told of %s %s", transition.cluster.name, transition.message)
+            # Once for an outage: each is told by Kubernetes' events.
+            level = logging.DEBUG if full else logging.WARNING
+            full = True
+            name, message = transition.cluster.name, transition.message
+            logger.log(level, "Prefect's feed is not told of %s %s: %d changes wait already", name, message, MOST)
 
     async def ignore(_: Transition) -> None:
         """There is no Prefect."""
@@ -59,13 +72,19 @@ async def announcing(runs: Runs) -> AsyncIterator[Listener]:
 
 
 async def _tell(runs: Runs, waiting: asyncio.Queue[dict[str, Any]]) -> None:
-    while True:
-        events = [await waiting.get()]
-        while len(events) < AT_ONCE and not waiting.empty():
-            events.append(waiting.get_nowait())
-        await _told(runs, events)
-        for _ in events:
-            waiting.task_done()
+    events: list[dict[str, Any]] = []
+    try:
+        while True:
+            events.append(await waiting.get())
+            while len(events) < AT_ONCE and not waiting.empty():
+                events.append(waiting.get_nowait())
+            await _told(runs, events)
+            for _ in events:
+                waiting.task_done()
+            events.clear()
+    finally:
+        if left := len(events) + waiting.qsize():
+            logger.warning("Prefect's feed is not told of %d changes, for which the gateway's end did not wait", left)
 
 
 async def _told(runs: Runs, events: list[dict[str, Any]]) -> None:
@@ -74,11 +93,18 @@ async def _told(runs: Runs, events: list[dict[str, Any]]) -> None:
     while True:
         try:
             return await runs.tell(events)
-        except Exception as error:  # noqa: BLE001 - whatever it was, the gateway goes on
+        except (Exception, asyncio.CancelledError) as error:  # whatever it was, the gateway goes on
+            # Without somebody who cancelled this task it came out of what was awaited.
+            if (task := asyncio.current_task()) and task.cancelling():
+                raise
             why = f"{type(error).__name__} {error}".splitlines()[0]
-            if isinstance(error, httpx.HTTPStatusError) and error.response.status_code == REFUSED:
+            if isinstance(error, httpx.HTTPStatusError) and _is_final(error.response):
                 return logger.warning("Prefect's feed does not take %d events: %s", len(events), why)
             if said != why:
                 logger.warning("Prefect's feed is told later what the gateway does: %s", why)
             said = why
         await asyncio.sleep(AGAIN)
+
+
+def _is_final(answer: httpx.Response) -> bool:
+    return answer.is_client_error and answer.status_code not in LATER

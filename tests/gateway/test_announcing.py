@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from gateway.runs import Runs
 from tests.gateway.door import Door, inside, of_lab
-from tests.gateway.test_runs_without_prefect import AT_ONCE, BUSY, nobody, server
+from tests.gateway.test_runs_without_prefect import AT_ONCE, BUSY, EMPTY, nobody, server
 from tests.pool.lab import Lab
 
 
@@ -44,6 +48,42 @@ async def test_a_session_lives_while_prefect_is_down(lab: Lab) -> None:
             await goes_on(lab)
 
 
+async def test_what_prefect_refuses_keeps_nothing_back_that_comes_after(
+    lab: Lab, caplog: pytest.LogCaptureFixture
+) -> None:
+    await lab.pool(1)
+    async with server(EMPTY) as url:
+        with temporary_settings({PREFECT_API_URL: url}):
+            await goes_on(lab)
+    refused = [one for one in caplog.messages if "does not take" in one]
+    assert len(refused) == 2, caplog.messages
+    assert "404" in refused[0]
+
+
+async def test_a_cancellation_that_nobody_asked_for_is_tried_again(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It comes out of what is awaited, where something else was cancelled."""
+    monkeypatch.setattr("gateway.announcing.AGAIN", 0.0)
+    told = Runs.tell
+    cancelled: list[int] = []
+
+    async def tell(runs: Runs, events: Sequence[Mapping[str, Any]]) -> None:
+        if not cancelled:
+            cancelled.append(len(events))
+            raise asyncio.CancelledError
+        await told(runs, events)
+
+    monkeypatch.setattr(Runs, "tell", tell)
+    await lab.pool(1)
+    async with server(EMPTY) as url:
+        with temporary_settings({PREFECT_API_URL: url}):
+            await goes_on(lab)
+    assert cancelled
+    assert [one for one in caplog.messages if "does not take" in one], "the server was asked"
+    assert not [one for one in caplog.messages if "is not told of" in one]
+
+
 async def test_what_waits_for_prefect_is_bounded(
     lab: Lab, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -56,5 +96,6 @@ async def test_what_waits_for_prefect_is_bounded(
             async with inside(of_lab(lab)) as door:
                 await live(door, "alice")
                 await live(door, "bob")
-    left_out = [one for one in caplog.messages if "is not told of" in one]
-    assert len(left_out) == 2, caplog.messages
+    left_out = [(one.levelname, one.message) for one in caplog.records if "is not told of" in one.message]
+    assert [level for level, _ in left_out] == ["WARNING", "DEBUG", "WARNING"], left_out
+    assert "of 2 changes" in left_out[-1][1], "with the server, and waiting, when the gateway ended"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -32,6 +33,8 @@ async def server(answer: bytes | None, heard: list[bytes] | None = None) -> Asyn
         asked = await reader.readuntil(b"\r\n\r\n")
         if heard is not None:
             heard.append(asked)
+        if length := re.search(rb"content-length: (\d+)", asked, re.IGNORECASE):
+            await reader.readexactly(int(length[1]))
         if answer is not None:
             writer.write(answer)
             await writer.drain()
