@@ -147,6 +147,8 @@ class TestOverlay:
             ]
             env = {each["name"]: each.get("value") for each in pod["spec"]["containers"][0]["env"]}
             assert env["PREFECT_UI_API_URL"] == f"https://{rule['host']}/api"
+            (settings,) = [each["data"] for each in of_kind(overlay, "ConfigMap") if "PREFECT_API_URL" in each["data"]]
+            assert settings["CKS_GATEWAY_PREFECT_UI_URL"] == f"https://{rule['host']}"
             policies = [each["spec"] for each in of_kind(overlay, "NetworkPolicy")]
             let_in = [
                 peer["namespaceSelector"]["matchLabels"]
