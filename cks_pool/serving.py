@@ -39,7 +39,7 @@ def worker(
     name: Annotated[str | None, Parameter(help="What its name in the UI begins with; the host's by default.")] = None,
     limit: Annotated[int | None, Parameter(help="Flow runs at once; no limit by default.")] = None,
     alive: Annotated[
-        Path | None, Parameter(help="A file to touch every 5 s as long as its loops go round, for a probe.")
+        Path | None, Parameter(help="A file to touch every 5 s as long as its event loop goes round, for a probe.")
     ] = None,
     where: Where = HERE,
 ) -> int:

@@ -39,7 +39,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--pool", required=True, help="work pool to serve; made if missing")
     parser.add_argument("--name", help="what its name in the UI begins with; the host's by default")
     parser.add_argument("--limit", type=int, help="flow runs at once; no limit by default")
-    parser.add_argument("--alive", type=Path, help="file that is touched every 5 s as long as the loops go round")
+    parser.add_argument(
+        "--alive", type=Path, help="file that is touched every 5 s as long as the event loop goes round"
+    )
     arguments = parser.parse_args(argv)
     try:
         settings_from_environment()

@@ -33,6 +33,14 @@ def test_it_takes_along_all_that_the_wheel_is_made_of() -> None:
     assert not [name for name in needed if not any(name == one or name.startswith(f"{one}/") for one in copied)]
 
 
+def test_a_build_is_sent_what_it_takes_along_and_nothing_else() -> None:
+    copied = {name for line in said("COPY") if "--from=" not in line for name in line.split()[:-1]}
+    for ignore in (".containerignore", ".dockerignore"):
+        lines = [line for line in (ROOT / ignore).read_text().splitlines() if not line.startswith("#")]
+        assert lines[0] == "*"
+        assert {line.removeprefix("!") for line in lines if line.startswith("!")} == copied, ignore
+
+
 def test_it_installs_from_the_lock_and_nothing_that_is_for_development() -> None:
     commands = [words for line in said("RUN") for words in re.findall(r"uv (sync|export) ([^|&]*)", line)]
     assert [name for name, _ in commands] == ["sync", "sync", "export"]
