@@ -31,7 +31,7 @@ ANSWER = 10.0
 """Seconds in which Prefect is to say that it has a run."""
 ASKED_AT_ONCE = 10
 """Runs that Prefect is asked for side by side. At an exam's end hundreds of clusters are to be reset: asked for all at
-once, none would be answered in time, and the workers would begin to reset them without Prefect."""
+once, all would be answered late, and the workers would begin to reset them without Prefect."""
 AGAIN = 5.0
 """Seconds after which is looked whether what was due has been done."""
 
