@@ -9,7 +9,7 @@ from __future__ import annotations
 from pool.core.clusters import ConditionType, Golden, OperationKind
 from pool.core.errors import SnapshotFailed, VMFailed
 from pool.guest.answers import BOOTS_ANNOTATION, Version, understood
-from pool.guest.boots import boots_of
+from pool.guest.boots import attested_boots, boots_of
 from pool.guest.client import connect_guest
 from pool.guest.health import wait_healthy
 from pool.kube.client import Object
@@ -105,8 +105,9 @@ async def stop_cleanly(job: Job, generation: int, suffix: str = "") -> None:
     present = await boots_of(job.kube, job.cluster, attested=status.attested_boots, new=new)
     nodes = await wait_healthy(job.kube, job.cluster, present, timeout=job.settings.boot_timeout)
     boots = {node.name: str(node.boots) for node in nodes}
-    # That may have taken long; by now the VMs may be another run's, or a learner's.
-    await job.operation.heartbeat()
+    # Whoever starts them again after this run has died is not to take these words for the next boot's, whose count they
+    # are not. And the wait may have taken long: by now the VMs may be another run's, or a learner's.
+    await job.operation.update(attested_boots=await attested_boots(job.kube, job.cluster, nodes))
     await gather(_stop(job, one, boots[one.name]) for one in job.cluster.machines)
 
 

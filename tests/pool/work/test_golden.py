@@ -162,6 +162,20 @@ async def test_a_generation_has_the_boots_of_its_disks_and_each_reset_is_the_nex
         assert [node.boots for node in (await bench.reset()).nodes] == [2, 2]
 
 
+async def test_what_a_node_said_before_the_stop_is_never_taken_for_the_words_of_its_next_boot(bench: Bench) -> None:
+    await bench.bootstrap()
+    async with bench.guest() as guest:
+        said = {one["metadata"]["name"]: one["status"]["nodeInfo"]["bootID"] for one in await guest.list(NODES)}
+    vmis = {one["metadata"]["name"]: one["metadata"]["uid"] for one in await bench.kube.list(VMIS, "cluster1")}
+    async with bench.interrupted(OperationKind.GOLDEN, "dead") as job:
+        await golden.stop_cleanly(job, 1)
+
+    known = (await bench.state.cluster("cluster1")).status.attested_boots
+    assert known is not None
+    for name, half in (("cp-cluster1", known.control_plane), ("wk-cluster1", known.worker)):
+        assert (half.boot_id, half.instance) == (said[name], vmis[name])
+
+
 async def test_a_refresh_that_was_interrupted_while_it_stopped_the_vms_again_goes_on(bench: Bench) -> None:
     await bench.bootstrap()
     first = await bench.take_golden()
