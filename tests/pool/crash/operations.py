@@ -34,8 +34,6 @@ class Operation:
     again: tuple[str, ...] = ("pool-maintenance",)
     retried: bool = False
     """The same flow run is carried out again first, as Prefect does with one that crashed."""
-    may_fail_once: bool = False
-    """What runs next may say once that it failed, and then has to get there: it is run again."""
     delays: Delays | None = None
     size: int = 1
     least: int = 5
@@ -135,8 +133,7 @@ ALL = {
     "reset in place": Operation("reset-cluster", {"cluster_id": ONE, "session_id": "holder1"}, held, clean, every=4),
     "golden": Operation("create-golden-snapshots", {}, bootstrapped, golden_taken, every=5),
     "golden, slow": Operation("create-golden-snapshots", {}, bootstrapped, golden_taken, delays=SLOW, every=9),
-    # Whoever takes over while the VMs are just being started may find a boot more than it expects, and refuses.
-    "refresh": Operation("create-golden-snapshots", {"refresh": True}, ready, clean, may_fail_once=True, every=9),
+    "refresh": Operation("create-golden-snapshots", {"refresh": True}, ready, clean, every=9),
     "bootstrap": Operation("bootstrap-cluster", {"cluster_id": ONE}, wanted, golden_taken, every=6),
     "rebuild": Operation("rebuild-cluster", {"cluster_id": ONE}, broken, golden_taken, every=12),
     "teardown": Operation("teardown-pool", {"confirm": "teardown"}, ready, gone, every=3),
