@@ -10,20 +10,12 @@ from pathlib import Path
 from prefect.logging import get_logger
 
 from pool.core.errors import InvalidInput
+from pool.kube.cancellation import told_to_end
 
 SIGN = 5.0
 """Seconds between a worker's signs of life; who looks at them waits for a multiple (deployments/base/worker.yaml)."""
 
 logger = get_logger("warm_worker")
-
-
-def told_to_end() -> bool:
-    """Whether somebody cancelled the task that asks.
-
-    A CancelledError alone does not say so: it comes as well out of what was awaited, if somebody cancelled that.
-    """
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 async def repeatedly(work: Callable[[], Awaitable[None]], seconds: float, most: float = 30.0) -> None:

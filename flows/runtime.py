@@ -15,10 +15,10 @@ from weakref import WeakKeyDictionary
 from prefect.logging import get_logger
 
 from flows.events import announce, announce_stock
-from flows.loops import told_to_end
 from flows.tasks import as_task, warn
 from pool.core.errors import PoolError, WrongVersion
 from pool.core.settings import settings_from_environment
+from pool.kube.cancellation import told_to_end
 from pool.work.namespaces.kinds import check_kinds
 from pool.work.opening import opened
 from pool.work.steps import Host

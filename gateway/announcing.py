@@ -12,6 +12,7 @@ import httpx
 from prefect.events.schemas.events import Event
 
 from gateway.runs import Runs
+from pool.kube.cancellation import told_to_end
 from pool.state.events import Listener, Transition
 from pool.state.feed import event_of
 
@@ -94,8 +95,7 @@ async def _told(runs: Runs, events: list[dict[str, Any]]) -> None:
         try:
             return await runs.tell(events)
         except (Exception, asyncio.CancelledError) as error:  # whatever it was, the gateway goes on
-            # Without somebody who cancelled this task it came out of what was awaited.
-            if (task := asyncio.current_task()) and task.cancelling():
+            if told_to_end():
                 raise
             why = f"{type(error).__name__} {error}".splitlines()[0]
             if isinstance(error, httpx.HTTPStatusError) and _is_final(error.response):
