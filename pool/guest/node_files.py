@@ -42,7 +42,7 @@ def files(
 def steps(pool: Pool, brought: list[File]) -> list[str]:
     """The steps of first boot that this VM has something to do in, in their order."""
     folders = {file.path.split("/")[3] for file in brought}
-    found = ["10-kernel", "20-link", "30-clock", "40-packages", "50-version", "60-cluster"]
+    found = ["10-kernel", "20-link", "30-clock", "40-packages", "45-images", "50-version", "60-cluster"]
     found += ["70-network"] * (pool.spec.network is Network.BUILTIN)
     found += ["80-addons"] * ("addons" in folders)
     found += ["90-prepare"] * ("prepare" in folders)

@@ -131,11 +131,33 @@ systemctl() {
   point systemctl "$@"
   if [ "$*" = 'restart --no-block cks-boots-say.service' ]; then bash "$NODE/root/usr/local/sbin/cks-boots" say; fi
 }
-ctr() { if [ -e "$NODE/images" ]; then cat "$NODE/images"; fi; }
+# What containerd lists is on the disk at once, what it has unpacked with the next sync.
+images=$NODE/root/var/lib/containerd
+ctr() {
+  local listed=$images/listed
+  case "$*" in
+  *"name=="*) grep -xF "${!##name==}" "$listed" ;;
+  *"images list"*) cat "$listed" ;;
+  *"images remove"*)
+    point ctr "$@"
+    grep -vxF "${!#}" "$listed" >"$listed.new"
+    mv "$listed.new" "$listed"
+    rm -f "$images/${!#}"
+    ;;
+  esac
+  return 0
+}
 played_crictl() {
   point crictl "$@"
   if fails crictl; then return 1; fi
-  echo "${!#}" >"$NODE/images"
+  case "$*" in
+  *" pull "*)
+    mkdir -p "$images/$(dirname "${!#}")"
+    echo whole >"$images/${!#}"
+    echo "${!#}" >>"$images/listed"
+    if [ "${CUT-0}" != 0 ]; then cp "$images/listed" "$NODE/durable/var/lib/containerd/listed"; fi
+    ;;
+  esac
 }
 modprobe() {
   if fails modprobe; then return 1; fi

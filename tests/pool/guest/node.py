@@ -19,6 +19,9 @@ from pool.guest.file import File
 COMMANDS = Path(__file__).with_name("commands.sh")
 DRIVER = "/usr/local/sbin/cks-first-boot"
 MARK = "/etc/cks/first-boot.done"
+IMAGES = "/var/lib/containerd"
+BROUGHT = "registry.k8s.io/etcd:3.6.5-0"
+"""An image that is on the disk from the beginning."""
 OURS = re.compile(r"(?<![\w/.}])/(?=(?:etc|run|usr/local|var/lib|dev/console)\b)")
 
 
@@ -51,6 +54,9 @@ class Node:
         (self.folder / "ca.crt").write_text(CA)
         self.write("/etc/fstab", "UUID=1 / ext4 defaults 0 1\n/swap.img none swap sw 0 0\n")
         self.write("/etc/hosts", "127.0.0.1 localhost\n")
+        for name, text in (("listed", f"{BROUGHT}\n"), (BROUGHT, "whole\n")):
+            self.write(f"{IMAGES}/{name}", text)
+        shutil.copytree(self.path(IMAGES), self.folder / "durable" / IMAGES.lstrip("/"), dirs_exist_ok=True)
         self.cloud_init()
 
     def cloud_init(self) -> None:
