@@ -1,7 +1,4 @@
-"""Pods of both nodes that talk to each other across the link, and one of each that a NetworkPolicy keeps out.
-
-They run etcd's image, which every image made for kubeadm brings for its control plane: nothing is pulled.
-"""
+"""Pods of both nodes that talk to each other by all ways there are, and one of each that a NetworkPolicy keeps out."""
 
 from __future__ import annotations
 
@@ -10,20 +7,15 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TypeVar
 
+from boot.callers import NAMESPACE, POLICY, SELF, friend, friends_only, host, listener, named, stranger
 from pool.core.errors import AlreadyExists, PoolError
 from pool.kube.client import Kube, Object
-from pool.kube.resources import NETWORK_POLICIES, PODS, Resource
+from pool.kube.resources import NETWORK_POLICIES, NODES, PODS, SERVICES, Resource
 
 T = TypeVar("T")
 
-NAMESPACE = "default"
-PORT = 2379
-BULK = "x" * 60_000
-"""What one tells the other: many packets of the full size. With a wrong MTU they never arrive."""
 PAUSE = 1.0
 """Seconds between two looks."""
-LISTENER, FRIEND = {"cks-boot": "listener"}, {"cks-boot": "friend"}
-POLICY = "friends-only"
 
 
 class PodsFailed(RuntimeError):
@@ -31,7 +23,9 @@ class PodsFailed(RuntimeError):
 
 
 class Pods:
-    """Three pods on each of two nodes: one that listens, one that may call the other node's, a stranger who may not."""
+    """On each of two nodes one that listens behind a Service and calls itself by it, one in the network of its node
+    that calls the other node's listener and its own by the other node's port, one that may call the other node's
+    listener by its name, and a stranger who may not."""
 
     def __init__(self, kube: Kube, nodes: tuple[str, str]) -> None:
         self._kube = kube
@@ -43,30 +37,41 @@ class Pods:
         They are removed in the end."""
         try:
             async with asyncio.timeout(timeout):
-                return await self._talk()
+                image = await self._until(self._etcd_image)
+                at = await self._listen(image)
+                await self._call(at, image)
         except TimeoutError:
             raise PodsFailed(f"they did not within {timeout:.0f} s, last seen: {self._last}") from None
+        return at
 
-    async def _talk(self) -> dict[str, str]:
-        first, second = self._nodes
-        image = await self._until(self._etcd_image)
-        await self._create(NETWORK_POLICIES, friends_only())
+    async def _listen(self, image: str) -> dict[str, str]:
+        """The listeners' addresses, by node, as soon as each has called itself."""
         for node in self._nodes:
+            await self._create(SERVICES, named(node))
             await self._create(PODS, listener(node, image))
-        at = {node: await self._until(partial(self._address, f"listens-{node}")) for node in self._nodes}
-        calls = ((first, at[second]), (second, at[first]))
-        for node, address in calls:
-            await self._create(PODS, friend(node, address, image))
+        return {node: await self._until(partial(self._listens, f"listens-{node}")) for node in self._nodes}
+
+    async def _call(self, at: dict[str, str], image: str) -> None:
+        first, second = self._nodes
+        pairs = ((first, second), (second, first))
+        for node, other in pairs:
+            door = await self._until(partial(self._door, node, other))
+            await self._create(PODS, host(node, [at[other], door], image))
+        for node in self._nodes:
+            await self._until(partial(self._succeeded, f"host-{node}"))
+        await self._create(NETWORK_POLICIES, friends_only())
+        for node, other in pairs:
+            await self._create(PODS, friend(node, f"listens-{other}", image))
         for node in self._nodes:
             await self._until(partial(self._succeeded, f"calls-{node}"))
         # Only now: who calls in vain where friends get through is kept out.
-        for node, address in calls:
-            await self._until(partial(self._kept_out, stranger(node, address, image)))
+        for node, other in pairs:
+            await self._until(partial(self._kept_out, stranger(node, at[other], image)))
         for node in self._nodes:
-            for name in ("listens", "calls", "tries"):
+            for name in ("listens", "host", "calls", "tries"):
                 await self._kube.delete(PODS, f"{name}-{node}", NAMESPACE)
+            await self._kube.delete(SERVICES, f"listens-{node}", NAMESPACE)
         await self._kube.delete(NETWORK_POLICIES, POLICY, NAMESPACE)
-        return at
 
     async def _until(self, look: Callable[[], Awaitable[T | None]]) -> T:
         """What `look` finds. An API that has just begun to serve refuses this and that (403, no ServiceAccount yet)."""
@@ -92,9 +97,21 @@ class Pods:
         self._last = f"{len(found)} pods of etcd in kube-system"
         return str(found[0]["spec"]["containers"][0]["image"]) if found else None
 
-    async def _address(self, name: str) -> str | None:
+    async def _listens(self, name: str) -> str | None:
+        """Its address, once it runs and its other container has called it by its Service."""
         status = await self._status(name)
-        return str(status["podIP"]) if status.get("phase") == "Running" and "podIP" in status else None
+        states = {one["name"]: one["state"] for one in status.get("containerStatuses", [])}
+        called = states.get(SELF, {}).get("terminated", {}).get("exitCode") == 0
+        return str(status["podIP"]) if status.get("phase") == "Running" and called else None
+
+    async def _door(self, node: str, other: str) -> str | None:
+        """Where a node leads to the listener of another: ADDRESS:PORT."""
+        service = await self._kube.get(SERVICES, f"listens-{node}", NAMESPACE)
+        addresses = (await self._kube.get(NODES, other)).get("status", {}).get("addresses", [])
+        port = service["spec"]["ports"][0].get("nodePort")
+        inside = next((one["address"] for one in addresses if one["type"] == "InternalIP"), None)
+        self._last = f"node {other} at {inside}, port {port} of each node for listens-{node}"
+        return f"{inside}:{port}" if inside and port else None
 
     async def _succeeded(self, name: str) -> bool | None:
         return (await self._status(name)).get("phase") == "Succeeded" or None
@@ -115,62 +132,3 @@ class Pods:
         status: Object = (await self._kube.get(PODS, name, NAMESPACE)).get("status", {})
         self._last = f"pod {name} {status.get('phase', 'without a phase')}: {status.get('containerStatuses', '')}"
         return status
-
-
-def friends_only() -> Object:
-    """The policy by which only friends reach the listeners."""
-    made = NETWORK_POLICIES.manifest(POLICY, NAMESPACE)
-    made["spec"] = {
-        "podSelector": {"matchLabels": LISTENER},
-        "policyTypes": ["Ingress"],
-        "ingress": [{"from": [{"podSelector": {"matchLabels": FRIEND}}]}],
-    }
-    return made
-
-
-def listener(node: str, image: str) -> Object:
-    """A pod with an etcd of its own, on `node`."""
-    served = ["--listen-client-urls", f"http://0.0.0.0:{PORT}", "--advertise-client-urls", f"http://127.0.0.1:{PORT}"]
-    return _pod(f"listens-{node}", node, image, ["etcd", "--data-dir", "/data/etcd", *served], labels=LISTENER)
-
-
-def friend(node: str, address: str, image: str) -> Object:
-    """A pod on `node` that writes something large into the etcd at `address`, and tries until it could."""
-    return _pod(f"calls-{node}", node, image, _put(address), labels=FRIEND)
-
-
-def stranger(node: str, address: str, image: str) -> Object:
-    """A pod on `node` that tries the same, once."""
-    return _pod(f"tries-{node}", node, image, _put(address), restart="Never")
-
-
-def _put(address: str) -> list[str]:
-    return ["etcdctl", "--endpoints", f"http://{address}:{PORT}", "--command-timeout", "30s", "put", "bulk", BULK]
-
-
-def _pod(
-    name: str,
-    node: str,
-    image: str,
-    order: list[str],
-    *,
-    labels: dict[str, str] | None = None,
-    restart: str = "OnFailure",
-) -> Object:
-    container = {
-        "name": "etcd",
-        "image": image,
-        "imagePullPolicy": "IfNotPresent",
-        "command": order,
-        "volumeMounts": [{"name": "data", "mountPath": "/data"}],
-    }
-    made = PODS.manifest(name, NAMESPACE, labels=labels)
-    made["spec"] = {
-        "nodeName": node,
-        "restartPolicy": restart,
-        "automountServiceAccountToken": False,
-        "terminationGracePeriodSeconds": 0,
-        "containers": [container],
-        "volumes": [{"name": "data", "emptyDir": {}}],
-    }
-    return made

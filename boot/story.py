@@ -77,7 +77,9 @@ class Story:
 
     async def _pods_talk(self) -> None:
         control_plane, worker = (node.name for node in self._nodes)
-        with self._step("pods of both nodes reach each other across the link, and a NetworkPolicy keeps others out"):
+        with self._step(
+            "nodes, pods and Services reach each other across the link, and a NetworkPolicy keeps others out"
+        ):
             async with administrator(self._nodes, self._identity, self._folder / "kubeconfig") as kube:
                 addresses = await Pods(kube, (control_plane, worker)).talk(self._patience.pods)
         self._screen.note(", ".join(f"{node} {address}" for node, address in addresses.items()))
