@@ -104,7 +104,14 @@ played_kubectl() {
   point kubectl "$@"
   if fails kubectl; then return 1; fi
   case "$*" in
-  apply*) [ -s "${!#}" ] || { echo 'error: no objects passed to apply' && return 1; } ;;
+  apply*)
+    [ -s "${!#}" ] || { echo 'error: no objects passed to apply' && return 1; }
+    if grep -q '^kind: CustomResourceDefinition' "${!#}"; then touch "$NODE/defined"; fi
+    if grep -q '^kind: App' "${!#}" && [ ! -e "$NODE/defined" ]; then
+      echo 'error: resource mapping not found for name: "lab" from "'"${!#}"'": no matches for kind "App" in version "v1"'
+      return 1
+    fi
+    ;;
   *annotate*) echo "${!#}" >>"$NODE/annotations" ;;
   esac
 }
