@@ -119,6 +119,15 @@ played_kubectl() {
 played_apt-get() {
   point apt-get "$@"
   if fails apt-get; then return 1; fi
+  # A list that is there is not fetched again, also if a power cut has left it empty.
+  lists=$NODE/root/var/lib/apt/lists
+  case "$*" in
+  update*)
+    mkdir -p "$lists"
+    if [ ! -e "$lists/Packages" ]; then echo packages >"$lists/Packages"; fi
+    ;;
+  install*) [ -s "$lists/Packages" ] || { echo 'E: Unable to locate package' && return 1; } ;;
+  esac
   case "$*" in *kubeadm=*) touch "$NODE/installed" ;; esac
 }
 # Kubernetes is there from its installation on.
@@ -132,9 +141,13 @@ gpg() {
   *) echo key >"$5" ;;
   esac
 }
-containerd() { printf '%s\n' "  bin_dir = '/usr/lib/cni'" '  sandbox = "registry.k8s.io/pause:3.10"' 'SystemdCgroup = false'; }
+containerd() {
+  printf '%s\n' "  bin_dir = '/usr/lib/cni'" '    image_pull_with_sync_fs = false' '  sandbox = "registry.k8s.io/pause:3.10"' 'SystemdCgroup = false'
+}
 
 systemctl() {
+  # Units that the image lacks.
+  if [ -e "$NODE/lacks" ] && grep -qxF "${!#}" "$NODE/lacks"; then return 1; fi
   point systemctl "$@"
   if [ "$*" = 'restart --no-block cks-boots-say.service' ]; then bash "$NODE/root/usr/local/sbin/cks-boots" say; fi
 }

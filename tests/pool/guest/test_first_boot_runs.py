@@ -33,6 +33,8 @@ ADDONS = {
     "prepare-control-plane.sh": "#!/bin/bash\necho tools\necho $KUBECONFIG >>$NODE/prepared\n",
 }
 POLICIES = "registry.k8s.io/networking/kube-network-policies:v1.1.1"
+PROXY = {"packages": {"proxy": "http://proxy.example:3128"}}
+PROXY_DROP_IN = "/etc/systemd/system/containerd.service.d/cks-proxy.conf"
 BOTH = pytest.mark.parametrize("role", list(Role))
 Make = Callable[..., Node]
 
@@ -319,6 +321,7 @@ def test_an_image_without_kubernetes_gets_the_pools_version(make: Make, role: Ro
     assert listed[-2:] == ["https://pkgs.k8s.io/core:/stable:/v1.34/deb/", "/"]
     assert node.read("/etc/containerd/config.toml").splitlines() == [
         "  bin_dir = '/opt/cni/bin'",
+        "    image_pull_with_sync_fs = true",
         "  sandbox = 'registry.k8s.io/pause:3.10.1'",
         "SystemdCgroup = true",
     ]
@@ -347,12 +350,74 @@ def test_a_repository_that_cannot_be_reached_is_tried_again(make: Make) -> None:
     assert node.run() == 0
 
 
+@pytest.mark.parametrize("lacking", ["", "unattended-upgrades.service", "apt-daily.timer"])
+def test_nothing_else_is_at_apt_from_the_installation_on(make: Make, lacking: str) -> None:
+    """Golden disks get older, and what a timer has missed it would make up for in each session."""
+    node = bare(make(Role.WORKER))
+    (node.folder / "lacks").write_text(f"{lacking}\n")
+    assert node.run() == 0
+    first = next(at for at, call in enumerate(node.calls) if call.startswith("apt-get"))
+    stopped = {call.split()[-1] for call in node.calls[:first] if call.startswith("systemctl disable --now")}
+    assert stopped | {lacking or "apt-daily.timer"} == {
+        "apt-daily.timer",
+        "apt-daily-upgrade.timer",
+        "apt-daily.service",
+        "apt-daily-upgrade.service",
+        "unattended-upgrades.service",
+    }
+    assert lacking not in stopped
+
+
+def test_lists_are_fetched_anew_once_a_boot(make: Make) -> None:
+    node = bare(make(Role.WORKER))
+    node.write("/var/lib/apt/lists/Packages", "")
+    node.fails("kubeadm", 1, "error: not yet")
+    assert node.run() == 1
+    node.write("/var/lib/apt/lists/Packages", "of this boot\n")
+    assert node.run() == 0
+    assert node.read("/var/lib/apt/lists/Packages") == "of this boot\n"
+
+
+def test_containerd_has_the_proxy_also_on_an_image_with_kubernetes(make: Make) -> None:
+    """It is started again for that, before it is asked for an image, and only when something has changed."""
+    node = make(Role.WORKER, image=PROXY)
+    restart = "systemctl restart containerd.service"
+    node.fails("kubeadm", 1, "error: not yet")
+    assert node.run() == 1
+    assert node.run() == 0
+    assert_whole(node, Role.WORKER)
+    assert "HTTPS_PROXY=http://proxy.example:3128" in node.read(PROXY_DROP_IN)
+    assert "proxy.example" in node.read("/etc/apt/apt.conf.d/90cks-proxy")
+    assert node.calls.count(restart) == 1
+    pulls = [at for at, call in enumerate(node.calls) if call.startswith("crictl")]
+    assert node.calls[: pulls[0]].count(restart) == 1
+    assert node.calls[node.calls.index(restart) - 1] == "systemctl daemon-reload"
+
+
+def test_a_proxy_that_a_power_cut_took_is_set_again(make: Make) -> None:
+    node = make(Role.WORKER, image=PROXY)
+    node.fails("kubeadm", 1, "error: not yet")
+    assert node.run(cut=LATER) == 1
+    node.write(PROXY_DROP_IN, "")
+    node.boot()
+    assert node.run() == 0
+    assert "HTTPS_PROXY=http://proxy.example:3128" in node.read(PROXY_DROP_IN)
+    assert node.calls.count("systemctl restart containerd.service") == 2
+
+
+def test_without_a_proxy_containerd_is_left_alone(make: Make) -> None:
+    node = make(Role.WORKER)
+    assert node.run() == 0
+    assert not node.path(PROXY_DROP_IN).exists()
+    assert not any("containerd.service" in call for call in node.calls)
+
+
 def test_packages_come_through_the_pools_proxy(make: Make) -> None:
     image = {"packages": {"proxy": "http://proxy.example:3128", "repository": "https://mirror.example/k8s/"}}
     node = bare(make(Role.WORKER, image=image))
     node.run()
     assert 'Acquire::https::Proxy "http://proxy.example:3128";' in node.read("/etc/apt/apt.conf.d/90cks-proxy")
-    drop_in = node.read("/etc/systemd/system/containerd.service.d/cks-proxy.conf")
+    drop_in = node.read(PROXY_DROP_IN)
     assert "HTTPS_PROXY=http://proxy.example:3128" in drop_in
     assert "NO_PROXY=localhost,127.0.0.0/8,10.60.0.0/16,10.61.0.0/16,10.99.0.0/30,.svc" in drop_in
     assert "https://mirror.example/k8s/v1.34/deb/" in node.read("/etc/apt/sources.list.d/cks-kubernetes.list")
