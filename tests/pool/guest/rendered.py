@@ -1,6 +1,6 @@
 """The rendered cloud-init of both roles, as files to read: `python -m tests.pool.guest.rendered` writes them anew.
 
-Secrets are made for the moment, and stand in the files by name.
+Secrets are made for the moment, and stand in the files by name. So does what is carried compressed.
 """
 
 from __future__ import annotations
@@ -8,17 +8,57 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
-from pool.core.pools import Network
+from pool.core.pools import Network, Pool
 from pool.guest import pki
+from pool.guest.addons import NO_ADDONS, Addons
 from pool.guest.cloudinit import user_data
+from pool.guest.file import File
 from pool.guest.identity import Identity, make_identity
-from pool.kubevirt.cluster import Role
+from pool.guest.node_files import files
+from pool.kubevirt.cluster import Cluster, Role
 from tests.pool import builders
 
 FOLDER = Path(__file__).with_name("rendered")
 PEER = "10.96.7.7:51820"
-KINDS = [(role, network) for network in Network for role in Role]
+PROXY = {"packages": {"proxy": "http://proxy.example:3128"}}
+ADDONS: Addons = {
+    "app.yaml": "kind: App\n",
+    "prepare.sh": "#!/bin/bash\ntouch /prepared\n",
+    "prepare-control-plane.sh": "#!/bin/bash\n",
+}
+
+
+class Kind(NamedTuple):
+    """A node of a Pool with that network; `everything`: and with a proxy, add-ons and preparation."""
+
+    role: Role
+    network: Network = Network.BUILTIN
+    everything: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.role}-{'everything' if self.everything else self.network}"
+
+    @property
+    def pool(self) -> Pool:
+        return builders.pool(network=self.network, image=PROXY if self.everything else {})
+
+    @property
+    def addons(self) -> Addons:
+        return ADDONS if self.everything else NO_ADDONS
+
+    @property
+    def path(self) -> Path:
+        return FOLDER / f"{self}.yaml"
+
+    def files(self, cluster: Cluster) -> list[File]:
+        machine = cluster.control_plane if self.role is Role.CONTROL_PLANE else cluster.worker
+        return files(cluster, machine, placeholder_identity(), PEER, self.pool, self.addons)
+
+
+KINDS = [Kind(role, network) for network in Network for role in Role]
+KINDS += [Kind(role, everything=True) for role in Role]
 
 
 @cache
@@ -27,16 +67,12 @@ def placeholder_identity() -> Identity:
     return make_identity(datetime(2026, 3, 1, 12, 0, tzinfo=UTC))
 
 
-def path(role: Role, network: Network) -> Path:
-    return FOLDER / f"{role}-{network}.yaml"
-
-
-def text(role: Role, network: Network) -> str:
+def text(kind: Kind) -> str:
     """The user data of a cluster's VM, with names for secrets."""
     cluster = builders.member()
-    machine = cluster.control_plane if role is Role.CONTROL_PLANE else cluster.worker
+    machine = cluster.control_plane if kind.role is Role.CONTROL_PLANE else cluster.worker
     identity = placeholder_identity()
-    made = user_data(cluster, machine, identity, PEER, builders.pool(network=network))
+    made = user_data(cluster, machine, identity, PEER, kind.pool, kind.addons)
     ca = identity.ca
     secrets = {
         ca.certificate.decode().rstrip("\n").replace("\n", "\n      "): "(the CA's certificate)",
@@ -46,7 +82,10 @@ def text(role: Role, network: Network) -> str:
     }
     for of, key in identity.wireguard.items():
         secrets |= {key: f"(the {of}'s private key)", pki.wireguard_public(key): f"(the {of}'s public key)"}
-    for secret, name in secrets.items():
+    packed = {
+        file.packed: f"({file.path.rpartition('/')[2]}, compressed)" for file in kind.files(cluster) if file.packed
+    }
+    for secret, name in (secrets | packed).items():
         made = made.replace(secret, name)
     return made
 
@@ -54,4 +93,4 @@ def text(role: Role, network: Network) -> str:
 if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
     for kind in KINDS:
-        path(*kind).write_text(text(*kind))
+        kind.path.write_text(text(kind))

@@ -15,16 +15,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pool.core.pools import Network
 from pool.guest.file import File
 from pool.guest.node_files import files
 from pool.kubevirt.cluster import Cluster, Role
-from tests.pool import builders
 from tests.pool.guest import rendered
+from tests.pool.guest.rendered import Kind
 
-KINDS = pytest.mark.parametrize(("role", "network"), rendered.KINDS)
-SCRIPTS = {"prepare.sh": "#!/bin/bash\n", "app.yaml": "kind: App\n"}
-PROXY = {"packages": {"proxy": "http://proxy.example:3128"}}
+KINDS = pytest.mark.parametrize("kind", rendered.KINDS, ids=str)
+EVERYTHING = pytest.mark.parametrize("kind", [Kind(role, everything=True) for role in Role], ids=str)
 
 
 def tool(name: str, package: str = "") -> str:
@@ -53,24 +51,17 @@ def written(folder: Path, made: list[File]) -> Iterator[tuple[File, Path]]:
         yield file, path
 
 
-def made_for(cluster: Cluster, role: Role, network: Network) -> list[File]:
-    """All that there can be: with add-ons, scripts and a proxy."""
-    machine = cluster.control_plane if role is Role.CONTROL_PLANE else cluster.worker
-    pool = builders.pool(network=network, image=PROXY)
-    return files(cluster, machine, rendered.placeholder_identity(), rendered.PEER, pool, SCRIPTS)
+@KINDS
+def test_it_is_what_was_read_last(kind: Kind) -> None:
+    kept = kind.path.read_text()
+    assert rendered.text(kind) == kept, "read the difference; then: python -m tests.pool.guest.rendered"
 
 
 @KINDS
-def test_it_is_what_was_read_last(role: Role, network: Network) -> None:
-    kept = rendered.path(role, network).read_text()
-    assert rendered.text(role, network) == kept, "read the difference; then: python -m tests.pool.guest.rendered"
-
-
-@KINDS
-def test_shellcheck_has_nothing_to_say(role: Role, network: Network, cluster: Cluster, tmp_path: Path) -> None:
+def test_shellcheck_has_nothing_to_say(kind: Kind, cluster: Cluster, tmp_path: Path) -> None:
     scripts = [
         path
-        for file, path in written(tmp_path, made_for(cluster, role, network))
+        for file, path in written(tmp_path, kind.files(cluster))
         if file.content.startswith(("#!/bin/bash", "# shellcheck"))
     ]
     assert len(scripts) > 8
@@ -78,11 +69,11 @@ def test_shellcheck_has_nothing_to_say(role: Role, network: Network, cluster: Cl
     asked(Path(sys.executable).with_name("shellcheck"), "--exclude", "SC1091", *scripts)
 
 
-@pytest.mark.parametrize("role", list(Role))
-def test_systemd_takes_the_units(role: Role, cluster: Cluster, tmp_path: Path) -> None:
+@EVERYTHING
+def test_systemd_takes_the_units(kind: Kind, cluster: Cluster, tmp_path: Path) -> None:
     analyze = tool("systemd-analyze", "systemd")
     units = []
-    for file, path in written(tmp_path, made_for(cluster, role, Network.BUILTIN)):
+    for file, path in written(tmp_path, kind.files(cluster)):
         if file.path.endswith(".service"):
             path.write_text(file.content.replace("/usr/local/sbin", f"{tmp_path}/usr/local/sbin"))
             units.append(path)
@@ -94,12 +85,12 @@ def test_systemd_takes_the_units(role: Role, cluster: Cluster, tmp_path: Path) -
 
 
 @KINDS
-def test_networkd_takes_the_link(role: Role, network: Network, cluster: Cluster, tmp_path: Path) -> None:
+def test_networkd_takes_the_link(kind: Kind, cluster: Cluster, tmp_path: Path) -> None:
     """The daemon itself reads the files, in namespaces of its own, until it has looked around."""
     daemon = Path("/usr/lib/systemd/systemd-networkd")
     if not daemon.exists() or subprocess.run([tool("unshare"), "-mn", "true"], capture_output=True).returncode:
         pytest.skip("needs systemd-networkd, and to be root for namespaces of its own")
-    units = [str(path) for file, path in written(tmp_path, made_for(cluster, role, network)) if "50-wg0" in file.path]
+    units = [str(path) for file, path in written(tmp_path, kind.files(cluster)) if "50-wg0" in file.path]
     assert len(units) == 2
     script = f"""mount -t tmpfs none /run && mkdir -p /run/systemd/network
         cp -p {" ".join(units)} /run/systemd/network
@@ -120,26 +111,26 @@ def test_networkd_takes_the_link(role: Role, network: Network, cluster: Cluster,
 
 
 @KINDS
-def test_cloud_init_takes_the_user_data(role: Role, network: Network) -> None:
-    asked(tool("cloud-init", "cloud-init"), "schema", "--config-file", rendered.path(role, network))
+def test_cloud_init_takes_the_user_data(kind: Kind) -> None:
+    asked(tool("cloud-init", "cloud-init"), "schema", "--config-file", kind.path)
 
 
-@pytest.mark.parametrize("role", list(Role))
-def test_kubeadm_takes_its_configuration(role: Role, cluster: Cluster, tmp_path: Path) -> None:
+@EVERYTHING
+def test_kubeadm_takes_its_configuration(kind: Kind, cluster: Cluster, tmp_path: Path) -> None:
     kubeadm = tool("kubeadm")
-    for file, path in written(tmp_path, made_for(cluster, role, Network.BUILTIN)):
+    for file, path in written(tmp_path, kind.files(cluster)):
         if file.path == "/etc/cks/kubeadm.yaml":
             asked(kubeadm, "config", "validate", "--config", path)
 
 
 @KINDS
-def test_files_reach_the_node_as_they_are(role: Role, network: Network, cluster: Cluster) -> None:
+def test_files_reach_the_node_as_they_are(kind: Kind, cluster: Cluster) -> None:
     """Through YAML, and compressed where they are large."""
     from simulator.guests import cloudinit  # the one reader of user data that is not ours
 
-    machine = cluster.control_plane if role is Role.CONTROL_PLANE else cluster.worker
+    machine = cluster.control_plane if kind.role is Role.CONTROL_PLANE else cluster.worker
     odd = {"odd.yaml": "  a: \t\n\n\n", "prepare.sh": "#!/bin/sh\r\necho 'ä\U0001f600'"}
-    pool, identity = builders.pool(network=network), rendered.placeholder_identity()
+    pool, identity = kind.pool, rendered.placeholder_identity()
     text = rendered.user_data(cluster, machine, identity, rendered.PEER, pool, odd)
     read = cloudinit.parse(text).files
     made = files(cluster, machine, identity, rendered.PEER, pool, odd)
@@ -149,9 +140,9 @@ def test_files_reach_the_node_as_they_are(role: Role, network: Network, cluster:
     assert {file.path: file.content for file in made if file.compressed}.items() <= read.items()
 
 
-@pytest.mark.parametrize("role", list(Role))
-def test_every_object_that_is_applied_has_a_name(role: Role, cluster: Cluster) -> None:
-    for file in made_for(cluster, role, Network.BUILTIN):
+@EVERYTHING
+def test_every_object_that_is_applied_has_a_name(kind: Kind, cluster: Cluster) -> None:
+    for file in kind.files(cluster):
         if file.path.startswith("/etc/cks/network/"):
             objects = list(yaml.safe_load_all(file.content))
             assert [one["kind"] for one in objects] == [
