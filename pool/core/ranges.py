@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 from typing import Annotated, TypeVar
 
@@ -17,10 +17,15 @@ def networks(text: str) -> tuple[Network, ...]:
     return tuple(ip_network(word) for word in text.replace(",", " ").split())
 
 
-def within(outer: Some, ranges: Iterable[Network]) -> list[Some]:
+def within(outer: Network, ranges: Iterable[Network]) -> Sequence[Network]:
     """What of the ranges lies in `outer`, joined where they touch, in order."""
-    alike = [one for one in ranges if isinstance(one, type(outer)) and one.overlaps(outer)]
-    return list(collapse_addresses(one if one.subnet_of(outer) else outer for one in alike))
+    if isinstance(outer, IPv4Network):
+        return _within(outer, [one for one in ranges if isinstance(one, IPv4Network)])
+    return _within(outer, [one for one in ranges if isinstance(one, IPv6Network)])
+
+
+def _within(outer: Some, alike: Iterable[Some]) -> list[Some]:
+    return list(collapse_addresses(one if one.subnet_of(outer) else outer for one in alike if one.overlaps(outer)))
 
 
 def _checked(text: str) -> str:

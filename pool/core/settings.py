@@ -62,6 +62,9 @@ class Settings(BaseSettings):
     host_ranges: Ranges = ""
     """Addresses that VMs must not reach, as "198.51.100.0/24, 2001:db8::1": the host's load balancers, networks of the
     house at public addresses. Private ranges, the nodes and the API server are closed anyway."""
+    open_ranges: Ranges = ""
+    """Addresses that VMs may reach although they are private, or in the ranges above, as "10.20.0.7, fd00:7::/64": a
+    proxy, a mirror. On all ports but those of mail and DNS. The nodes, their pods and the API server stay closed."""
     dns_ranges: Ranges = "169.254.20.10"
     """Where DNS answers VMs beside the cluster's DNS pods: NodeLocal DNSCache's address. Only port 53 is open there."""
 

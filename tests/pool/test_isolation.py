@@ -7,7 +7,8 @@
 | the internet, IPv4 and IPv6              | any            | yes, but no SMTP (25, 465, 587) and nobody else's DNS  |
 | private, link-local, shared, multicast   | any            | no                                                     |
 | a node or API server at a public address | any            | no                                                     |
-| ranges that the settings name            | any            | no                                                     |
+| ranges that the settings close           | any            | no                                                     |
+| ranges that the settings open            | any            | as the internet; nothing of the host                   |
 | pods of other namespaces, wherever       | any            | no                                                     |
 """
 
@@ -121,6 +122,37 @@ def test_vms_reach_nothing_in_ranges_that_the_settings_name() -> None:
     assert out(spec, "8.8.9.1")
 
 
+OPEN = "10.20.0.0/24, 192.168.7.7 fd00:7::/64"
+
+
+@pytest.mark.parametrize("address", ["10.20.0.7", "192.168.7.7", "fd00:7::7"])
+def test_vms_reach_private_ranges_that_the_settings_open(address: str) -> None:
+    spec = policy(open_ranges=OPEN)
+    assert out(spec, address, 3128)
+    assert not out(spec, address, 53)
+    assert not out(spec, address, 25)
+    assert not out(policy(), address, 3128)
+
+
+def test_an_open_range_opens_nothing_beside_it() -> None:
+    spec = policy(open_ranges=OPEN)
+    assert not any(out(spec, address) for address in ("10.20.1.1", "192.168.7.8", "fd00:8::7", *OF_THE_HOST.values()))
+
+
+def test_in_an_open_range_the_host_stays_closed() -> None:
+    spec = policy("10.20.0.5", "10.20.0.128/25", open_ranges=OPEN)
+    assert not any(out(spec, address, 6443) for address in ("10.20.0.5", "10.20.0.200"))
+    assert out(spec, "10.20.0.7")
+    spec = policy("192.168.7.7", open_ranges="192.168.7.7")
+    assert not out(spec, "192.168.7.7", 3128)
+
+
+def test_without_an_internet_vms_still_reach_what_the_settings_open() -> None:
+    spec = policy(host_ranges="0.0.0.0/0 ::/0", open_ranges="10.20.0.7")
+    assert out(spec, "10.20.0.7", 3128)
+    assert not any(out(spec, address) for address in ("10.20.0.8", *INTERNET))
+
+
 def test_without_an_internet_vms_have_their_own_namespace_and_names() -> None:
     spec = policy(host_ranges="0.0.0.0/0 ::/0")
     assert not any(out(spec, address) for address in INTERNET)
@@ -155,10 +187,11 @@ def test_the_policy_is_the_same_whatever_order_the_host_names_itself_in() -> Non
     assert policy("8.8.8.8", "1.1.1.1", "8.8.8.8") == policy("1.1.1.1", "8.8.8.8")
 
 
+@pytest.mark.parametrize("variable", ["CKS_POOL_HOST_RANGES", "CKS_POOL_OPEN_RANGES"])
 @pytest.mark.parametrize("text", ["10.0.0.0/33", "10.0.0.1/8", "nodes", "1.2.3", "::1/129"])
-def test_a_range_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    monkeypatch.setenv("CKS_POOL_HOST_RANGES", text)
-    with pytest.raises(InvalidInput, match="CKS_POOL_HOST_RANGES"):
+def test_a_range_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, variable: str, text: str) -> None:
+    monkeypatch.setenv(variable, text)
+    with pytest.raises(InvalidInput, match=variable):
         settings_from_environment()
 
 
@@ -193,7 +226,8 @@ async def test_vms_reach_no_pods_at_public_addresses(kube: Kube) -> None:
 
 
 async def test_the_api_server_takes_the_policy(kube: Kube) -> None:
-    made = isolation(CLUSTER, Settings(namespace="default"), ["8.8.8.8", "2606:4700::1"])
+    settings = Settings(namespace="default", open_ranges="10.20.0.0/24, 192.168.7.7")
+    made = isolation(CLUSTER, settings, ["8.8.8.8", "2606:4700::1", "10.20.0.5"])
     made["metadata"]["namespace"] = "default"
     found = await kube.apply(NETWORK_POLICIES, made, force=True)
     assert found["spec"] == made["spec"]

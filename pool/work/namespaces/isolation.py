@@ -1,7 +1,7 @@
 """Whom a cluster's VMs reach, and who reaches them: the NetworkPolicy of its namespace.
 
-A learner is root in the VMs. He has their own namespace, the names that the host's DNS knows, and the internet; he has
-no business with the host: its API server, kubelets, NodePorts, pods, metadata services.
+A learner is root in the VMs. He has their own namespace, the names that the host's DNS knows, the internet, and what
+the settings open; he has no business with the host: its API server, kubelets, NodePorts, pods, metadata services.
 
 It is the host's network plugin that holds him to it. One that does not know port ranges (`endPort`) lets less through.
 """
@@ -54,12 +54,14 @@ def isolation(cluster: Cluster, settings: Settings, host: Iterable[str]) -> Obje
     over the network where the storage cannot clone). Nobody else does, the host API server's proxy included.
     """
     own: Object = {"podSelector": {}}
-    not_out = (*NO_INTERNET, *networks(settings.host_ranges), *(ip_network(address) for address in host))
+    never = tuple(ip_network(address) for address in host)
+    not_out = (*NO_INTERNET, *networks(settings.host_ranges), *never)
+    egress = [*_out((IPV4, IPV6), not_out), *_out(networks(settings.open_ranges), never)]
     spec = {
         "podSelector": {},
         "policyTypes": ["Ingress", "Egress"],
         "ingress": [{"from": [own, _namespace(settings.namespace), _namespace(settings.templates_namespace)]}],
-        "egress": [{"to": [own]}, *_to_dns(settings), *_to_internet(not_out)],
+        "egress": [{"to": [own]}, *_to_dns(settings), *egress],
     }
     return NETWORK_POLICIES.manifest(ISOLATION, cluster.namespace, labels=cluster.labels, spec=spec)
 
@@ -110,13 +112,14 @@ def _to_dns(settings: Settings) -> list[Object]:
     return [*pods, *([rule(named, 53)] if named else [])]
 
 
-def _to_internet(not_out: tuple[Network, ...]) -> list[Object]:
-    open_but = ((IPV4, within(IPV4, not_out)), (IPV6, within(IPV6, not_out)))
-    blocks = [
-        {"ipBlock": {"cidr": str(internet), "except": [str(one) for one in closed]}}
-        for internet, closed in open_but
-        if internet not in closed
-    ]
+def _out(ranges: Iterable[Network], not_out: tuple[Network, ...]) -> list[Object]:
+    """To these ranges, but for what of them is closed, on all ports that are open at all."""
+    blocks = []
+    for whole in ranges:
+        closed = within(whole, not_out)
+        if whole not in closed:
+            but = {"except": [str(one) for one in closed]} if closed else {}
+            blocks.append({"ipBlock": {"cidr": str(whole)} | but})
     ports = [
         {"protocol": protocol, "port": first, "endPort": last}
         for protocol, closed_ports in NOT_OUT.items()
