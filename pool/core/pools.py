@@ -27,11 +27,11 @@ class Packages(Model):
     key_fingerprint: Annotated[str, Field(pattern=r"^[0-9A-F]{40}$", max_length=40)] = (
         "DE15B14486CD377B9E876E1A234654DA9A296436"
     )
-    """Fingerprint of the key that signs the repository. The default is that of the Kubernetes project's
-    (isv:kubernetes OBS Project)."""
+    """Fingerprint of the key that signs the repository. The default is that of the Kubernetes project's, which its
+    build service shows at build.opensuse.org/projects/isv:kubernetes/signing_keys."""
     proxy: Annotated[str, Field(pattern=r"^https?://[-A-Za-z0-9.:\[\]]+$", max_length=256)] | None = None
-    """Proxy that the nodes get packages through, as `http://proxy.example:3128`; no credentials, for nodes are a
-    learner's. They connect directly if left out."""
+    """Proxy that the nodes get packages and container images through, as `http://proxy.example:3128`; no credentials,
+    for nodes are a learner's. They connect directly if left out."""
 
 
 class Image(Model):
