@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from pool.core.errors import GuestUnhealthy
@@ -9,6 +11,9 @@ from pool.guest import booting
 from pool.kube.resources import NODES
 from simulator.faults.troubles import Trouble, TroubleKind
 from tests.pool.bench import Bench
+
+STOCK = "https://images.example/noble-server-cloudimg-amd64.img"
+"""Of a system without Kubernetes."""
 
 
 @pytest.mark.parametrize("at", ["cloud-init", "60-cluster:kubeadm * begins"])
@@ -32,3 +37,43 @@ async def test_an_image_of_another_version_fails_a_bootstrap_at_once_and_in_word
     await bench.want(image={"url": "docker://registry.example/node:v1.33.4"})
     with pytest.raises(GuestUnhealthy, match=r"the image carries Kubernetes v1\.33\.4, the Pool wants v1\.34\.1"):
         await bench.bootstrap()
+
+
+async def test_an_image_without_kubernetes_becomes_a_cluster_of_the_pools_version(bench: Bench) -> None:
+    await bench.prepare()
+    await bench.want(image={"url": STOCK})
+    await bench.bootstrap()
+    async with bench.guest() as guest:
+        versions = {
+            node["metadata"]["name"]: node["status"]["nodeInfo"]["kubeletVersion"] for node in await guest.list(NODES)
+        }
+    assert versions == dict.fromkeys(("cp-cluster1", "wk-cluster1"), "v1.34.1")
+
+
+@pytest.mark.parametrize(
+    ("host", "words"),
+    [
+        (
+            "pkgs.k8s.io",
+            r"cp-cluster1: 40-packages: .*E: Failed to fetch https: pkgs\.k8s\.io/core:/stable:/v1\.34/deb/",
+        ),
+        (
+            "registry.k8s.io",
+            r"cp-cluster1: 60-cluster: .*failed to pull image registry\.k8s\.io/kube-apiserver:v1\.34\.1",
+        ),
+    ],
+)
+async def test_a_failed_bootstrap_says_what_could_not_be_reached(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, host: str, words: str
+) -> None:
+    monkeypatch.setattr(booting, "SILENT", 0.0)
+    monkeypatch.setattr(booting, "PAUSE", 0.05)
+    bench.simulator.troubles.add(Trouble(TroubleKind.UNREACHABLE, host=host))
+    await bench.prepare()
+    await bench.want(image={"url": STOCK})
+    bench.configured(boot_timeout=1.5, reset_attempts=1)
+    with pytest.raises(GuestUnhealthy):
+        await bench.bootstrap()
+    failure = (await bench.pooled()).status.failure
+    assert failure is not None
+    assert re.search(words, failure.message), failure.message
