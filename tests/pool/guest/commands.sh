@@ -182,14 +182,14 @@ played_crictl() {
 modprobe() {
   if fails modprobe; then return 1; fi
 }
-timedatectl() { [ ! -e "$NODE/no-time" ] && echo yes; }
+played_timedatectl() { [ ! -e "$NODE/no-time" ] && echo yes; }
 networkctl() { point networkctl "$@"; }
 wait-online() { :; }
 getent() { [ ! -e "$NODE/no-networkd" ]; }
 swapoff() { :; }
 sysctl() { :; }
 chgrp() { :; }
-sleep() { :; }
+sleep() { echo "$1" >>"$NODE/slept"; }
 dpkg() { :; }
 apt-mark() { :; }
 

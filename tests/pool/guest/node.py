@@ -46,7 +46,7 @@ class Node:
             "bin",
         ):
             (self.folder / path).mkdir(parents=True, exist_ok=True)
-        for name in ("kubeadm", "kubectl", "crictl", "apt-get"):
+        for name in ("kubeadm", "kubectl", "crictl", "apt-get", "timedatectl"):
             (self.folder / "bin" / name).write_text(f'#!/bin/bash\nplayed_{name} "$@"\n')
             (self.folder / "bin" / name).chmod(0o755)
         (self.folder / "version").write_text("v1.34.1\n")
