@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from pool.core.errors import AttestationFailed, GuestUnhealthy
 from pool.guest.answers import Lease, Node, understood
 from pool.guest.client import Guest, connect_guest
+from pool.guest.every_boot import last_words
 from pool.guest.first_boot import over
 from pool.kube.client import Kube
 from pool.kube.resources import LEASES, NODES
@@ -72,11 +73,15 @@ async def wait_healthy(
 ) -> tuple[NodeHealth, ...]:
     """Look until the guest's API is ready and every node of `boots` is Ready with a lease renewed since its boot.
 
-    Raises GuestUnhealthy with what was last seen after `timeout` seconds, AttestationFailed once a disk says that it
-    is not the one that it should be.
+    Raises GuestUnhealthy with what was last seen after `timeout` seconds, and what the nodes said of their clocks and
+    certificates; AttestationFailed once a disk says that it is not the one that it should be.
     """
-    async with connect_guest(kube, cluster) as guest:
-        return await keep_looking(guest, boots, timeout=timeout)
+    try:
+        async with connect_guest(kube, cluster) as guest:
+            return await keep_looking(guest, boots, timeout=timeout)
+    except GuestUnhealthy as error:
+        error.actual = "; ".join([*await last_words(kube, cluster), error.actual])
+        raise
 
 
 async def keep_looking(

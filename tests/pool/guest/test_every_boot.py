@@ -8,9 +8,17 @@ from pathlib import Path
 
 import pytest
 
+from pool.core.errors import GuestUnhealthy
+from pool.guest.health import check_healthy
 from pool.guest.node_files import files
+from pool.kube.client import Kube
 from pool.kubevirt.cluster import Cluster, Role
+from simulator.api.errors import ApiError
+from simulator.app import Simulator
 from tests.pool import builders
+from tests.pool.bench import now
+from tests.pool.consoles import Consoles, with_launchers
+from tests.pool.guest.hostile import hostile_at, silent
 from tests.pool.guest.node import MARK, Node
 from tests.pool.guest.rendered import PEER, placeholder_identity
 
@@ -83,6 +91,42 @@ def test_a_clock_that_is_not_synchronised_is_said_and_not_waited_for(node: Node)
     assert node.call(CERTIFICATES) == 0
     assert node.console == ["cks-certificates: the clock was not synchronised at boot"]
     assert node.read("slept") == ""
+
+
+@WORKER
+async def test_a_wait_for_health_that_fails_says_what_each_node_said_last(
+    node: Node, api_server: Simulator, tmp_path: Path
+) -> None:
+    (node.folder / "no-time").touch()
+    node.write(CLIENT, "0")
+    node.call(CERTIFICATES)
+    consoles = Consoles(api_server)
+    consoles.printed["wk-cluster1"] = node.read("/dev/console")
+    consoles.printed["cp-cluster1"] = "[1.0] cks-certificates: \x1b[2J**the** clock\r\nlogin:"
+    assert await why_unhealthy(api_server, tmp_path) == (
+        "cp-cluster1: 2J the clock; "
+        "wk-cluster1: the certificate of the kubelet has ended: the cluster has to be rebuilt; no answer yet"
+    )
+
+
+async def test_a_wait_for_health_fails_as_it_does_where_consoles_say_nothing_or_cannot_be_read(
+    api_server: Simulator, tmp_path: Path
+) -> None:
+    consoles = Consoles(api_server)
+    consoles.printed = {"cp-cluster1": ApiError(403, "Forbidden", "pods/log is forbidden"), "wk-cluster1": "login:"}
+    assert await why_unhealthy(api_server, tmp_path) == "no answer yet"
+    assert len(consoles.asked) == 2
+
+
+async def why_unhealthy(api_server: Simulator, folder: Path) -> str:
+    """What is found, beside what is expected, of a cluster whose API server never answers."""
+    cluster = builders.member()
+    async with Kube.connect(api_server.kubeconfig_path) as kube, hostile_at(kube, cluster, folder) as host:
+        await with_launchers(kube, cluster)
+        async with host.serving(silent):
+            with pytest.raises(GuestUnhealthy) as raised:
+                await check_healthy(kube, cluster, now(), timeout=0.2)
+    return raised.value.actual
 
 
 @BOTH

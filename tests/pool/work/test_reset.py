@@ -10,6 +10,7 @@
 | one of two restores missing                       | neither VM starts                              |
 | disk of another snapshot                          | AttestationFailed                              |
 | restored etcd says Ready, kubelet never came back | GuestUnhealthy                                 |
+| a node that says why on its console               | GuestUnhealthy saying so                       |
 | a run that resumes after its own attestation      | attested again                                 |
 | quota too small for a second disk                 | RestoreFailed naming it                        |
 """
@@ -51,6 +52,7 @@ from pool.work.steps import Job
 from simulator.api.errors import ApiError
 from simulator.faults.troubles import Trouble, TroubleKind
 from tests.pool.bench import Bench, bench_at
+from tests.pool.consoles import Consoles
 from tests.pool.kubevirt.test_sweep import restored as claim_of_restore
 from tests.pool.wire import UNAVAILABLE
 
@@ -284,6 +286,18 @@ async def test_ready_from_golden_time_is_not_taken_for_health(bench: Bench, gold
         await wait_healthy(bench.kube, bench.cluster, ahead, timeout=0.3)
     with pytest.raises(GuestUnhealthy, match="a running VM"):
         await boots_of(bench.kube, bench.cluster)
+
+
+async def test_a_reset_that_fails_says_what_is_amiss_with_a_nodes_certificates(bench: Bench, golden: Golden) -> None:
+    words = "the certificate of the kubelet has ended: the cluster has to be rebuilt"
+    Consoles(bench.simulator).printed["wk-cluster1"] = f"cks-certificates: {words}\r\n"
+    bench.simulator.troubles.add(Trouble(TroubleKind.UNHEALTHY_GUEST, name="wk-cluster1"))
+    bench.configured(reset_attempts=1)
+    with pytest.raises(GuestUnhealthy):
+        await bench.reset(health_timeout=0.5)
+    failure = (await bench.pooled()).status.failure
+    assert failure is not None
+    assert f"got wk-cluster1: {words}; " in failure.message
 
 
 async def test_words_of_an_earlier_boot_are_not_believed_of_a_disk_that_was_not_taken_back(
