@@ -1,6 +1,7 @@
 """What a VM gets, read by programs that are not ours, and by people.
 
-`cloud-init`, `kubeadm` and systemd are asked where they are installed: Debian has them as cloud-init and systemd.
+`cloud-init`, `netplan`, `kubeadm` and systemd are asked where they are installed. CI has all of them but kubeadm, which
+Debian has not.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pool.guest.cloudinit import network_data
 from pool.guest.file import File
 from pool.guest.node_files import files
 from pool.kubevirt.cluster import Cluster, Role
@@ -113,6 +115,20 @@ def test_networkd_takes_the_link(kind: Kind, cluster: Cluster, tmp_path: Path) -
 @KINDS
 def test_cloud_init_takes_the_user_data(kind: Kind) -> None:
     asked(tool("cloud-init", "cloud-init"), "schema", "--config-file", kind.path)
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_netplan_takes_the_network_data_from_cloud_init(role: Role, cluster: Cluster, tmp_path: Path) -> None:
+    """And the interface gets its address by DHCP, as the one with that MAC address."""
+    cloud_init, netplan = tool("cloud-init", "cloud-init"), tool("netplan", "netplan.io")
+    machine = cluster.control_plane if role is Role.CONTROL_PLANE else cluster.worker
+    given = tmp_path / "network-data.yaml"
+    given.write_text(network_data(machine))
+    words = ["--kind", "yaml", "--output-kind", "netplan", "--distro", "debian", "--directory", tmp_path]
+    asked(cloud_init, "devel", "net-convert", "--network-data", given, *words)
+    asked(netplan, "generate", "--root-dir", tmp_path)
+    made = (tmp_path / "run/systemd/network/10-netplan-pod.network").read_text().splitlines()
+    assert {f"PermanentMACAddress={machine.mac_address}", "DHCP=ipv4", "ClientIdentifier=mac"} <= set(made)
 
 
 @EVERYTHING
