@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from uuid import uuid4
 
+from pool.core.errors import PoolError
 from pool.core.planner import Observed, PlanConfig, resets
 from pool.core.planner.actions import BindPending
 from pool.core.planner.of_sessions import expired, served
@@ -31,7 +33,8 @@ ANSWER = 10.0
 """Seconds in which Prefect is to say that it has a run."""
 ASKED_AT_ONCE = 10
 """Runs that Prefect is asked for side by side. At an exam's end hundreds of clusters are to be reset: asked for all at
-once, all would be answered late, and the workers would begin to reset them without Prefect."""
+once, all would be answered late, and the workers would begin to reset them without Prefect. So the others wait for
+their turn, however long that takes a Prefect that answers; once it does not answer one, none of them waits longer."""
 AGAIN = 5.0
 """Seconds after which is looked whether what was due has been done."""
 
@@ -43,7 +46,7 @@ class _Wait:
     since: float
     """By the loop's clock."""
     asked: float | None = None
-    """When it was last asked for, or done."""
+    """When it was last asked for (or its run was last said to be there), or done."""
 
 
 class Urgent:
@@ -52,6 +55,8 @@ class Urgent:
     def __init__(self, host: Host, start: Start, errands: Errands, patience: float) -> None:
         self._host, self._start, self._errands, self._patience = host, start, errands, patience
         self._asking = asyncio.Semaphore(ASKED_AT_ONCE)
+        self._unanswered = -math.inf
+        """When Prefect last did not answer, by the loop's clock."""
         self._waits: dict[str, dict[str, _Wait]] = {}
         """What is waited for, of each pool."""
 
@@ -76,7 +81,7 @@ class Urgent:
             waits[action.wish] = wait = before.get(action.wish, _Wait(clock))
             due_at = wait.since + self._patience if wait.asked is None else wait.asked + alone_after
             if due_at <= clock:
-                have_reset = partial(self._have_reset, work_of(action), alone=wait.asked is not None)
+                have_reset = partial(self._have_reset, work_of(action), wait, alone=wait.asked is not None)
                 if self._errands.send(f"the reset of {action.cluster_id}", have_reset):
                     wait.asked, due_at = clock, clock + alone_after
                 else:
@@ -94,14 +99,28 @@ class Urgent:
             await give_back(Keeper(self._host, self._ask, "standing by"), observed.pool, ended.cluster_id)
 
     async def _ask(self, work: Work) -> str:
-        # One timeout for both: behind ten that Prefect does not answer, the eleventh waits no longer than they do.
-        async with asyncio.timeout(ANSWER), self._asking:
-            return await self._start(work)
+        """Raises TimeoutError, or what the asking ends with."""
+        clock = asyncio.get_running_loop().time
+        since = clock()
+        async with self._asking:
+            if self._unanswered >= since:
+                raise TimeoutError("it did not answer others meanwhile")
+            try:
+                async with asyncio.timeout(ANSWER):
+                    return await self._start(work)
+            except PoolError:
+                # The host's answer.
+                raise
+            except Exception:
+                self._unanswered = clock()
+                raise
 
-    async def _have_reset(self, work: Work, *, alone: bool) -> None:
+    async def _have_reset(self, work: Work, wait: _Wait, *, alone: bool) -> None:
         """Ask for the reset; if that is not answered and it has waited long enough (`alone`), do it."""
         try:
             await self._ask(work)
+            # Its turn may have been long in coming.
+            wait.asked = asyncio.get_running_loop().time()
         except Exception as error:
             if not alone:
                 raise

@@ -151,6 +151,30 @@ async def test_however_many_resets_are_due_at_once_few_are_asked_for_at_a_time(h
     assert most == ASKED_AT_ONCE
 
 
+async def test_however_many_resets_are_due_a_prefect_that_answers_has_a_run_of_each(
+    hands: Hands, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("pool.work.upkeep.urgent.ANSWER", 1.0)
+    total = 5 * ASKED_AT_ONCE
+    await hands.lab.pool(total, "resetting")
+    await hands.lab.state.resize("default", total)
+    host = replace(hands.host, settings=hands.host.settings.model_copy(update={"reset_by_itself_after": 0.2}))
+    answered: set[str] = set()
+    all_answered = asyncio.Event()
+
+    async def is_slow(work: Work) -> str:
+        # All of them, ten at a time, take longer than one answer may.
+        await asyncio.sleep(0.3)
+        answered.add(work.cluster_id)
+        if len(answered) == total:
+            all_answered.set()
+        return "a-run"
+
+    async with standing_by(host, is_slow):
+        await asyncio.wait_for(all_answered.wait(), 10)
+    assert not [record.getMessage() for record in caplog.records if "Prefect does not answer" in record.msg]
+
+
 async def test_however_many_resets_are_due_none_waits_for_a_prefect_that_hangs_longer_than_the_others(
     hands: Hands, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
