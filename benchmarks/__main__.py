@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import importlib
 import signal
+import sys
 
 from rich.console import Console
 
@@ -16,6 +17,8 @@ from demo.processes import ChildFailed
 NAMES = ("assign", "http", "crowd", "reset", "bootstrap", "api", "scale", "install")
 LONG = ("soak", "endurance")
 """Run when they are named: they take the better part of an hour, and are about bad days, not speed."""
+WIDE = 300
+"""Columns of what is not printed on a terminal."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -40,7 +43,8 @@ def main(argv: list[str] | None = None) -> int:
     unknown = [name for name in arguments.names if name not in NAMES + LONG]
     if unknown:
         parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(NAMES)}")
-    console = Console()
+    # In a file a row is as wide as it gets: cut to a terminal's width figures would be lost.
+    console = Console(width=None if sys.stdout.isatty() else WIDE)
     more = {
         "soak": {"minutes": arguments.minutes, "seed": arguments.seed},
         "endurance": {"runs": arguments.runs},
