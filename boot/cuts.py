@@ -70,19 +70,21 @@ async def cut_and_restart(
     steps: list[str] = []
     for cut in cuts:
         if cut.step != POWER_ON:
-            await _begun(cut.step, node.name, words, steps)
+            steps = await _begun(cut.step, node.name, words, steps)
         await asyncio.sleep(cut.seconds)
         await node.cut()
         tell(f"{node.name}: power cut at {cut}")
         await node.power_on()
 
 
-async def _begun(step: str, name: str, words: AsyncIterator[Said], steps: list[str]) -> None:
-    """Until the step begins. Raises CutMissed. `steps`: those that began before, and are added to."""
+async def _begun(step: str, name: str, words: AsyncIterator[Said], before: list[str]) -> list[str]:
+    """Until the step begins: the steps that began up to it, those `before` among them. Raises CutMissed."""
+    seen = list(before)
     async for said in words:
-        if said.word == "done":
-            raise CutMissed(f"{name} was done without the step {step}; it had {', '.join(steps)}")
         if said.word == "begins":
-            steps.append(said.step)
+            seen.append(said.step)
             if said.step == step:
-                return
+                return seen
+        elif said.word == "done":
+            break
+    raise CutMissed(f"{name} was done without the step {step}; it had {', '.join(seen)}")

@@ -20,6 +20,7 @@ from gateway.runs import Runs
 from gateway.settings import GatewaySettings
 from pool.core.errors import ApiUnavailable, PoolError
 from pool.core.settings import settings_from_environment
+from pool.kube.cancellation import told_to_end
 from pool.state.events import Listener
 from pool.work.opening import opened
 from pool.work.steps import Host
@@ -106,7 +107,9 @@ class Gateway:
                 if self.away != str(error):
                     logger.warning("the host is away: %s", error)
                 self.away = str(error)
-            except Exception as error:
+            except (Exception, asyncio.CancelledError) as error:
+                if told_to_end():
+                    raise
                 self.away = "something that nobody foresaw; the gateway's log has it"
                 logger.exception("following the host ended: %s", type(error).__name__)
             await asyncio.sleep(AGAIN)

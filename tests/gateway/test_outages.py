@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway import feed, pulse
+from gateway import feed, gateway, pulse
 from gateway.gateway import OpenHost
 from pool.core.settings import Settings
 from pool.state.events import Listener
@@ -21,7 +21,7 @@ from pool.work.steps import Host
 from simulator.api.errors import forbidden
 from simulator.api.faults import Fault, FaultKind
 from simulator.app import Simulator
-from tests.gateway.door import inside, served
+from tests.gateway.door import inside, of_lab, served
 from tests.gateway.streams import stream
 from tests.gateway.test_sessions import SESSIONS, ask
 from tests.pool.lab import Lab
@@ -73,6 +73,26 @@ async def test_with_no_host_every_call_says_so_at_once(tmp_path: Path) -> None:
         check_away(await door.http.get("/readyz"), "/readyz")
         assert (await door.http.get("/healthz")).status_code == 200
         assert time.monotonic() - began < 2
+
+
+async def test_a_cancellation_that_is_not_meant_for_it_leaves_it_looking_for_the_host(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gateway, "AGAIN", 0.01)
+    times = 0
+
+    @asynccontextmanager
+    async def open_host(listener: Listener) -> AsyncIterator[Host]:
+        nonlocal times
+        times += 1
+        if times == 1:
+            raise asyncio.CancelledError("of what it waited for")
+        async with of_lab(lab)(listener) as host:
+            yield host
+
+    async with inside(open_host, ready=False) as door, asyncio.timeout(5):
+        await door.gateway.following.wait()
+        assert (await door.http.get("/readyz")).status_code == 200
 
 
 async def test_a_host_that_goes_away_is_said_and_found_again_though_its_watches_stay_open(
