@@ -29,7 +29,7 @@ from pool.kube.gather import gather
 from pool.work.steps import Host
 
 GATEWAYS = 2
-SETTINGS = Path(__file__).resolve().parents[1] / "deployments" / "base" / "settings.env"
+SETTINGS = Path(__file__).resolve().parents[1] / "deployments" / "base" / "settings" / "settings.env"
 AT_ONCE = 20
 """Clusters that are made side by side beforehand."""
 

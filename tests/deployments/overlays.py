@@ -32,7 +32,10 @@ def shown(kind: str) -> list[str]:
 
 @contextmanager
 def folder_of(overlay: str) -> Iterator[Path]:
-    """Where kubectl finds it; one that is not shipped in a folder beside those that are."""
+    """Where kubectl finds it, `rbac` too; one that is not shipped in a folder beside those that are."""
+    if overlay == "rbac":
+        yield DEPLOYMENTS / overlay
+        return
     if overlay in (path.name for path in OVERLAYS.iterdir()):
         yield OVERLAYS / overlay
         return
@@ -50,7 +53,8 @@ def folder_of(overlay: str) -> Iterator[Path]:
 def _with(overlay: str) -> str:
     on, component = overlay.split("+")
     resources = [f"../{on}", *(["ingress.yaml"] if component == "ingress" else [])]
-    return yaml.safe_dump({"resources": resources, "components": [f"../../components/{component}"]})
+    components = [f"../../components/{component}"]
+    return yaml.safe_dump({"sortOptions": {"order": "fifo"}, "resources": resources, "components": components})
 
 
 @cache

@@ -16,7 +16,7 @@ from simulator.app import Simulator
 from tests.deployments.overlays import DEPLOYMENTS, NAMES, built, containers, folder_of, manifests, of_kind, pods
 from tests.pool.kubectl import Kubectl, needed
 
-pytestmark = [needed, pytest.mark.parametrize("overlay", NAMES)]
+pytestmark = needed
 
 GIVEN = {"own-prefect": {"cks-pool-prefect"}, "complete": set[str]()}
 """Secrets that whoever applies the overlay has to give."""
@@ -34,6 +34,7 @@ def selects(selector: Object, labels: dict[str, str]) -> bool:
     )
 
 
+@pytest.mark.parametrize("overlay", NAMES)
 class TestOverlay:
     async def test_a_server_takes_all_of_it_and_nothing_differs_afterwards(
         self, overlay: str, api_server: Simulator, tmp_path: Path
@@ -62,6 +63,16 @@ class TestOverlay:
         assert len(said) == len(built(overlay))
         assert all(line.endswith("(server dry run)") for line in said)
         assert await kubectl("get", "deployments,roles,networkpolicies", "-A") == "", "nothing was made"
+
+    def test_network_policies_come_before_the_pods_that_they_guard(self, overlay: str) -> None:
+        """The one that closes the namespace before all, and each workload's own before it."""
+        guards, guarded = "NetworkPolicy", ("Deployment", "StatefulSet", "Job")
+        order = [(one["kind"], one["metadata"]["name"]) for one in of_kind(overlay, guards, *guarded)]
+        assert order[0] == (guards, "cks-pool-closed")
+        of_its_own = [(kind, name) for kind, name in order if kind in guarded and (guards, name) in order]
+        assert of_its_own
+        for kind, name in of_its_own:
+            assert order.index((guards, name)) < order.index((kind, name)), name
 
     def test_its_pods_are_admitted_at_the_restricted_level(self, overlay: str) -> None:
         """Kubernetes: Pod Security Standards, `restricted`."""
@@ -184,6 +195,16 @@ class TestOverlay:
     def test_a_worker_that_stops_has_longer_than_a_silent_run_is_waited_for(self, overlay: str) -> None:
         (worker,) = [pod for name, pod in pods(overlay) if name == "cks-pool-worker"]
         assert worker["spec"]["terminationGracePeriodSeconds"] > Settings().operation_grace
+
+
+@pytest.mark.parametrize("overlay", [*NAMES, "rbac"])
+def test_namespaces_come_first_and_kinds_and_policies_before_the_rights_that_they_hold(overlay: str) -> None:
+    kinds = [one["kind"] for one in built(overlay)]
+    assert kinds[:2] == ["Namespace", "Namespace"]
+    rights = min(kinds.index(kind) for kind in ("Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding"))
+    for kind in ("CustomResourceDefinition", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"):
+        assert kind in kinds[:rights]
+        assert kind not in kinds[rights:]
 
 
 def _secrets(overlay: str) -> list[str]:
