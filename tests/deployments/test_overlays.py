@@ -97,6 +97,12 @@ class TestOverlay:
                 assert one["resources"]["requests"].keys() == {"cpu", "memory"}, one["name"]
                 assert "memory" in one["resources"]["limits"], one["name"]
 
+    def test_no_probe_takes_what_is_busy_for_what_is_dead(self, overlay: str) -> None:
+        """Kubernetes gives an answer one second unless it is told otherwise."""
+        probes = [one[name] for _, pod in pods(overlay) for one in containers(pod) for name in one if "Probe" in name]
+        assert probes
+        assert [one for one in probes if one.get("timeoutSeconds", 1) < 10] == []
+
     def test_what_its_containers_are_given_is_what_the_command_takes(self, overlay: str) -> None:
         given = [one["args"] for _, pod in pods(overlay) for one in containers(pod) if "args" in one]
         assert given
