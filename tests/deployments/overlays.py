@@ -19,14 +19,14 @@ ROOT = Path(__file__).resolve().parents[2]
 DEPLOYMENTS = ROOT / "deployments"
 OVERLAYS = DEPLOYMENTS / "overlays"
 OWN = "own"
-"""The overlay that docs/install.md shows."""
+"""The overlay that docs/install.md shows with all that may stand there."""
 NAMES = [*sorted(path.name for path in OVERLAYS.iterdir()), "complete+ingress", "complete+priority", OWN]
 YAML = re.compile(r"^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
-def shown(kind: str) -> list[str]:
-    """The manifests of that kind that docs/install.md shows."""
-    blocks = YAML.findall((ROOT / "docs" / "install.md").read_text())
+def shown(kind: str, page: str = "install.md") -> list[str]:
+    """The manifests of that kind that a page shows."""
+    blocks = YAML.findall((ROOT / "docs" / page).read_text())
     return [block for block in blocks if yaml.safe_load(block)["kind"] == kind]
 
 
@@ -46,7 +46,9 @@ def folder_of(overlay: str) -> Iterator[Path]:
             (Path(made) / path.relative_to(DEPLOYMENTS)).symlink_to(path)
         (ingress,) = shown("ConfigMap")
         (own / "ingress.yaml").write_text(ingress)
-        (own / "kustomization.yaml").write_text(shown("Kustomization")[0] if overlay == OWN else _with(overlay))
+        (notify,) = shown("NetworkPolicy", "operate.md")
+        (own / "notify.yaml").write_text(notify)
+        (own / "kustomization.yaml").write_text(shown("Kustomization")[-1] if overlay == OWN else _with(overlay))
         yield own
 
 

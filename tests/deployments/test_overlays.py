@@ -13,7 +13,7 @@ from gateway.settings import GatewaySettings
 from pool.core.settings import Settings
 from pool.kube.client import Object
 from simulator.app import Simulator
-from tests.deployments.overlays import DEPLOYMENTS, NAMES, built, containers, folder_of, manifests, of_kind, pods
+from tests.deployments.overlays import DEPLOYMENTS, NAMES, OWN, built, containers, folder_of, manifests, of_kind, pods
 from tests.pool.kubectl import Kubectl, needed
 
 pytestmark = needed
@@ -201,6 +201,23 @@ class TestOverlay:
     def test_a_worker_that_stops_has_longer_than_a_silent_run_is_waited_for(self, overlay: str) -> None:
         (worker,) = [pod for name, pod in pods(overlay) if name == "cks-pool-worker"]
         assert worker["spec"]["terminationGracePeriodSeconds"] > Settings().operation_grace
+
+
+def test_an_overlay_of_ones_own_changes_what_it_says() -> None:
+    (host,) = [one for one in of_kind(OWN, "NetworkPolicy") if one["metadata"]["name"] == "cks-pool-host"]
+    assert [one["port"] for one in host["spec"]["egress"][0]["ports"]] == [443, 6443, 16443]
+    claims = [one["spec"]["volumeClaimTemplates"][0]["spec"] for one in of_kind(OWN, "StatefulSet")]
+    assert {one["storageClassName"] for one in claims} == {"fast"}
+    assert [one["resources"]["requests"]["storage"] for one in claims] == ["50Gi", "1Gi"]
+    images = {one["image"] for _, pod in pods(OWN) for one in containers(pod)}
+    assert images == {"registry.example.com/cks-pool:0.1.0", "postgres:17"}
+
+
+@pytest.mark.parametrize("overlay", NAMES)
+def test_a_setup_that_cannot_start_is_out_of_the_next_applys_way_within_the_hour(overlay: str) -> None:
+    """A Job's pods cannot be changed, and one whose image cannot be pulled would stay for ever."""
+    (job,) = of_kind(overlay, "Job")
+    assert job["spec"]["activeDeadlineSeconds"] + job["spec"]["ttlSecondsAfterFinished"] < 3600
 
 
 @pytest.mark.parametrize("overlay", [*NAMES, "rbac"])
