@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import os
 import shutil
 import signal
@@ -43,6 +44,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--folder", type=Path, default=Path(".run/boot"), help="disks and consoles (default .run/boot)")
     arguments = parser.parse_args(argv)
     screen = Screen()
+    # A guest that boots refuses this and that; what is waited for is said by the steps.
+    logging.getLogger("stamina").setLevel(logging.ERROR)
     try:
         asyncio.run(_boot(screen, arguments))
     except (InvalidInput, ValidationError, FolderInUse) as error:
