@@ -51,7 +51,6 @@ async def measure(
                     before = await crew.prefect.stored()
                     done = await wave(crew, at_once)
                     tables.add_wave(size, crew, done, idle, await crew.prefect.stored() - before)
-                    print(f"  {count} workers: {at_once} reset in {done.resetting.seconds:.0f} s", flush=True)
                 if len(crew.workers) > 1:
                     tables.add_takeover(size, await takeover(crew, at_once))
     return Group(tables.rests, tables.costs, tables.waves, tables.takeovers)

@@ -24,6 +24,13 @@ def _table(title: str, *columns: str) -> Table:
     return table
 
 
+def _add(table: Table, *cells: str) -> None:
+    """A row, which is said at once as well: all of it takes long, and may be ended before."""
+    table.add_row(*cells)
+    said = ", ".join(f"{column.header} {cell}" for column, cell in zip(table.columns, cells, strict=True))
+    print(f"  {said}", flush=True)
+
+
 @dataclass
 class Tables:
     """A row for each measurement, as they come."""
@@ -75,7 +82,7 @@ class Tables:
         for kind in ("worker", "gateway"):
             held += [_mib(max(memory(pid) for pid in pids[kind])), f"{max(connections(p, port) for p in pids[kind])}"]
         used = [f"{spent.cpu[kind] * per:.0f} s" for kind in KINDS]
-        self.rests.add_row(f"{clusters}", f"{len(crew.workers)}", f"{rounds}", *each, *held, *used)
+        _add(self.rests, f"{clusters}", f"{len(crew.workers)}", f"{rounds}", *each, *held, *used)
 
     def add_wave(self, clusters: int, crew: Crew, wave: Wave, idle: Mapping[str, float], stored: int) -> None:
         """`idle`: a process's share of a core at rest, which is left out; `stored`: bytes that the database grew by."""
@@ -86,14 +93,16 @@ class Tables:
         used = [f"{(resetting.cpu[kind] - at_rest[kind] * resetting.seconds) / of:.2f} s" for kind in KINDS]
         handing = (assigning.cpu["gateway"] - at_rest["gateway"] * assigning.seconds) / of
         held = [_mib(max((memory(pid) for pid in pids[kind]), default=0)) for kind in KINDS[:4]]
-        self.costs.add_row(
+        _add(
+            self.costs,
             *(f"{clusters}", count, f"{of / assigning.seconds * MINUTE:.0f}"),
             *(f"{handing * 1e3:.1f} ms", f"{of / resetting.seconds * MINUTE:.1f}", *used),
             *(f"{resetting.calls_of('worker') / of:.0f}", f"{stored / of / 1024:.0f} KiB", *held),
         )
         late = sorted(one for name, ticks in wave.ticks.items() if name != "idle" for one in ticks)
         ratio = _of_100(late, 99) / max(_of_100(wave.ticks["idle"], 99), 1e-4)
-        self.waves.add_row(
+        _add(
+            self.waves,
             *(f"{clusters}", count, " ".join(f"{wave.runs[name]}" for name in crew.workers)),
             *(_seconds(_of_100(wave.begun_after, part)) for part in (50, 100)),
             *(_ms(_of_100(late, part)) for part in (50, 99, 100)),
@@ -105,7 +114,7 @@ class Tables:
         row = [f"{clusters}", f"{done.workers}", f"{done.resets}", f"{len(done.available)}"]
         for figures in (done.taken_over.values(), done.available.values()):
             row += [_seconds(statistics.median(figures)), _seconds(max(figures))] if figures else ["-", "-"]
-        self.takeovers.add_row(*row)
+        _add(self.takeovers, *row)
 
 
 def _of_100(ordered: Sequence[float], part: int) -> float:
