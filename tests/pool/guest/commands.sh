@@ -151,18 +151,38 @@ systemctl() {
   point systemctl "$@"
   if [ "$*" = 'restart --no-block cks-boots-say.service' ]; then bash "$NODE/root/usr/local/sbin/cks-boots" say; fi
 }
-# What containerd lists is on the disk at once, what it has unpacked with the next sync.
+# containerd's notes of images, layers and pulls under way are on the disk at once, what it unpacks with the next sync.
 images=$NODE/root/var/lib/containerd
+noted() {
+  if [ "${CUT-0}" = 0 ]; then return; fi
+  rm -f "$NODE/durable/var/lib/containerd/$1"
+  if [ -e "$images/$1" ]; then cp "$images/$1" "$NODE/durable/var/lib/containerd/$1"; fi
+}
+# A layer that no image has and no pull is kept by nothing.
+collect() {
+  local layer
+  if [ -e "$images/leases" ]; then return; fi
+  for layer in $(grep -vxFf "$images/listed" "$images/layers"); do rm -f "$images/$layer"; done
+  cp "$images/listed" "$images/layers"
+  noted layers
+}
 ctr() {
-  local listed=$images/listed
   case "$*" in
-  *"name=="*) grep -xF "${!##name==}" "$listed" ;;
-  *"images list"*) cat "$listed" ;;
+  *"name=="*) grep -xF "${!##name==}" "$images/listed" ;;
+  *"images list"*) if fails ctr >&2; then return 1; fi && cat "$images/listed" ;;
+  *"leases list"*) if [ -e "$images/leases" ]; then cat "$images/leases"; fi ;;
   *"images remove"*)
     point ctr "$@"
-    grep -vxF "${!#}" "$listed" >"$listed.new"
-    mv "$listed.new" "$listed"
-    rm -f "$images/${!#}"
+    grep -vxF "${!#}" "$images/listed" >"$images/kept"
+    mv "$images/kept" "$images/listed"
+    noted listed
+    collect
+    ;;
+  *"leases delete"*)
+    point ctr "$@"
+    rm "$images/leases"
+    noted leases
+    collect
     ;;
   esac
   return 0
@@ -172,10 +192,20 @@ played_crictl() {
   if fails crictl; then return 1; fi
   case "$*" in
   *" pull "*)
-    mkdir -p "$images/$(dirname "${!#}")"
-    echo whole >"$images/${!#}"
+    echo pull >"$images/leases"
+    noted leases
+    # A layer that is noted is not unpacked again.
+    if ! grep -qxF "${!#}" "$images/layers"; then
+      mkdir -p "$images/$(dirname "${!#}")"
+      echo whole >"$images/${!#}"
+      echo "${!#}" >>"$images/layers"
+      noted layers
+    fi
+    point unpacked
     echo "${!#}" >>"$images/listed"
-    if [ "${CUT-0}" != 0 ]; then cp "$images/listed" "$NODE/durable/var/lib/containerd/listed"; fi
+    noted listed
+    rm "$images/leases"
+    noted leases
     ;;
   esac
 }

@@ -54,7 +54,7 @@ class Node:
         (self.folder / "ca.crt").write_text(CA)
         self.write("/etc/fstab", "UUID=1 / ext4 defaults 0 1\n/swap.img none swap sw 0 0\n")
         self.write("/etc/hosts", "127.0.0.1 localhost\n")
-        for name, text in (("listed", f"{BROUGHT}\n"), (BROUGHT, "whole\n")):
+        for name, text in (("listed", f"{BROUGHT}\n"), ("layers", f"{BROUGHT}\n"), (BROUGHT, "whole\n")):
             self.write(f"{IMAGES}/{name}", text)
         shutil.copytree(self.path(IMAGES), self.folder / "durable" / IMAGES.lstrip("/"), dirs_exist_ok=True)
         self.cloud_init()

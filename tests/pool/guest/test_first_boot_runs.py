@@ -32,6 +32,7 @@ ADDONS = {
     "prepare.sh": "#!/bin/bash\necho prepared\necho node >>$NODE/prepared\n",
     "prepare-control-plane.sh": "#!/bin/bash\necho tools\necho $KUBECONFIG >>$NODE/prepared\n",
 }
+SOCKET = "unix:///run/containerd/containerd.sock"
 POLICIES = "registry.k8s.io/networking/kube-network-policies:v1.1.1"
 PROXY = {"packages": {"proxy": "http://proxy.example:3128"}}
 PROXY_DROP_IN = "/etc/systemd/system/containerd.service.d/cks-proxy.conf"
@@ -100,18 +101,49 @@ def test_the_image_of_what_enforces_policies_is_on_the_disk_before_it_is_done(ma
     assert pulled[-1].endswith(f"pull {POLICIES}")
 
 
-def test_the_pods_that_were_made_of_such_an_image_go_before_it(make: Make) -> None:
+def cut_after_its_images(make: Make) -> Node:
+    """A node whose power was cut when it had pulled an image, and which boots."""
     node = make(Role.CONTROL_PLANE)
     node.fails("kubectl", 1, "error: not yet")
     assert node.run(cut=LATER) == 1
     node.boot()
+    return node
+
+
+def test_the_pods_that_were_made_of_a_pulled_image_go_before_it(make: Make) -> None:
+    node = cut_after_its_images(make)
+    before = len(node.calls)
     assert node.run() == 0
-    anew = [call for call in node.calls if call.startswith(("systemctl stop kubelet", "crictl", "ctr"))]
-    assert [call.split()[-1] for call in anew] == [POLICIES, "kubelet.service", "--force", POLICIES, POLICIES]
-    assert [call for call in node.calls if "kubelet.service" in call][
-        -1
-    ] == "systemctl start --no-block kubelet.service"
+    anew = [call for call in node.calls[before:] if call.startswith(("crictl", "ctr")) or "kubelet.service" in call]
+    assert [" ".join(call.split()[-3:]) for call in anew][:5] == [
+        "systemctl stop kubelet.service",
+        "rm --all --force",
+        "rmp --all --force",
+        f"remove --sync {POLICIES}",
+        "start --no-block kubelet.service",
+    ]
+    assert anew[-1].endswith(f"pull {POLICIES}")
     assert_whole(node, Role.CONTROL_PLANE)
+
+
+def test_the_kubelet_goes_on_though_what_was_pulled_cannot_be_removed(make: Make) -> None:
+    node = cut_after_its_images(make)
+    node.fails("crictl", 1, "error: the network plugin wants an API")
+    assert node.run() == 1
+    assert node.console[-1].endswith("45-images: failed: crictl: error: the network plugin wants an API")
+    kubelet = [call for call in node.calls if call.endswith(" kubelet.service")]
+    assert kubelet[-2:] == ["systemctl stop kubelet.service", "systemctl start --no-block kubelet.service"]
+    assert node.run() == 0
+    assert_whole(node, Role.CONTROL_PLANE)
+
+
+def test_images_are_not_taken_for_whole_because_containerd_does_not_answer(make: Make) -> None:
+    node = cut_after_its_images(make)
+    node.fails("ctr", 1, "ctr: failed to dial: connection refused")
+    assert node.run() == 1
+    assert node.console[-1].endswith("45-images: failed: ctr: ctr: failed to dial: connection refused")
+    assert node.run() == 0
+    assert any("images remove" in call for call in node.calls)
 
 
 def test_an_empty_step_or_script_is_none_that_worked(make: Make) -> None:
