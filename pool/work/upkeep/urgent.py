@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -19,7 +19,7 @@ from uuid import uuid4
 
 from pool.core.errors import PoolError
 from pool.core.planner import Observed, PlanConfig, resets
-from pool.core.planner.actions import BindPending
+from pool.core.planner.actions import BindPending, wish
 from pool.core.planner.of_sessions import expired, served
 from pool.core.sessions import silence_ends
 from pool.work.reset import reset
@@ -55,8 +55,8 @@ class Urgent:
     def __init__(self, host: Host, start: Start, errands: Errands, patience: float) -> None:
         self._host, self._start, self._errands, self._patience = host, start, errands, patience
         self._asking = asyncio.Semaphore(ASKED_AT_ONCE)
-        self._unanswered = -math.inf
-        """When Prefect last did not answer, by the loop's clock."""
+        self._answered = self._unanswered = -math.inf
+        """When Prefect last did, and last did not, by the loop's clock."""
         self._waits: dict[str, dict[str, _Wait]] = {}
         """What is waited for, of each pool."""
 
@@ -84,9 +84,8 @@ class Urgent:
                 have_reset = partial(self._have_reset, work_of(action), wait, alone=wait.asked is not None)
                 if self._errands.send(f"the reset of {action.cluster_id}", have_reset):
                     wait.asked, due_at = clock, clock + alone_after
-                else:
-                    due_at = clock + AGAIN
-            next_looks.append(due_at - clock)
+            # An asking that failed makes no news.
+            next_looks.append(min(max(due_at - clock, 0), AGAIN) or AGAIN)
         if (silent := self._host.state.until_silent(observed.clusters)) is not None:
             # A run that dies makes no news.
             next_looks.append(silent)
@@ -98,16 +97,20 @@ class Urgent:
             logger.info("session %s has ended, it gave back %s", session_id, ended.cluster_id)
             await give_back(Keeper(self._host, self._ask, "standing by"), observed.pool, ended.cluster_id)
 
-    async def _ask(self, work: Work) -> str:
-        """Raises TimeoutError, or what the asking ends with."""
+    async def _ask(self, work: Work, *, unless: Callable[[], bool] = lambda: False) -> str:
+        """Empty if it was of no use any more at its turn (`unless`). Raises TimeoutError, or what the asking raises."""
         clock = asyncio.get_running_loop().time
         since = clock()
         async with self._asking:
             if self._unanswered >= since:
                 raise TimeoutError("it did not answer others meanwhile")
+            if unless():
+                return ""
             try:
                 async with asyncio.timeout(ANSWER):
-                    return await self._start(work)
+                    run = await self._start(work)
+                self._answered = clock()
+                return run
             except PoolError:
                 # The host's answer.
                 raise
@@ -116,12 +119,17 @@ class Urgent:
                 raise
 
     async def _have_reset(self, work: Work, wait: _Wait, *, alone: bool) -> None:
-        """Ask for the reset; if that is not answered and it has waited long enough (`alone`), do it."""
+        """Ask for the reset; if that is not answered, and it has waited long enough (`alone`), do it."""
+        clock, alone_after = asyncio.get_running_loop().time, self._host.settings.reset_by_itself_after
         try:
-            await self._ask(work)
+            await self._ask(work, unless=partial(self._is_begun, work))
             # Its turn may have been long in coming.
-            wait.asked = asyncio.get_running_loop().time()
+            wait.asked = clock()
         except Exception as error:
+            if clock() - self._answered < alone_after:
+                # Prefect is busy, or this process: with a hundred runs it takes seconds to hear an answer. Soon again.
+                wait.asked = clock() + self._patience - alone_after
+                raise
             if not alone:
                 raise
             logger.warning("Prefect does not answer, resetting %s without: %s", work.cluster_id, error)
@@ -129,6 +137,11 @@ class Urgent:
             run_id = f"without-prefect-{uuid4().hex[:8]}"
             if await reset(host, work.cluster_id, run_id=run_id, if_waiting=True):
                 logger.info("%s is available, reset by run %s", work.cluster_id, run_id)
+
+    def _is_begun(self, work: Work) -> bool:
+        """Whether somebody is at it already, or was: a run that was made for it now would find nothing to do."""
+        seen = self._host.state.view.clusters.get(work.cluster_id)
+        return seen is None or wish(work.kind, seen) != work.wish
 
 
 def _until_ends(observed: Observed, now: datetime) -> Iterator[float]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -173,6 +174,61 @@ async def test_however_many_resets_are_due_a_prefect_that_answers_has_a_run_of_e
     async with standing_by(host, is_slow):
         await asyncio.wait_for(all_answered.wait(), 10)
     assert not [record.getMessage() for record in caplog.records if "Prefect does not answer" in record.msg]
+
+
+async def test_a_prefect_that_answers_late_now_and_then_is_asked_again_and_has_all_runs(
+    hands: Hands, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("pool.work.upkeep.urgent.ANSWER", 0.2)
+    monkeypatch.setattr("pool.work.upkeep.urgent.AGAIN", 0.1)
+    total = 2 * ASKED_AT_ONCE
+    await hands.lab.pool(total, "resetting")
+    await hands.lab.state.resize("default", total)
+    host = replace(hands.host, settings=hands.host.settings.model_copy(update={"reset_by_itself_after": 5.0}))
+    times = Counter[str]()
+    answered: set[str] = set()
+    all_answered = asyncio.Event()
+
+    async def is_busy(work: Work) -> str:
+        times[work.cluster_id] += 1
+        if times[work.cluster_id] < 3 and work.cluster_id != "cluster1":
+            await stands_still(work)
+        answered.add(work.cluster_id)
+        if len(answered) == total:
+            all_answered.set()
+        return "a-run"
+
+    async with standing_by(host, is_busy):
+        # Long before it would do without Prefect.
+        await asyncio.wait_for(all_answered.wait(), 4.5)
+    assert not [record.getMessage() for record in caplog.records if "Prefect does not answer" in record.msg]
+
+
+async def test_a_reset_that_somebody_has_begun_before_its_turn_came_is_not_asked_for(
+    hands: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pool.work.upkeep.urgent.ASKED_AT_ONCE", 1)
+    await hands.lab.pool(2, "resetting")
+    asked: list[str] = []
+    first, go_on = asyncio.Event(), asyncio.Event()
+
+    async def waits(work: Work) -> str:
+        asked.append(work.cluster_id)
+        first.set()
+        await go_on.wait()
+        return "a-run"
+
+    async with standing_by(hands.host, waits), asyncio.timeout(10):
+        await first.wait()
+        (other,) = {"cluster1", "cluster2"}.difference(asked)
+        with hands.host.state.view.news() as news:
+            await hands.lab.begin(other, OperationKind.RESET, "somebody's")
+            while hands.host.state.view.clusters[other].status.operation is None:
+                await news.wait()
+                news.clear()
+        go_on.set()
+        await asyncio.gather(*(task for task in asyncio.all_tasks() if task.get_name() == f"the reset of {other}"))
+    assert other not in asked
 
 
 async def test_however_many_resets_are_due_none_waits_for_a_prefect_that_hangs_longer_than_the_others(
