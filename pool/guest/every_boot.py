@@ -8,23 +8,31 @@ guest.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from contextlib import suppress
 
 from pool.core.errors import ApiError
 from pool.guest.words import cleaned
 from pool.kube.client import Kube
-from pool.kubevirt.cluster import Cluster
+from pool.kube.gather import gather
+from pool.kubevirt.cluster import Cluster, Machine
 from pool.kubevirt.console import console_of
 
+PATIENCE = 5.0
+"""Seconds for which a console is waited for."""
 SAID = re.compile(r"cks-certificates: (.*)")
 
 
 async def last_words(kube: Kube, cluster: Cluster) -> list[str]:
     """What each VM said last in its present boot, its name before it; of consoles that cannot be read, nothing."""
-    words = []
-    for machine in cluster.machines:
-        with suppress(ApiError):
-            said = SAID.findall(await console_of(kube, machine))
-            words += [f"{machine.name}: {cleaned(line)}" for line in said[-1:]]
-    return words
+    return [words for words in await gather(_said_last(kube, machine) for machine in cluster.machines) if words]
+
+
+async def _said_last(kube: Kube, machine: Machine) -> str:
+    # Where a host's node is gone, its consoles are too, and whoever asks has waited long enough.
+    with suppress(ApiError, TimeoutError):
+        async with asyncio.timeout(PATIENCE):
+            if said := SAID.findall(await console_of(kube, machine)):
+                return f"{machine.name}: {cleaned(said[-1])}"
+    return ""

@@ -80,7 +80,7 @@ async def wait_healthy(
         async with connect_guest(kube, cluster) as guest:
             return await keep_looking(guest, boots, timeout=timeout)
     except GuestUnhealthy as error:
-        error.actual = "; ".join([*await last_words(kube, cluster), error.actual])
+        error.actual = "; ".join([error.actual, *await last_words(kube, cluster)])
         raise
 
 

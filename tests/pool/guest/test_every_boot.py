@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from pathlib import Path
@@ -9,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from pool.core.errors import GuestUnhealthy
+from pool.guest import every_boot
 from pool.guest.health import check_healthy
 from pool.guest.node_files import files
 from pool.kube.client import Kube
 from pool.kubevirt.cluster import Cluster, Role
 from simulator.api.errors import ApiError
+from simulator.api.faults import Fault, FaultKind
 from simulator.app import Simulator
 from tests.pool import builders
 from tests.pool.bench import now
@@ -104,8 +107,8 @@ async def test_a_wait_for_health_that_fails_says_what_each_node_said_last(
     consoles.printed["wk-cluster1"] = node.read("/dev/console")
     consoles.printed["cp-cluster1"] = "[1.0] cks-certificates: \x1b[2J**the** clock\r\nlogin:"
     assert await why_unhealthy(api_server, tmp_path) == (
-        "cp-cluster1: 2J the clock; "
-        "wk-cluster1: the certificate of the kubelet has ended: the cluster has to be rebuilt; no answer yet"
+        "no answer yet; cp-cluster1: 2J the clock; "
+        "wk-cluster1: the certificate of the kubelet has ended: the cluster has to be rebuilt"
     )
 
 
@@ -116,6 +119,15 @@ async def test_a_wait_for_health_fails_as_it_does_where_consoles_say_nothing_or_
     consoles.printed = {"cp-cluster1": ApiError(403, "Forbidden", "pods/log is forbidden"), "wk-cluster1": "login:"}
     assert await why_unhealthy(api_server, tmp_path) == "no answer yet"
     assert len(consoles.asked) == 2
+
+
+async def test_consoles_of_a_host_that_does_not_answer_are_not_waited_for(
+    api_server: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(every_boot, "PATIENCE", 0.1)
+    api_server.faults.add(Fault(FaultKind.LATENCY, verbs=("list", "get"), resource="pods", seconds=30))
+    async with asyncio.timeout(10):
+        assert await why_unhealthy(api_server, tmp_path) == "no answer yet"
 
 
 async def why_unhealthy(api_server: Simulator, folder: Path) -> str:
