@@ -64,7 +64,8 @@ class Settings(BaseSettings):
     house at public addresses. Private ranges, the nodes and the API server are closed anyway."""
     open_ranges: Ranges = ""
     """Addresses that VMs may reach although they are private, or in the ranges above, as "10.20.0.7, fd00:7::/64": a
-    proxy, a mirror. On all ports but those of mail and DNS. The nodes, their pods and the API server stay closed."""
+    proxy, a mirror. On all ports but those of mail and DNS. The nodes, the API server, the clouds' metadata and pods in
+    the nodes' `podCIDRs` stay closed; Services, load balancers and pods of other ranges do not."""
     dns_ranges: Ranges = "169.254.20.10"
     """Where DNS answers VMs beside the cluster's DNS pods: NodeLocal DNSCache's address. Only port 53 is open there."""
 

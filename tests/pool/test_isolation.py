@@ -147,6 +147,11 @@ def test_in_an_open_range_the_host_stays_closed() -> None:
     assert not out(spec, "192.168.7.7", 3128)
 
 
+@pytest.mark.parametrize("address", ["169.254.169.254", "168.63.129.16", "fe80::a9fe:a9fe", "fd00:ec2::254"])
+def test_no_range_opens_what_tells_machines_of_a_cloud_who_they_are(address: str) -> None:
+    assert not out(policy(open_ranges="0.0.0.0/0 ::/0"), address, 80)
+
+
 def test_without_an_internet_vms_still_reach_what_the_settings_open() -> None:
     spec = policy(host_ranges="0.0.0.0/0 ::/0", open_ranges="10.20.0.7")
     assert out(spec, "10.20.0.7", 3128)

@@ -37,6 +37,9 @@ NO_INTERNET = networks(
 """Private, shared and link-local; special by IANA's registry, of which clouds use some for pods and metadata; Azure's
 metadata; IPv4 in IPv6 (6to4, Teredo)."""
 
+METADATA = networks("169.254.0.0/16 168.63.129.16 fe80::/10 fd00:ec2::254")
+"""Where clouds tell their machines who they are: link-local addresses, Azure's, AWS's over IPv6. Nothing opens them."""
+
 NOT_OUT = {"TCP": (25, 53, 465, 587), "UDP": (53,)}
 """Closed also on the internet: a lab's VM sends no mail, and asks the cluster's DNS for names."""
 
@@ -54,7 +57,7 @@ def isolation(cluster: Cluster, settings: Settings, host: Iterable[str]) -> Obje
     over the network where the storage cannot clone). Nobody else does, the host API server's proxy included.
     """
     own: Object = {"podSelector": {}}
-    never = tuple(ip_network(address) for address in host)
+    never = (*METADATA, *(ip_network(address) for address in host))
     not_out = (*NO_INTERNET, *networks(settings.host_ranges), *never)
     egress = [*_out((IPV4, IPV6), not_out), *_out(networks(settings.open_ranges), never)]
     spec = {
