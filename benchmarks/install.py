@@ -15,6 +15,7 @@ from rich.table import Table
 
 from benchmarks.hosts import simulator
 from benchmarks.parts import a_folder
+from cks_pool.secrets import PREFECT
 from demo.database import start_database
 from demo.processes import Child, ChildFailed, free_port, ready_or_stopped
 from demo.stack import start_server
@@ -106,20 +107,22 @@ async def _installation(folder: Path, kubeconfig: Path) -> AsyncIterator[tuple[I
         await kubectl("apply", "-k", str(OVERLAYS / "complete"))
         story.note("applied")
         installation = Installation(kubectl, admin, watching, kubeconfig, folder, prefect, packages)
+        # No pod starts without them.
+        await _done(await installation.run(SETUP, "secrets"))
+        story.note("there are Secrets")
+        auth = (await installation.secret(PREFECT))["PREFECT_API_AUTH_STRING"]
 
         async def server() -> None:
             database = await start_database(folder / "database", log=folder / "database.log", say=print)
             stack.push_async_callback(database.stop)
             log = folder / "server.log"
-            child = await start_server(folder / "prefect", port, database_url=database.url, log=log)
+            child = await start_server(folder / "prefect", port, database_url=database.url, log=log, auth=auth)
             stack.push_async_callback(child.stop)
             story.note("Prefect answers")
             await _done(await installation.run(SETUP, "prefect"))
             story.note("Prefect is set up")
 
         async def gateway() -> None:
-            await _done(await installation.run(SETUP, "secrets"))
-            story.note("there are Secrets")
             await stack.enter_async_context(installation.gateway())
             story.note("the gateway is ready")
 

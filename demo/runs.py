@@ -21,14 +21,16 @@ class RunFailed(ChildFailed):
     """A flow run did not complete; the message is its state's."""
 
 
-def prefect_api(api_url: str) -> httpx.AsyncClient:
-    """A client of the Prefect API at `api_url`.
+def prefect_api(api_url: str, *, auth: str = "") -> httpx.AsyncClient:
+    """A client of the Prefect API at `api_url`, to which it shows `auth` (`USER:PASSWORD`).
 
     Uvicorn ends a connection that was idle for 5 s. httpx would keep it as long, and now and then send a call into the
     end.
     """
     limits = httpx.Limits(keepalive_expiry=2.0)
-    return httpx.AsyncClient(base_url=api_url, timeout=30.0, trust_env=False, limits=limits)
+    user, _, password = auth.partition(":")
+    shown = (user, password) if auth else None
+    return httpx.AsyncClient(base_url=api_url, auth=shown, timeout=30.0, trust_env=False, limits=limits)
 
 
 class Runs:

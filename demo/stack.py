@@ -53,9 +53,14 @@ def prefect_environment(home: Path, port: int) -> dict[str, str]:
     }
 
 
-async def start_server(home: Path, port: int, *, database_url: str, log: Path) -> Child:
-    """Start a Prefect server and wait until it is healthy (some 10 s with a new database)."""
+async def start_server(home: Path, port: int, *, database_url: str, log: Path, auth: str = "") -> Child:
+    """Start a Prefect server and wait until it is healthy (some 10 s with a new database).
+
+    `auth`: what its clients have to show, `USER:PASSWORD`.
+    """
     environment = prefect_environment(home, port) | {"PREFECT_SERVER_DATABASE_CONNECTION_URL": database_url}
+    if auth:
+        environment["PREFECT_SERVER_API_AUTH_STRING"] = auth
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     child = await start("Prefect server", command, log=log, env=environment)
     return await ready_or_stopped(child, lambda: answers(f"http://127.0.0.1:{port}/api/health"), timeout=120)

@@ -24,9 +24,8 @@ import yaml
 
 from demo.processes import Child, start
 from pool.kube.client import Object
-from pool.kube.resources import SECRETS
 from tests.deployments.installed import HOME, ROOT, Installation
-from tests.deployments.overlays import built, containers, pods
+from tests.deployments.overlays import containers, pods
 from tests.pool.rights import kubeconfig_of
 
 ACCOUNT = "/run/secrets/kubernetes.io/serviceaccount"
@@ -128,36 +127,20 @@ class FromImage(Installation):
         """Start a container of a workload in what its pod gives it. `environment`: what is elsewhere than there."""
         spec = dict(pods("complete"))[workload]["spec"]
         one = next(one for one in containers({"spec": spec}) if container in ("", one["name"]))
-        given = self.image.environment | await self._environment(spec, one) | environment
+        given = self.image.environment | await self.given_to(one)
+        if "serviceAccountName" in spec:
+            given |= self._servers()
         volumes = await self._volumes(workload, spec, one)
         name = f"{container or workload}-{next(self._numbers)}"
-        command = self.image.command(one, spec["securityContext"], volumes, given)
+        command = self.image.command(one, spec["securityContext"], volumes, given | environment)
         return await start(name, command, log=self.folder / f"{name}.log", env={})
 
-    async def _environment(self, spec: Object, one: Object) -> dict[str, str]:
-        found: dict[str, str] = {}
-        for source in one.get("envFrom", []):
-            if "configMapRef" in source:
-                maps = [obj for obj in built("complete") if obj["kind"] == "ConfigMap"]
-                found |= next(obj["data"] for obj in maps if obj["metadata"]["name"] == source["configMapRef"]["name"])
-            else:
-                found |= await self._secret(source["secretRef"]["name"])
-        for env in one.get("env", []):
-            if "value" in env:
-                found[env["name"]] = env["value"]
-            else:
-                key = env["valueFrom"]["secretKeyRef"]
-                found[env["name"]] = (await self._secret(key["name"]))[key["key"]]
-        if "serviceAccountName" not in spec:
-            return found
-        found["PREFECT_API_URL"] = self.prefect
+    def _servers(self) -> dict[str, str]:
+        """Where Prefect's and the host's are."""
         (cluster,) = yaml.safe_load(self.given.read_text())["clusters"]
         api = urlsplit(cluster["cluster"]["server"])
-        return found | {"KUBERNETES_SERVICE_HOST": api.hostname or "", "KUBERNETES_SERVICE_PORT": str(api.port)}
-
-    async def _secret(self, name: str) -> dict[str, str]:
-        data = (await self.admin.get(SECRETS, name, HOME))["data"]
-        return {key: base64.b64decode(value).decode() for key, value in data.items()}
+        host = {"KUBERNETES_SERVICE_HOST": api.hostname or "", "KUBERNETES_SERVICE_PORT": str(api.port)}
+        return {"PREFECT_API_URL": self.prefect} | host
 
     async def _volumes(self, workload: str, spec: Object, one: Object) -> list[str]:
         secrets = {volume["name"]: volume["secret"] for volume in spec["volumes"] if "secret" in volume}

@@ -52,8 +52,8 @@ class Installation:
         kubeconfig = await kubeconfig_of(account, self.admin, self.given, self.folder / account)
         command = [sys.executable, "-m", "cks_pool", *one["args"]]
         name = container or workload
-        env = await self._settings() | {"CKS_POOL_KUBECONFIG": str(kubeconfig)} | environment
-        return await start(name, command, log=self.folder / f"{name}.log", env=env)
+        env = self._emptied() | await self.given_to(one) | self._here() | {"CKS_POOL_KUBECONFIG": str(kubeconfig)}
+        return await start(name, command, log=self.folder / f"{name}.log", env=env | environment)
 
     async def worker(self) -> tuple[Child, Callable[[], Awaitable[bool]]]:
         """The worker, and whether it polls."""
@@ -64,25 +64,43 @@ class Installation:
 
         return child, ready
 
-    async def _settings(self) -> dict[str, str]:
-        (settings,) = [
-            one
-            for one in await self.admin.list(CONFIG_MAPS, HOME)
-            if one["metadata"]["name"].startswith("cks-pool-settings")
-        ]
+    async def given_to(self, container: Object) -> dict[str, str]:
+        """Its environment, as the manifest names it: of ConfigMaps, of Secrets, and its own."""
+        found: dict[str, str] = {}
+        for source in container.get("envFrom", []):
+            if "configMapRef" in source:
+                found |= (await self.admin.get(CONFIG_MAPS, source["configMapRef"]["name"], HOME))["data"]
+            else:
+                found |= await self.secret(source["secretRef"]["name"])
+        for env in container.get("env", []):
+            if "value" in env:
+                found[env["name"]] = env["value"]
+            else:
+                key = env["valueFrom"]["secretKeyRef"]
+                found[env["name"]] = (await self.secret(key["name"]))[key["key"]]
+        return found
+
+    def _emptied(self) -> dict[str, str]:
+        """What the tests' own process has, and a pod has not."""
+        return dict.fromkeys([name for name in os.environ if name.startswith(("PREFECT_", "CKS_"))], "")
+
+    def _here(self) -> dict[str, str]:
+        """What is elsewhere than in a pod."""
         home = self.folder / "home"
         home.mkdir(exist_ok=True)
-        given: dict[str, str] = settings["data"]
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "CKS_"))}
-        here = {"PREFECT_HOME": str(home), "PREFECT_API_URL": self.prefect, "PYTHONPATH": str(self.packages)}
-        return dict.fromkeys(os.environ.keys() - kept.keys(), "") | given | here
+        return {"PREFECT_HOME": str(home), "PREFECT_API_URL": self.prefect, "PYTHONPATH": str(self.packages)}
+
+    async def secret(self, name: str) -> dict[str, str]:
+        """What is in it."""
+        data = (await self.admin.get(SECRETS, name, HOME))["data"]
+        return {key: base64.b64decode(value).decode() for key, value in data.items()}
 
     async def mounted(self, secret: str) -> Path:
         """The Secret's keys as files."""
         folder = self.folder / secret
         folder.mkdir(exist_ok=True)
-        for key, value in (await self.admin.get(SECRETS, secret, HOME))["data"].items():
-            (folder / key).write_bytes(base64.b64decode(value))
+        for key, value in (await self.secret(secret)).items():
+            (folder / key).write_text(value)
         return folder
 
     def places(self, tls: Path, tokens: Path) -> dict[str, str]:

@@ -6,20 +6,24 @@ and not used is named here with why it stays.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
 
 import httpx
 import pytest
 
 from demo.processes import ready_or_stopped
-from demo.runs import Runs, prefect_api
+from demo.runs import Runs
 from pool.kube.client import Object
 from pool.kube.resources import NAMESPACES, POOLED_CLUSTERS, POOLS
 from simulator.app import Simulator
 from tests.deployments.installed import COMPLETE, HOME, Installation, done, started, until
 from tests.deployments.overlays import built
 from tests.deployments.rights_used import Watcher
+from tests.flows.conftest import plain_client
 from tests.pool.kubectl import needed
 
 pytestmark = [pytest.mark.prefect, pytest.mark.xdist_group("prefect-2"), pytest.mark.timeout(600), needed]
@@ -97,12 +101,13 @@ async def test_a_pool_lives_as_it_is_installed_and_no_right_is_missing_or_too_ma
         await done(await installation.run("cks-pool-setup-0-1-0", step))
     worker = await ready_or_stopped(*await installation.worker(), timeout=90)
     try:
-        async with installation.gateway() as door, prefect_api(installation.prefect) as prefect:
+        async with installation.gateway() as door, plain_client() as prefect:
             runs = Runs(prefect, "")
             await bootstrapped(installation, door)
             await served(installation, door)
             await worked_on(installation, door)
             await resized(installation, door)
+            await reported(prefect, (await runs.of_deployment("bootstrap-pool"))[-1])
             await runs.run("teardown-pool", confirm="teardown")
     finally:
         await worker.stop()
@@ -119,6 +124,16 @@ async def bootstrapped(installation: Installation, door: httpx.AsyncClient) -> N
     await started(door, "/api/v1/admin/bootstrap-pool", {"size": 2})
     await until(installation, POOLS, "default", lambda pool: pool["status"].get("available") == 2)
     assert (await door.get("/api/v1/pools/default")).json()["stats"]["availableClusters"] == 2
+
+
+async def reported(prefect: httpx.AsyncClient, run: dict[str, Any]) -> None:
+    """The run's log and its events have come: each is sent by itself, and shows by itself who sends it."""
+    about = {"related": {"id": [f"prefect.flow-run.{run['id']}"]}, "event": {"prefix": ["cks."]}}
+    logs = partial(prefect.post, "/logs/filter", json={"logs": {"flow_run_id": {"any_": [run["id"]]}}})
+    events = partial(prefect.post, "/events/filter", json={"filter": about})
+    async with asyncio.timeout(60):
+        while not ((await logs()).json() and (await events()).json()["events"]):  # noqa: ASYNC110 - it has no watch
+            await asyncio.sleep(0.1)
 
 
 async def served(installation: Installation, door: httpx.AsyncClient) -> None:

@@ -14,14 +14,21 @@ from pathlib import Path
 from typing import Any
 
 import certifi
+import httpx
 import pytest
 from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
-from prefect.settings import PREFECT_API_SSL_CERT_FILE, PREFECT_API_URL, temporary_settings
+from prefect.settings import (
+    PREFECT_API_AUTH_STRING,
+    PREFECT_API_SSL_CERT_FILE,
+    PREFECT_API_URL,
+    temporary_settings,
+)
 
 from demo.database import end_leftover, start_database
 from demo.leftovers import FolderInUse, end_leftovers, locked
 from demo.processes import Child, free_port
+from demo.runs import prefect_api
 from demo.stack import start_server
 from flows.runtime import connected
 from pool.work.steps import Host
@@ -29,6 +36,9 @@ from simulator.app import Simulator
 
 SERVERS = Path(__file__).resolve().parents[2] / ".run" / "tests"
 """A folder for the server of each test session: at a place that the next session finds."""
+
+AUTH = "cks-pool:1-and_the-same-for-every-session"
+"""What the server wants to be shown, as an installation's does (cks_pool.secrets)."""
 
 END = "-----END CERTIFICATE-----"
 
@@ -77,14 +87,14 @@ def prefect_server() -> Iterator[PrefectServer]:
         database = runner.run(start_database(folder, log=folder / "database.log", say=print))
         try:
             log = folder / "server.log"
-            start = partial(start_server, folder / "home", port, database_url=database.url, log=log)
+            start = partial(start_server, folder / "home", port, database_url=database.url, log=log, auth=AUTH)
             server = PrefectServer(runner, start)
             try:
                 # Each client reads them, though it needs none: one takes no time, certifi's all 20 ms.
                 certificate = folder / "ca.pem"
                 certificate.write_text(Path(certifi.where()).read_text().partition(END)[0] + END)
-                here = {PREFECT_API_URL: f"http://127.0.0.1:{port}/api", PREFECT_API_SSL_CERT_FILE: str(certificate)}
-                with temporary_settings(here):
+                here = {PREFECT_API_URL: f"http://127.0.0.1:{port}/api", PREFECT_API_AUTH_STRING: AUTH}
+                with temporary_settings(here | {PREFECT_API_SSL_CERT_FILE: str(certificate)}):
                     yield server
                     # What is still to be reported, while there is somebody to report it to.
                     APILogWorker.drain_all(timeout=30)
@@ -94,6 +104,16 @@ def prefect_server() -> Iterator[PrefectServer]:
         finally:
             runner.run(database.stop())
             shutil.rmtree(folder)
+
+
+def environment() -> dict[str, str]:
+    """How a process finds the server of the session."""
+    return {"PREFECT_API_URL": PREFECT_API_URL.value(), "PREFECT_API_AUTH_STRING": AUTH}
+
+
+def plain_client() -> httpx.AsyncClient:
+    """The API of the session's server without Prefect's client, as others call it."""
+    return prefect_api(PREFECT_API_URL.value(), auth=AUTH)
 
 
 async def remove_abandoned() -> None:

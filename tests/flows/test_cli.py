@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from prefect.settings import PREFECT_API_URL
 
 from cks_pool.__main__ import main
 from cks_pool.deployed import FLOWS
@@ -22,6 +21,7 @@ from pool.kube.resources import NAMESPACES, PODS
 from pool.kube.watching import Watching
 from pool.state import PoolState
 from pool.work.namespaces import ensure_crds, ensure_pool_namespace
+from tests.flows.conftest import environment
 from tests.flows.test_deployments import DEPLOYMENTS
 
 
@@ -131,8 +131,8 @@ def test_a_flow_that_is_stopped_says_in_a_line_what_becomes_of_it(
     """It waits for a cluster of a pool that has none."""
     wait = ["run", "assign-session", "session_id=waits", "pool=exam", "wait_seconds=60"]
     command = [sys.executable, "-m", "cks_pool", *wait]
-    environment = {**os.environ, "PREFECT_API_URL": PREFECT_API_URL.value(), "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(command, stderr=subprocess.PIPE, env=environment, text=True) as process:
+    env = {**os.environ, **environment(), "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, env=env, text=True) as process:
         assert process.stderr is not None
         for line in process.stderr:
             if "Beginning flow run" in line:

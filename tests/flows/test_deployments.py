@@ -13,13 +13,13 @@ from typing import Any
 import httpx
 import pytest
 import yaml
-from prefect.client.orchestration import PrefectClient
+from prefect import get_client
 from prefect.flows import Flow
-from prefect.settings import PREFECT_API_URL
 from prefect.utilities.callables import parameter_schema
 
 from flows.deployments import FILE
 from flows.setup import Setup
+from tests.flows.conftest import environment, plain_client
 
 CONTENT: dict[str, Any] = yaml.safe_load(FILE.read_text())
 DEPLOYMENTS: list[dict[str, Any]] = CONTENT["deployments"]
@@ -104,16 +104,15 @@ INCIDENTAL = {
 
 @pytest.mark.prefect
 async def test_what_is_deployed_at_once_is_what_prefect_deploy_makes(prefect_server: None, tmp_path: Path) -> None:
-    api = PREFECT_API_URL.value()
-    async with PrefectClient(api) as prefect:
+    async with get_client() as prefect:
         await Setup.load().at(prefect)
-    async with httpx.AsyncClient(base_url=api, timeout=30, trust_env=False) as client:
+    async with plain_client() as client:
         at_once = await deployed(client)
         for one in at_once.values():
             (await client.delete(f"/deployments/{one.pop('id')}")).raise_for_status()
         command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(FILE)]
-        environment = {**os.environ, "PREFECT_API_URL": api, "PREFECT_HOME": str(tmp_path)}
-        await asyncio.to_thread(subprocess.run, command, env=environment, check=True, capture_output=True)
+        env = {**os.environ, **environment(), "PREFECT_HOME": str(tmp_path)}
+        await asyncio.to_thread(subprocess.run, command, env=env, check=True, capture_output=True)
         by_prefect = await deployed(client)
         for one in by_prefect.values():
             one.pop("id")

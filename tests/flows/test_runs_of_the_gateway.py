@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from uuid import uuid4
 
-import httpx
 import pytest
 from prefect import get_client
 from prefect.settings import PREFECT_API_URL
 
 from gateway.runs import Key, PrefectUnavailable, Runs
 from pool.core.errors import InvalidInput
+from tests.flows.conftest import plain_client
 
 pytestmark = [pytest.mark.prefect, pytest.mark.usefixtures("prefect_server")]
 
@@ -43,7 +43,7 @@ async def test_a_run_is_started_once_for_a_key_and_told_with_its_addresses(deplo
         assert (await runs.start(deployment, wanted, Key("another", "ada"))).flow_run_id != first.flow_run_id
         assert (await runs.start(deployment, wanted)).flow_run_id != (await runs.start(deployment, wanted)).flow_run_id
     assert first.ui_url == f"{PREFECT_API_URL.value().removesuffix('/api')}/runs/flow-run/{first.flow_run_id}"
-    async with httpx.AsyncClient(trust_env=False) as plain:
+    async with plain_client() as plain:
         told = (await plain.get(first.state_url)).json()
     assert (told["id"], told["name"], told["state"]["type"]) == (first.flow_run_id, first.name, "SCHEDULED")
     assert told["parameters"] == {"cluster_id": "cluster1", "if_due": False}

@@ -12,7 +12,8 @@ from prefect import get_client
 from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
 from prefect.client.schemas.schedules import IntervalSchedule
-from prefect.settings import PREFECT_API_URL
+
+from tests.flows.conftest import plain_client
 
 pytestmark = [pytest.mark.prefect, pytest.mark.usefixtures("prefect_server")]
 
@@ -24,8 +25,8 @@ async def test_calls_that_come_at_once_are_all_taken() -> None:
     async with get_client() as client:
         flow = await client.create_flow_from_name("burst")
         deployment = await client.create_deployment(flow, f"burst-{uuid4().hex[:8]}", enforce_parameter_schema=False)
-    path = f"{PREFECT_API_URL.value()}/deployments/{deployment}/create_flow_run"
-    async with httpx.AsyncClient(timeout=60, trust_env=False) as plain:
+    path = f"/deployments/{deployment}/create_flow_run"
+    async with plain_client() as plain:
         for _ in range(ROUNDS):
             answers = await asyncio.gather(*(plain.post(path, json={}) for _ in range(AT_ONCE)))
             assert [answer.status_code for answer in answers] == [httpx.codes.CREATED] * AT_ONCE

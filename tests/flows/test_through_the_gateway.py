@@ -18,6 +18,7 @@ from gateway.gateway import OpenHost
 from pool.core.clusters import OperationKind
 from pool.state.events import Listener
 from pool.work.steps import Host
+from tests.flows.conftest import plain_client
 from tests.flows.made import made
 from tests.flows.proxy import Proxy
 from tests.flows.test_runs_of_the_gateway import patient
@@ -45,7 +46,7 @@ async def deploy(work_pool: str, *names: str) -> None:
 @pytest.fixture
 async def prefect(prefect_server: None) -> AsyncIterator[httpx.AsyncClient]:
     """Prefect's API as a platform calls it."""
-    async with httpx.AsyncClient(base_url=f"{PREFECT_API_URL.value()}/", trust_env=False, timeout=30) as http:
+    async with plain_client() as http:
         yield http
 
 

@@ -16,10 +16,10 @@ import pytest
 from hatchling.builders.wheel import WheelBuilder
 from prefect import get_client
 from prefect.client.schemas.objects import StateType
-from prefect.settings import PREFECT_API_URL
 
 from flows import WORK_POOL
 from flows.setup import Setup
+from tests.flows.conftest import environment
 from tests.flows.test_worker import finished
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,13 +28,13 @@ UV = Path(sys.executable).with_name("uv")
 
 def prefect(folder: Path, *arguments: str, path: Path | None = None) -> dict[str, Any]:
     """How to run Prefect's command in `folder`; with `path` first among the places that Python imports from."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("CKS_POOL_")}
-    environment |= {"PREFECT_API_URL": PREFECT_API_URL.value(), "PREFECT_HOME": str(folder / "home")}
-    environment |= {"PREFECT_WORKER_QUERY_SECONDS": "0.2", "KUBECONFIG": str(folder / "there-is-none")}
-    environment |= {"PYTHONPATH": str(path)} if path else {}
+    env = {name: value for name, value in os.environ.items() if not name.startswith("CKS_POOL_")}
+    env |= environment() | {"PREFECT_HOME": str(folder / "home")}
+    env |= {"PREFECT_WORKER_QUERY_SECONDS": "0.2", "KUBECONFIG": str(folder / "there-is-none")}
+    env |= {"PYTHONPATH": str(path)} if path else {}
     return {
         "args": [sys.executable, "-P", "-m", "prefect", "--no-prompt", *arguments],
-        "env": environment,
+        "env": env,
         "cwd": folder,
     }
 

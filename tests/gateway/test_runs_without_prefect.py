@@ -95,7 +95,7 @@ async def test_a_server_that_wants_credentials_is_shown_those_of_prefects_settin
 ) -> None:
     heard: list[bytes] = []
     async with server(EMPTY, heard) as url:
-        with temporary_settings({setting: value}):
+        with temporary_settings({setting: value}, restore_defaults={PREFECT_API_AUTH_STRING, PREFECT_API_KEY}):
             await said(url)
     assert header.lower() in heard[0].lower()
 
