@@ -18,10 +18,10 @@ import pytest
 from demo.processes import ready_or_stopped
 from demo.runs import Runs
 from pool.kube.client import Object
-from pool.kube.resources import NAMESPACES, POOLED_CLUSTERS, POOLS
+from pool.kube.resources import CLUSTER_ROLE_BINDINGS, NAMESPACES, POOLED_CLUSTERS, POOLS, ROLE_BINDINGS
 from simulator.app import Simulator
 from tests.deployments.installed import COMPLETE, HOME, Installation, done, started, until
-from tests.deployments.overlays import built
+from tests.deployments.overlays import of_kind
 from tests.deployments.rights_used import Watcher
 from tests.flows.conftest import plain_client
 from tests.pool.kubectl import needed
@@ -44,6 +44,8 @@ WHY: dict[str, set[str]] = {
         "cks-pool-namespaces: patch namespaces",
     },
     "a cluster's teardown, and what an aborted reset or an earlier version left": {
+        "cks-pool-cluster: delete datavolumes",
+        "cks-pool-cluster: delete persistentvolumeclaims",
         "cks-pool-cluster: delete services",
         "cks-pool-cluster: patch services",
         "cks-pool-cluster: patch virtualmachinesnapshots",
@@ -65,31 +67,27 @@ WHY: dict[str, set[str]] = {
         "cks-pool-state: delete sessions",
         "cks-pool-state: update sessions",
     },
+    "a session that is asked for as a flow run": {"cks-pool-state: create sessions"},
+    "what a Pool names in spec.addons": {"cks-pool-state: get configmaps"},
     "the page's last events, which nobody looked at here": {
         "cks-pool-gateway: list events",
         "cks-pool-gateway: watch events",
     },
     "tokens of ServiceAccounts, which are off by default": {"cks-pool-gateway: create tokenreviews"},
     "a person's, who installs, upgrades or removes": {
-        "cks-pool-install: bind clusterroles",
-        *(
-            f"cks-pool-install: {verb} {kind}"
-            for verb, kinds in {
-                "create": "customresourcedefinitions networkpolicies resourcequotas rolebindings roles",
-                "patch": "customresourcedefinitions namespaces roles",
-                "get": "resourcequotas",
-                "delete": "networkpolicies resourcequotas roles",
-            }.items()
-            for kind in kinds.split()
-        ),
-        *(
-            f"cks-pool-install: {verb} validatingadmissionpolic{kind}"
-            for verb in ("get", "create", "patch")
-            for kind in ("ies", "ybindings")
-        ),
+        f"cks-pool-install: {verb} {kind}"
+        for verbs, kinds in {
+            "create patch": "customresourcedefinitions",
+            "get create patch": "validatingadmissionpolicies validatingadmissionpolicybindings",
+            "create patch delete": "namespaces",
+            "get create patch delete": "roles rolebindings networkpolicies resourcequotas",
+            "bind": "clusterroles",
+        }.items()
+        for verb in verbs.split()
+        for kind in kinds.split()
     },
 }
-"""What was granted and not used, by why it stays."""
+"""What was granted and not used by those it was granted to, by why it stays."""
 UNUSED = set().union(*WHY.values())
 
 
@@ -104,6 +102,10 @@ async def test_a_pool_lives_as_it_is_installed_and_no_right_is_missing_or_too_ma
         async with installation.gateway() as door, plain_client() as prefect:
             runs = Runs(prefect, "")
             await bootstrapped(installation, door)
+            bindings = [
+                *await installation.admin.list(CLUSTER_ROLE_BINDINGS),
+                *await installation.admin.list(ROLE_BINDINGS),
+            ]
             await served(installation, door)
             await worked_on(installation, door)
             await resized(installation, door)
@@ -114,7 +116,7 @@ async def test_a_pool_lives_as_it_is_installed_and_no_right_is_missing_or_too_ma
     assert await installation.admin.list(NAMESPACES, labels="cks.io/pool=default") == []
     assert await installation.kubectl("diff", "-k", COMPLETE) == ""
     assert watcher.refused == []
-    unused = watcher.unused(built("complete"))
+    unused = watcher.unused(of_kind("complete", "Role", "ClusterRole"), bindings)
     assert sorted(unused - UNUSED) == [], "granted, not used, and nobody says why"
     assert sorted(UNUSED - unused) == [], "named as unused, and used or not granted at all"
 
