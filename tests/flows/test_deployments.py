@@ -13,10 +13,11 @@ from typing import Any
 import httpx
 import pytest
 import yaml
-from prefect import get_client
+from prefect.client.orchestration import PrefectClient, get_client
 from prefect.flows import Flow
 from prefect.utilities.callables import parameter_schema
 
+from flows import WORK_POOL
 from flows.deployments import FILE
 from flows.setup import Setup
 from tests.flows.conftest import environment, plain_client
@@ -126,6 +127,16 @@ async def deployed(client: httpx.AsyncClient) -> dict[str, dict[str, Any]]:
     query = {"deployments": {"name": {"any_": sorted(EXPECTED)}, "tags": {"all_": ["cks-pool"]}}}
     found = (await client.post("/deployments/filter", json=query)).raise_for_status().json()
     return {one["name"]: {**_essential(one), "id": one["id"]} for one in found}
+
+
+async def forget(client: PrefectClient) -> None:
+    """Remove what flows.setup has made at the server, with the runs."""
+    for flow in await client.read_flows():
+        if flow.name in EXPECTED:
+            await client.delete_flow(flow.id)
+    for automation in await client.read_automations():
+        await client.delete_automation(automation.id)
+    await client.delete_work_pool(WORK_POOL)
 
 
 def _essential(found: Any) -> Any:
