@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import certifi
 import httpx
 import pytest
@@ -25,7 +26,7 @@ from prefect.settings import (
     temporary_settings,
 )
 
-from demo.database import end_leftover, start_database
+from demo.database import Database, end_leftover, start_database
 from demo.leftovers import FolderInUse, end_leftovers, locked
 from demo.processes import Child, free_port
 from demo.runs import prefect_api
@@ -60,8 +61,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 class PrefectServer:
     """The server of the session, for tests that have it die or stand still."""
 
-    def __init__(self, runner: asyncio.Runner, start: Callable[[], Coroutine[Any, Any, Child]]) -> None:
-        self._runner, self._start = runner, start
+    def __init__(
+        self, runner: asyncio.Runner, start: Callable[[], Coroutine[Any, Any, Child]], database: Database
+    ) -> None:
+        self._runner, self._start, self._database = runner, start, database
         self.start()
 
     def start(self) -> None:
@@ -71,6 +74,13 @@ class PrefectServer:
     def stop(self) -> None:
         """As an operator would."""
         self._runner.run(self._child.stop())
+
+    def begin_anew(self) -> None:
+        """Kill it, and start it on an empty database; as long as `start`."""
+        self.signal(signal.SIGKILL)
+        self.stop()
+        self._runner.run(emptied(self._database))
+        self.start()
 
     def signal(self, number: signal.Signals) -> None:
         """SIGKILL, SIGSTOP, SIGCONT: to it and its own children."""
@@ -88,7 +98,7 @@ def prefect_server() -> Iterator[PrefectServer]:
         try:
             log = folder / "server.log"
             start = partial(start_server, folder / "home", port, database_url=database.url, log=log, auth=AUTH)
-            server = PrefectServer(runner, start)
+            server = PrefectServer(runner, start, database)
             try:
                 # Each client reads them, though it needs none: one takes no time, certifi's all 20 ms.
                 certificate = folder / "ca.pem"
@@ -114,6 +124,20 @@ def environment() -> dict[str, str]:
 def plain_client() -> httpx.AsyncClient:
     """The API of the session's server without Prefect's client, as others call it."""
     return prefect_api(PREFECT_API_URL.value(), auth=AUTH)
+
+
+async def emptied(database: Database) -> None:
+    """Nothing is in it any more."""
+    if database.server is None:
+        file = Path(database.url.partition("///")[2])
+        for part in file.parent.glob(f"{file.name}*"):
+            part.unlink()
+        return
+    connection = await asyncpg.connect(database.url.replace("+asyncpg", ""))
+    try:
+        await connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    finally:
+        await connection.close()
 
 
 async def remove_abandoned() -> None:

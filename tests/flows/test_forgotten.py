@@ -1,73 +1,76 @@
-"""Prefect's database is gone, and its server begins with an empty one: nothing of the pool was in it."""
+"""Prefect's database is gone: its server begins with an empty one beside a worker. Nothing of the pool was in it."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import asyncio
+from functools import partial
 
 import pytest
-from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound
 
 from flows import WORK_POOL
 from flows.automations import load_automations
 from flows.dispatch import ask_for
+from flows.maintenance import maintain
+from flows.runtime import standing_by
 from flows.setup import Setup
 from pool.core.clusters import OperationKind
 from pool.core.planner.actions import wish
+from pool.kube.resources import POOLED_CLUSTERS
+from pool.work.steps import Host
 from pool.work.upkeep.acting import Work
-from simulator.app import Simulator
-from tests.flows.test_deployments import EXPECTED
-from tests.pool.lab import Lab
+from pool.work.upkeep.standby import StandBy
+from tests.flows.conftest import PrefectServer
+from tests.flows.made import made
+from tests.flows.test_deployments import EXPECTED, forget
+from tests.flows.test_without_prefect import in_phase, seen, worked_on
+from tests.flows.test_worker import finished, worker
 
-pytestmark = [pytest.mark.prefect, pytest.mark.usefixtures("prefect_server")]
-
-
-@pytest.fixture
-def kubeconfig(api_server: Simulator, monkeypatch: pytest.MonkeyPatch) -> Path:
-    assert api_server.kubeconfig_path is not None
-    monkeypatch.setenv("CKS_POOL_KUBECONFIG", str(api_server.kubeconfig_path))
-    return api_server.kubeconfig_path
+pytestmark = pytest.mark.prefect
 
 
-async def forget(client: PrefectClient) -> None:
-    """What of the pool's a server on an empty database does not have: flows with their deployments and runs, the work
-    pool, the automations."""
-    for flow in await client.read_flows():
-        if flow.name in EXPECTED:
-            await client.delete_flow(flow.id)
-    for automation in await client.read_automations():
-        await client.delete_automation(automation.id)
-    await client.delete_work_pool(WORK_POOL)
-
-
-async def test_sessions_go_on_and_once_it_is_set_up_again_what_is_wanted_is_asked_for_again(kubeconfig: Path) -> None:
-    async with Lab.open(kubeconfig) as lab, get_client() as client:
-        await lab.pool(2)
-        setup = Setup.load()
+async def test_sessions_go_on_and_what_is_wanted_is_done_once_it_is_set_up_again(
+    host: Host, prefect_server: PrefectServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As docs/backup.md tells. A reset that is under way is the worker's to end; the next one is asked for anew."""
+    monkeypatch.setattr("flows.runtime.StandBy", partial(StandBy, pause=0.1, patience=0.3))
+    monkeypatch.setattr("flows.patience.PAUSES", (0.05, 0.2))
+    monkeypatch.setattr(host.settings, "reset_by_itself_after", 600.0)
+    await made(host, 3)
+    setup = Setup.load()
+    async with get_client() as client:
         await setup.at(client)
-        await lab.state.assign("alice")
-        bob = await lab.state.assign("bob")
-        await lab.state.release("alice")
-        given_back = await lab.state.cluster("cluster1")
-        work = Work(OperationKind.RESET, "cluster1", wish(OperationKind.RESET, given_back))
-        name = await ask_for(work)
-        assert await ask_for(work) == name
-        (lost,) = [one for one in await client.read_flow_runs() if one.name == name]
+    for session in ("alice", "bob", "carol"):
+        await host.state.assign(session)
+    holds = {one.status.assigned_session: one.name for one in await host.state.clusters()}
+    carol = await host.state.session("carol")
+    async with standing_by(maintain, ask_for), worker(WORK_POOL):
+        await host.state.release("alice")
+        await seen(host, POOLED_CLUSTERS, holds["alice"], "to be reset", worked_on)
+        await asyncio.to_thread(prefect_server.begin_anew)
+        await seen(host, POOLED_CLUSTERS, holds["alice"], "to be free", in_phase("available"))
+        await host.state.release("bob")
+        due = await host.state.cluster(holds["bob"])
+        assert await host.state.assign("carol") == carol
+        async with get_client() as client:
+            with pytest.raises(ObjectNotFound):
+                await ask_for(Work(OperationKind.RESET, due.name, wish(OperationKind.RESET, due)))
 
-        await forget(client)
-        with pytest.raises(ObjectNotFound):
-            await ask_for(work)
-        assert await lab.state.assign("bob") == bob
-        assert (await lab.state.extend("bob", 60)).expires_at > (bob.status.expires_at or lab.clock())
-        assert await lab.state.cluster("cluster1") == given_back, "it waits for its reset"
-
-        await setup.at(client)
-        there = {one.name: one for one in await client.read_deployments() if one.name in EXPECTED}
-        assert there.keys() == EXPECTED
-        assert [one.schedule is not None and one.active for one in there["pool-maintenance"].schedules] == [True]
-        assert len(await client.read_automations()) == len(load_automations())
-        assert await ask_for(work) == await ask_for(work) == name
-        (run,) = [one for one in await client.read_flow_runs() if one.name == name and one.id != lost.id]
-        assert run.parameters == {"cluster_id": "cluster1", "if_waiting": True}
-        await lab.check()
+            await setup.at(client)
+            there = {one.name: one for one in await client.read_deployments()}
+            assert there.keys() == EXPECTED
+            assert [one.schedule is not None and one.active for one in there["pool-maintenance"].schedules] == [True]
+            assert len(await client.read_automations()) == len(load_automations())
+            # As the schedule has one within five minutes.
+            upkeep = await client.create_flow_run_from_deployment(there["pool-maintenance"].id)
+            await seen(host, POOLED_CLUSTERS, due.name, "to be free", in_phase("available"))
+            runs = await client.read_flow_runs()
+            (reset,) = [one for one in runs if one.deployment_id == there["reset-cluster"].id]
+            assert reset.parameters == {"cluster_id": due.name, "if_waiting": True}
+            for run in (upkeep, reset):
+                state = (await finished(client, run.id)).state
+                assert state is not None
+                assert state.is_completed(), state.message
+    async with get_client() as client:
         await forget(client)
