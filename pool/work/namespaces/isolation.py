@@ -29,13 +29,13 @@ IPV4, IPV6 = IPv4Network("0.0.0.0/0"), IPv6Network("2000::/3")
 
 NO_INTERNET = networks(
     """
-    10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 100.64.0.0/10 169.254.0.0/16
+    10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 100.64.0.0/10
     0.0.0.0/8 127.0.0.0/8 192.0.0.0/24 192.0.2.0/24 198.18.0.0/15 198.51.100.0/24 203.0.113.0/24 224.0.0.0/3
-    168.63.129.16 2002::/16 2001::/32
+    2002::/16 2001::/32
     """
 )
-"""Private, shared and link-local; special by IANA's registry, of which clouds use some for pods and metadata; Azure's
-metadata; IPv4 in IPv6 (6to4, Teredo)."""
+"""Private and shared; special by IANA's registry, of which clouds use some for pods and metadata; IPv4 in IPv6 (6to4,
+Teredo)."""
 
 METADATA = networks("169.254.0.0/16 168.63.129.16 fe80::/10 fd00:ec2::254")
 """Where clouds tell their machines who they are: link-local addresses, Azure's, AWS's over IPv6. Nothing opens them."""

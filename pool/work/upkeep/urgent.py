@@ -85,7 +85,7 @@ class Urgent:
                 if self._errands.send(f"the reset of {action.cluster_id}", have_reset):
                     wait.asked, due_at = clock, clock + alone_after
             # An asking that failed makes no news.
-            next_looks.append(min(max(due_at - clock, 0), AGAIN) or AGAIN)
+            next_looks.append(min(due_at - clock, AGAIN) if due_at > clock else AGAIN)
         if (silent := self._host.state.until_silent(observed.clusters)) is not None:
             # A run that dies makes no news.
             next_looks.append(silent)

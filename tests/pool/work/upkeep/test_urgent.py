@@ -66,6 +66,13 @@ async def standing_by(host: Host, start: Answer = refuses, number: int = 1) -> A
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+async def many_due(hands: Hands, total: int, *, alone_after: float) -> Host:
+    """So many clusters wait for a reset; the host of one who does it without Prefect after so many seconds."""
+    await hands.lab.pool(total, "resetting")
+    await hands.lab.state.resize("default", total)
+    return replace(hands.host, settings=hands.host.settings.model_copy(update={"reset_by_itself_after": alone_after}))
+
+
 async def becomes(lab: Lab | Bench, resource: Resource, name: str, phase: str, timeout: float = 20) -> None:
     """The object is in that phase, within seconds."""
 
@@ -157,9 +164,7 @@ async def test_however_many_resets_are_due_a_prefect_that_answers_has_a_run_of_e
 ) -> None:
     monkeypatch.setattr("pool.work.upkeep.urgent.ANSWER", 1.0)
     total = 5 * ASKED_AT_ONCE
-    await hands.lab.pool(total, "resetting")
-    await hands.lab.state.resize("default", total)
-    host = replace(hands.host, settings=hands.host.settings.model_copy(update={"reset_by_itself_after": 0.2}))
+    host = await many_due(hands, total, alone_after=0.2)
     answered: set[str] = set()
     all_answered = asyncio.Event()
 
@@ -182,9 +187,7 @@ async def test_a_prefect_that_answers_late_now_and_then_is_asked_again_and_has_a
     monkeypatch.setattr("pool.work.upkeep.urgent.ANSWER", 0.2)
     monkeypatch.setattr("pool.work.upkeep.urgent.AGAIN", 0.1)
     total = 2 * ASKED_AT_ONCE
-    await hands.lab.pool(total, "resetting")
-    await hands.lab.state.resize("default", total)
-    host = replace(hands.host, settings=hands.host.settings.model_copy(update={"reset_by_itself_after": 5.0}))
+    host = await many_due(hands, total, alone_after=5.0)
     times = Counter[str]()
     answered: set[str] = set()
     all_answered = asyncio.Event()
@@ -236,9 +239,7 @@ async def test_however_many_resets_are_due_none_waits_for_a_prefect_that_hangs_l
 ) -> None:
     monkeypatch.setattr("pool.work.upkeep.urgent.ANSWER", 0.5)
     total = 10 * ASKED_AT_ONCE
-    await hands.lab.pool(total, "resetting")
-    await hands.lab.state.resize("default", total)
-    host = replace(hands.host, settings=hands.host.settings.model_copy(update={"reset_by_itself_after": 0.5}))
+    host = await many_due(hands, total, alone_after=0.5)
     begun: set[str] = set()
     all_begun = asyncio.Event()
 
