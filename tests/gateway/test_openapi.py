@@ -35,8 +35,6 @@ def prefect_away() -> Iterator[None]:
         yield
 
 
-# Hypothesis takes it for its strategies' that the gateway, whose loop is another thread's, draws a pause meanwhile.
-@pytest.mark.filterwarnings("ignore:Do not use the `random` module:hypothesis.errors.HypothesisDeprecationWarning")
 async def test_nothing_is_answered_that_the_document_does_not_know(lab: Lab) -> None:
     await lab.pool(4)
     await lab.add("cluster5", "error")
