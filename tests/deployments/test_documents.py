@@ -18,7 +18,7 @@ import yaml
 
 from cks_pool.secrets import ensure_secrets
 from pool.guest.identity import ensure_identity
-from pool.kube.resources import NAMESPACES, PVCS, SECRETS
+from pool.kube.resources import CONFIG_MAPS, NAMESPACES, PVCS, SECRETS
 from pool.kubevirt.cluster import Cluster
 from simulator.app import Simulator
 from tests.gateway.door import of_lab, served
@@ -37,6 +37,7 @@ NOT_HERE = ("exec", "wait", "port-forward", "edit", "delete -k", ".run/kubeconfi
 MINE = "deployments/overlays/mine"
 """Where the pages have an overlay of one's own."""
 VOLUME = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "10Gi"}}}
+SETTINGS = "app.kubernetes.io/name=cks-pool-settings"
 BOUND = {"phase": "Bound", "capacity": {"storage": "10Gi"}}
 """What the database's StatefulSet asks for, and gets."""
 CALLS = re.compile(r"^\$ (curl .+)$", re.MULTILINE)
@@ -143,9 +144,14 @@ async def test_installing_operating_and_upgrading_go_as_their_pages_say(api_serv
         assert "lms-2026-11" in (tmp_path / "mounted-tokens.yaml").read_text(), "which the gateway has read"
         assert blocks(install, "Pool") == [(ROOT / "deployments" / "pool.yaml").read_text()]
 
+        labels = dict([SETTINGS.split("=")])
+        before = CONFIG_MAPS.manifest("cks-pool-settings-before", lab.settings.namespace, labels=labels)
+        await lab.kube.create(CONFIG_MAPS, before)
         for command in shown("docs/operate.md"):
             if "exam" not in command:
                 await shell(command)
+        (left,) = await lab.kube.list(CONFIG_MAPS, lab.settings.namespace, labels=SETTINGS)
+        assert left["metadata"]["name"] in await shell("kubectl -n cks-pool get deployment cks-pool-gateway -o yaml")
 
         for command in shown("docs/upgrade.md"):
             await shell(command)
