@@ -190,13 +190,35 @@ class TestOverlay:
         targets = [port["targetPort"] for one in of_kind(overlay, "Service") for port in one["spec"]["ports"]]
         assert set(targets) <= served
 
+    def test_policies_name_ports_by_numbers_that_are_those_of_the_pods(self, overlay: str) -> None:
+        """OVN-Kubernetes, OpenShift's network plugin, knows no others in them."""
+        for one in of_kind(overlay, "NetworkPolicy"):
+            spec, name = one["spec"], one["metadata"]["name"]
+            inward, outward = spec.get("ingress", []), spec.get("egress", [])
+            named = [port["port"] for entry in (*inward, *outward) for port in entry["ports"]]
+            assert [port for port in named if not isinstance(port, int)] == [], name
+            to = [(peer.get("podSelector"), entry) for entry in outward for peer in entry.get("to", [])]
+            for selector, entry in [*((spec["podSelector"], entry) for entry in inward), *to]:
+                if selector is not None:
+                    ports = {port["port"] for port in entry["ports"]}
+                    served = [_ports(pod) for _, pod in pods(overlay) if selects(selector, pod["metadata"]["labels"])]
+                    assert served, name
+                    assert all(ports <= of_one for of_one in served), name
+
     def test_what_there_are_two_of_is_spread_and_one_of_them_always_stays(self, overlay: str) -> None:
-        budgets = [one["spec"]["selector"] for one in of_kind(overlay, "PodDisruptionBudget")]
+        budgets = [one["spec"] for one in of_kind(overlay, "PodDisruptionBudget")]
         for one in of_kind(overlay, "Deployment"):
             labels = one["spec"]["template"]["metadata"]["labels"]
             assert one["spec"]["replicas"] == 2
-            assert any(selects(selector, labels) for selector in budgets)
-            assert one["spec"]["template"]["spec"]["topologySpreadConstraints"]
+            (budget,) = [found for found in budgets if selects(found["selector"], labels)]
+            assert budget["unhealthyPodEvictionPolicy"] == "AlwaysAllow", "what does not come up holds up no drain"
+            (spread,) = one["spec"]["template"]["spec"]["topologySpreadConstraints"]
+            assert spread["matchLabelKeys"] == ["pod-template-hash"], "else a rollout counts the old ones in"
+
+    def test_a_pod_that_cannot_start_is_replaced_once_its_template_is_mended(self, overlay: str) -> None:
+        """A StatefulSet that keeps an order waits for the pod instead, for ever."""
+        policies = {one["spec"].get("podManagementPolicy") for one in of_kind(overlay, "StatefulSet")}
+        assert policies <= {"Parallel"}
 
     def test_a_worker_that_stops_has_longer_than_a_silent_run_is_waited_for(self, overlay: str) -> None:
         (worker,) = [pod for name, pod in pods(overlay) if name == "cks-pool-worker"]
@@ -210,7 +232,17 @@ def test_an_overlay_of_ones_own_changes_what_it_says() -> None:
     assert {one["storageClassName"] for one in claims} == {"fast"}
     assert [one["resources"]["requests"]["storage"] for one in claims] == ["50Gi", "1Gi"]
     images = {one["image"] for _, pod in pods(OWN) for one in containers(pod)}
-    assert images == {"registry.example.com/cks-pool:0.1.0", "postgres:17"}
+    assert images == {"registry.example.com/cks-pool:0.1.0", "docker.io/library/postgres:17"}
+
+
+@pytest.mark.parametrize("overlay", [name for name in NAMES if name != OWN])
+def test_all_that_is_applied_is_found_by_one_label(overlay: str) -> None:
+    lacking = [
+        f"{one['kind']} {one['metadata']['name']}"
+        for one in built(overlay)
+        if one["metadata"].get("labels", {}).get("app.kubernetes.io/part-of") != "cks-pool"
+    ]
+    assert lacking == []
 
 
 @pytest.mark.parametrize("overlay", NAMES)
@@ -228,6 +260,10 @@ def test_namespaces_come_first_and_kinds_and_policies_before_the_rights_that_the
     for kind in ("CustomResourceDefinition", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"):
         assert kind in kinds[:rights]
         assert kind not in kinds[rights:]
+
+
+def _ports(template: Object) -> set[int]:
+    return {port["containerPort"] for one in containers(template) for port in one.get("ports", [])}
 
 
 def _secrets(overlay: str) -> list[str]:
