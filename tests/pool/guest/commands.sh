@@ -22,6 +22,9 @@ fails() {
   if [ "$1" = kubeadm ]; then echo 'To see the stack trace of this error execute with --v=5 or higher'; fi
 }
 
+# What the image lacks: a unit, a module, a program, a group.
+lacking() { [ -e "$NODE/lacks" ] && grep -qxF "$1" "$NODE/lacks"; }
+
 # What is on the disk for good from here on.
 sync() {
   point sync
@@ -129,10 +132,15 @@ played_apt-get() {
   install*) [ -s "$lists/Packages" ] || { echo 'E: Unable to locate package' && return 1; } ;;
   esac
   case "$*" in *kubeadm=*) touch "$NODE/installed" ;; esac
+  case " $* " in *" cri-tools "*) touch "$NODE/cri-tools" ;; esac
 }
 # Kubernetes is there from its installation on.
 command() {
-  if [ "$1 $2" = "-v kubeadm" ]; then [ ! -e "$NODE/bare" ] || [ -e "$NODE/installed" ]; else builtin command "$@"; fi
+  case "$1 $2" in
+  "-v kubeadm") [ ! -e "$NODE/bare" ] || [ -e "$NODE/installed" ] ;;
+  "-v crictl") { [ ! -e "$NODE/bare" ] || [ -e "$NODE/cri-tools" ]; } && ! lacking crictl ;;
+  *) builtin command "$@" ;;
+  esac
 }
 apt-helper() { echo 'a key' >"$3"; }
 gpg() {
@@ -146,8 +154,7 @@ containerd() {
 }
 
 systemctl() {
-  # Units that the image lacks.
-  if [ -e "$NODE/lacks" ] && grep -qxF "${!#}" "$NODE/lacks"; then return 1; fi
+  if lacking "${!#}"; then return 1; fi
   point systemctl "$@"
   if [ "$*" = 'restart --no-block cks-boots-say.service' ]; then bash "$NODE/root/usr/local/sbin/cks-boots" say; fi
 }
@@ -210,12 +217,15 @@ played_crictl() {
   esac
 }
 modprobe() {
-  if fails modprobe; then return 1; fi
+  local module
+  for module in "${@:2}"; do
+    if lacking "$module"; then echo "modprobe: FATAL: Module $module not found" && return 1; fi
+  done
 }
 played_timedatectl() { [ ! -e "$NODE/no-time" ] && echo yes; }
 networkctl() { point networkctl "$@"; }
 wait-online() { :; }
-getent() { [ ! -e "$NODE/no-networkd" ]; }
+getent() { ! lacking "${!#}"; }
 swapoff() { :; }
 sysctl() { :; }
 chgrp() { :; }
