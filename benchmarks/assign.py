@@ -171,7 +171,13 @@ async def bare_calls(kubeconfig: Path, namespace: str) -> AsyncIterator[Callable
             name = f"bare-{next(_numbers)}"
             begun = time.perf_counter()
             free = (await client.get(clusters)).json()["items"][0]
-            body = {"apiVersion": "cks.io/v1alpha1", "kind": "Session", "metadata": {"name": name}}
+            # Of no Pool's queue, so that nobody who comes by serves it before it has ended.
+            body = {
+                "apiVersion": "cks.io/v1alpha1",
+                "kind": "Session",
+                "metadata": {"name": name},
+                "spec": {"pool": "bare"},
+            }
             session = (await client.post(sessions, json=body)).json()
             free["status"]["lastHealthCheck"] = datetime.now(UTC).isoformat()
             path = f"{clusters}/{free['metadata']['name']}/status"

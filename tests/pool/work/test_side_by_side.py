@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from pool.guest.identity import Identity, ensure_identity
 from pool.kube.gather import gather
 from pool.kube.resources import VM_RESTORES, VMIS, VMS
@@ -26,7 +28,8 @@ async def live(bench: Bench, cluster: str) -> Attestation:
     return attestation
 
 
-async def test_clusters_live_side_by_side_on_shared_watches(bench: Bench) -> None:
+async def test_clusters_live_side_by_side_on_shared_watches(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pool.kube.watching.LINGER", 600.0)
     await bench.prepare()
     attestations = await gather(live(bench, cluster) for cluster in CLUSTERS)
 
