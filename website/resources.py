@@ -30,7 +30,8 @@ def _kind(definition: Schema) -> Iterator[str]:
 
 
 def _facts(names: Schema, version: Schema) -> Iterator[str]:
-    short = ", ".join(f"`{name}`" for name in names["shortNames"])
+    # Not `pc`: that is PriorityClass, wherever both are.
+    short = ", ".join(f"`{name}`" for name in names["shortNames"] if name != "pc")
     selectable = ", ".join(f"`{field['jsonPath'].removeprefix('.')}`" for field in version.get("selectableFields", ()))
     yield "| | |\n|---|---|"
     yield f"| `kubectl get` | `{names['plural']}`, {short} |"

@@ -121,7 +121,7 @@ def _pooled_clusters() -> dict[str, Any]:
     return _definition(
         PooledCluster,
         "pooledclusters",
-        # Where PriorityClass is served, `pc` means that first; `pcl` always means ours.
+        # Kubernetes has `pc` for PriorityClass, and its own kinds come first; `pcl` always means ours.
         ["pc", "pcl"],
         spec,
         status,

@@ -74,6 +74,6 @@ def check_transition(actual: ClusterPhase, to: ClusterPhase, *, cluster: str = "
             f"{cluster} cannot become {to}",
             expected=" or ".join(sources),
             actual=actual,
-            cure="look at its phase and operation (kubectl describe pc) and ask for what fits it",
+            cure=f"look at its phase and operation (kubectl describe pcl {cluster}) and ask for what fits it",
         )
     return reason

@@ -179,7 +179,7 @@ def _check_removal(cluster: PooledCluster, request: Request) -> None:
             f"{cluster.name} is not being removed",
             expected="a deleted PooledCluster",
             actual="one that is wanted",
-            cure=f"delete it: kubectl delete pc {cluster.name}",
+            cure=f"delete it: kubectl -n {cluster.metadata.namespace} delete pcl {cluster.name}",
         )
 
 

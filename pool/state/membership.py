@@ -198,17 +198,18 @@ def _wanted(pool: Pool, name: str, namespace: str) -> PooledCluster:
 def _check_own(found: PooledCluster, wanted: PooledCluster) -> None:
     name, labels = found.name, found.metadata.labels
     uid, expected = labels.get(POOL_UID_LABEL), wanted.metadata.labels[POOL_UID_LABEL]
+    delete = f"kubectl -n {found.metadata.namespace} delete pcl {name}"
     if uid != expected or found.spec.pool != wanted.spec.pool:
         raise InvalidInput(
             f"cluster {name} is not of pool {wanted.spec.pool}",
             expected=f"a PooledCluster of pool {wanted.spec.pool}, label {POOL_UID_LABEL}={expected}",
             actual=f"one of pool {found.spec.pool}, {f'label {uid}' if uid else 'without the label'}",
-            cure=f"choose another clusterPrefix, or remove it: kubectl delete pc {name}",
+            cure=f"choose another clusterPrefix, or remove it: {delete}",
         )
     if found.spec.namespace != wanted.spec.namespace:
         raise InvalidInput(
             f"cluster {name} lives elsewhere",
             expected=f"namespace {wanted.spec.namespace}",
             actual=found.spec.namespace,
-            cure=f"a cluster's namespace never changes; remove it: kubectl delete pc {name}",
+            cure=f"a cluster's namespace never changes; remove it: {delete}",
         )

@@ -82,7 +82,7 @@ class Store:
             return SessionTimes()
 
     def _unknown_pool(self, name: str, actual: str) -> UnknownPool:
-        cure = "run bootstrap-pool, or apply one (kubectl get pools lists them), or set CKS_POOL_NAMESPACE"
+        cure = "run bootstrap-pool, or apply one (kubectl get pools -A lists them), or set CKS_POOL_NAMESPACE"
         return UnknownPool(f"no pool {name} in namespace {self.namespace}", expected="a Pool", actual=actual, cure=cure)
 
     async def clusters(self, pool: str | None = None) -> list[PooledCluster]:
@@ -121,7 +121,7 @@ class Store:
         """One cluster. Raises UnknownCluster."""
         if (found := await self.find_cluster(name)) is None:
             where = f"a PooledCluster in {self.namespace}"
-            raise UnknownCluster(f"no cluster {name}", expected=where, cure="kubectl get pc lists them")
+            raise UnknownCluster(f"no cluster {name}", expected=where, cure="kubectl get pcl -A lists them")
         return found
 
     async def sessions(self, fields: str = LIVE) -> list[Session]:
@@ -138,7 +138,7 @@ class Store:
         """One session. Raises UnknownSession."""
         if (found := await self.find_session(name)) is None:
             where = f"a Session in {self.namespace}"
-            raise UnknownSession(f"no session {name}", expected=where, cure="kubectl get ses lists them")
+            raise UnknownSession(f"no session {name}", expected=where, cure="kubectl get ses -A lists them")
         return found
 
     async def write_cluster(self, before: PooledCluster, after: PooledCluster, why: Why) -> PooledCluster:

@@ -103,7 +103,7 @@ class Job:
                 f"cluster {self.cluster.id}",
                 expected=f"to be of Pool {found.name}, UID {found.metadata.uid}",
                 actual=f"one of an earlier Pool of that name, UID {self.cluster.pool_uid}",
-                cure=f"remove it: kubectl delete pc {self.cluster.id}",
+                cure=f"remove it: kubectl -n {self.settings.namespace} delete pcl {self.cluster.id}",
             )
         return found
 

@@ -65,11 +65,15 @@ async def _check_nothing_made(host: Host, cluster: PooledCluster) -> None:
     """Raise NotOurs if a namespace was made for a cluster whose resource does not say whose it is."""
     namespace = await host.kube.find(NAMESPACES, cluster.spec.namespace)
     if namespace is not None and labels_of(namespace).get(CLUSTER_UID_LABEL) == cluster.metadata.uid:
+        uid = labels_of(namespace).get(POOL_UID_LABEL)
+        label = f"{POOL_UID_LABEL}={uid or 'UID'}"
+        of_pool = f"; kubectl label namespace {cluster.spec.namespace} {label}, with the UID of its Pool"
+        again = f"kubectl -n {host.settings.namespace} label pcl {cluster.name} {label}{'' if uid else of_pool}"
         raise NotOurs(
             f"PooledCluster {cluster.name} has lost its label {POOL_UID_LABEL}",
-            expected=f"that of its namespace, {labels_of(namespace).get(POOL_UID_LABEL, 'which has lost it too')}",
+            expected=f"that of its namespace, {uid or 'which has lost it too'}",
             actual="none",
-            cure=f"label it again (kubectl label pc {cluster.name}), then it is removed with what was made for it",
+            cure=f"label it again ({again}), then it is removed with what was made for it",
         )
 
 

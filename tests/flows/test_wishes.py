@@ -64,7 +64,7 @@ async def test_a_pool_is_made_scaled_and_deleted_by_kubectl_alone(
     await kubectl("scale", "pool", "lab", "--replicas=2")
     await kubectl("wait", "--for=jsonpath={.status.available}=2", "pool/lab", "--timeout=60s", seconds=70)
     await kubectl("scale", "pool", "lab", "--replicas=1")
-    await kubectl("wait", "--for=delete", "pc/lab2", "--timeout=60s", seconds=70)
+    await kubectl("wait", "--for=delete", "pcl/lab2", "--timeout=60s", seconds=70)
     (row,) = await kubectl.table("pools")
     assert (row["SIZE"], row["AVAILABLE"]) == ("1", "1")
     await kubectl("delete", "pool", "lab", "--timeout=60s", seconds=70)

@@ -126,7 +126,7 @@ class Lab:
         return PooledCluster.from_object(await self.kube.replace(POOLED_CLUSTERS, obj, subresource="status"))
 
     async def delete(self, name: str) -> PooledCluster:
-        """As `kubectl delete pc`; the cluster as it is then."""
+        """As `kubectl delete pcl`; the cluster as it is then."""
         await self.kube.delete(POOLED_CLUSTERS, name, self.settings.namespace)
         return await self.state.cluster(name)
 

@@ -141,7 +141,9 @@ async def test_restored_without_status_nothing_is_free_and_nobody_has_a_second_c
     assert free(await lab.state.clusters()) == []
     # No write of anybody's makes them clean.
     forged = f'{{"status": {{"phase": "available", "clean": true, "epoch": 0, "golden": {GOLDEN}}}}}'
-    refused = await kubectl("patch", "pc", "cluster1", "--subresource=status", "--type=merge", "-p", forged, fails=True)
+    refused = await kubectl(
+        "patch", "pcl", "cluster1", "--subresource=status", "--type=merge", "-p", forged, fails=True
+    )
     assert "only by the operation that attested it" in refused
     await begin_anew(kubectl)
     await hands.settle()

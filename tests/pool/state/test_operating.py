@@ -124,7 +124,9 @@ async def test_another_pools_cluster_or_nobodys_is_refused_with_the_cure(lab: La
     await lab.kube.create(POOLED_CLUSTERS, POOLED_CLUSTERS.manifest("c2", "cks-pool", spec=spec))
     for pool, name in ((another, "c1"), (ours, "c2"), (await lab.state.ensure_pool("other"), "c1")):
         before = await lab.state.cluster(name)
-        with pytest.raises(InvalidInput, match=f"cluster {name} is not of pool .*kubectl delete pc {name}"):
+        with pytest.raises(
+            InvalidInput, match=f"cluster {name} is not of pool .*kubectl -n cks-pool delete pcl {name}"
+        ):
             await lab.state.ensure_cluster(pool, name)
         assert await lab.state.cluster(name) == before
 
@@ -403,7 +405,7 @@ async def test_a_deleted_cluster_is_never_free_and_only_torn_down(lab: Lab, phas
 
 async def test_a_cluster_that_is_wanted_is_not_torn_down(lab: Lab) -> None:
     await lab.add("c1")
-    with pytest.raises(IllegalTransition, match=r"not being removed.*kubectl delete pc c1"):
+    with pytest.raises(IllegalTransition, match=r"not being removed.*kubectl -n cks-pool delete pcl c1"):
         await lab.begin("c1", OperationKind.TEARDOWN, "run")
 
 

@@ -36,7 +36,7 @@ async def made(bench: Bench) -> Bench:
 
 
 async def delete(bench: Bench) -> None:
-    """As `kubectl delete pc cluster1`."""
+    """As `kubectl delete pcl cluster1`."""
     await bench.kube.delete(POOLED_CLUSTERS, "cluster1", bench.settings.namespace)
 
 
@@ -195,7 +195,7 @@ async def test_a_cluster_that_has_lost_its_label_stays_until_it_has_it_again(ben
 
     await label(None)
     await delete(bench)
-    with pytest.raises(NotOurs, match=uid):
+    with pytest.raises(NotOurs, match=f"kubectl -n cks-pool label pcl cluster1 cks.io/pool-uid={uid}"):
         await tear_down(bench)
     assert await bench.kube.find(NAMESPACES, "cluster1") is not None
     await label(uid)

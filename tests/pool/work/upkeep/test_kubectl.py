@@ -78,7 +78,7 @@ async def test_pools_are_applied_whole_minimal_and_again_with_a_change(hands: Ha
     }
     await kubectl("apply", "-f", "-", given=WHOLE.replace("size: 2", "size: 1"))
     await hands.settle("lab")
-    assert [row["NAME"] for row in await kubectl.table("pc", "-l", "cks.io/pool=lab")] == ["lab1"]
+    assert [row["NAME"] for row in await kubectl.table("pcl", "-l", "cks.io/pool=lab")] == ["lab1"]
     refused = await kubectl("apply", "-f", "-", given=WHOLE.replace("Prefix: lab", "Prefix: other"), fails=True)
     assert "a pool's prefix never changes" in refused
 
@@ -99,7 +99,7 @@ async def test_scaling_grows_and_shrinks_a_pool(hands: Hands, kubectl: Kubectl) 
     assert (row["SIZE"], row["LOCKED"], row["AVAILABLE"]) == ("0", "4", "0")
     hands.lab.clock.forward(61)
     await hands.settle()
-    assert (await kubectl("get", "pc")).strip() == ""
+    assert (await kubectl("get", "pcl")).strip() == ""
 
 
 async def test_a_pool_is_described_in_words(hands: Hands, kubectl: Kubectl) -> None:
@@ -115,8 +115,8 @@ async def test_a_pool_is_described_in_words(hands: Hands, kubectl: Kubectl) -> N
 
 async def test_a_deleted_cluster_is_seen_on_its_way_out_and_made_anew(hands: Hands, kubectl: Kubectl) -> None:
     await hands.settle()
-    await kubectl("delete", "pc", "cluster2", "--wait=false")
-    rows = {row["NAME"]: row for row in await kubectl.table("pc")}
+    await kubectl("delete", "pcl", "cluster2", "--wait=false")
+    rows = {row["NAME"]: row for row in await kubectl.table("pcl")}
     assert rows["cluster2"]["REMOVING"] not in ("", "<none>")
     assert rows["cluster1"]["REMOVING"] in ("", "<none>")
     await hands.keep_up()
@@ -124,7 +124,7 @@ async def test_a_deleted_cluster_is_seen_on_its_way_out_and_made_anew(hands: Han
     assert (pool["REMOVING"], pool["READY"]) == ("1", "False")
     await hands.settle()
     await kubectl("wait", "--for=condition=Ready", "pool/default", "--timeout=10s")
-    assert len(await kubectl.table("pc")) == 3
+    assert len(await kubectl.table("pcl")) == 3
 
 
 async def test_a_deleted_pool_takes_its_clusters_along(hands: Hands, kubectl: Kubectl) -> None:
@@ -132,4 +132,4 @@ async def test_a_deleted_pool_takes_its_clusters_along(hands: Hands, kubectl: Ku
     await kubectl("delete", "pool", "default", "--wait=false")
     await hands.settle()
     await kubectl("wait", "--for=delete", "pool/default", "--timeout=10s")
-    assert (await kubectl("get", "pc,pools")).strip() == ""
+    assert (await kubectl("get", "pcl,pools")).strip() == ""

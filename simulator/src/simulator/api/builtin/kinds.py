@@ -144,7 +144,7 @@ def host() -> list[Kind]:
         _kind("networking.k8s.io", "v1", "ingresses", "Ingress", _S, "ing", status=True, generation=True),
         _kind("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", _S, "pdb", status=True, generation=True),
         _kind("storage.k8s.io", "v1", "storageclasses", "StorageClass", _C, "sc", returns_deleted=True),
-        _kind("scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", _C),
+        _kind("scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", _C, "pc"),
         _kind("apps", "v1", "deployments", "Deployment", _S, "deploy", status=True, categories="all", generation=True),
         _kind("apps", "v1", "daemonsets", "DaemonSet", _S, "ds", status=True, categories="all", generation=True),
         _kind("apps", "v1", "statefulsets", "StatefulSet", _S, "sts", status=True, categories="all", generation=True),
