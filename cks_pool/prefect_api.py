@@ -22,9 +22,8 @@ if TYPE_CHECKING:
 LOOK_AGAIN = 1.0
 """Seconds between two looks at a run that is followed: a reset takes tens of them."""
 UNTAKEN = 20.0
-"""Seconds after which it is said that no worker takes a run: the warm worker polls each second, others each fifteen."""
-
-NO_SERVER = "no Prefect server answers; start one (make up) and set PREFECT_API_URL to its /api address"
+"""Seconds after which it is said that no worker takes a run: they look for runs every ten, unless told otherwise
+(PREFECT_WORKER_QUERY_SECONDS), as an installation's are every two."""
 
 
 def no_server_of_its_own() -> None:
@@ -43,14 +42,21 @@ async def prefect_api() -> AsyncIterator[PrefectClient]:
         async with get_client() as client:
             problem = await client.api_healthcheck()
             if problem is not None:
-                raise BadInput(NO_SERVER) from problem
+                raise BadInput(_no_server()) from problem
             yield client
     except httpx.HTTPStatusError as refused:
         code = refused.response.status_code
         cure = "set PREFECT_API_AUTH_STRING or PREFECT_API_KEY" if code in (401, 403) else "see the server's log"
         raise BadInput(f"Prefect's server answered {code}; {cure}") from refused
     except (httpx.HTTPError, ValueError, RuntimeError) as away:
-        raise BadInput(NO_SERVER) from away
+        raise BadInput(_no_server()) from away
+
+
+def _no_server() -> str:
+    from prefect.settings import PREFECT_API_URL
+
+    at = PREFECT_API_URL.value() or "PREFECT_API_URL, which is not set"
+    return f"no Prefect server answers at {at}; start it, or set PREFECT_API_URL to the /api address of one that runs"
 
 
 async def start(client: PrefectClient, deployment: str, parameters: Mapping[str, Any]) -> FlowRun:

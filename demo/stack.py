@@ -44,7 +44,7 @@ def prefect_environment(home: Path, port: int) -> dict[str, str]:
         "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
-        # A run waits for the next poll; the default of 15 s is longer than an assignment may take.
+        # A run waits for the next poll; the default of 10 s is longer than an assignment may take.
         "PREFECT_WORKER_QUERY_SECONDS": "1",
         "PREFECT_CLI_COLORS": "false",
         # In memory, the default, a run that holds a deployment's concurrency slot holds it for ever once the server

@@ -65,9 +65,10 @@ def judge_database(found: str) -> Verdict:
 
 @dataclass(frozen=True)
 class Schedule:
-    """Maintenance, as it is deployed. `last`: how long ago a run completed; `late`: runs that nobody took."""
+    """Maintenance, as it is deployed. `deployment`: its ID, empty if it is not; `last`: how long ago a run completed;
+    `late`: runs that nobody took."""
 
-    deployed: bool
+    deployment: str
     paused: bool = False
     scheduled: bool = False
     last: timedelta | None = None
@@ -78,10 +79,10 @@ async def look_schedule(client: PrefectClient) -> Schedule:
     """Whether maintenance comes by itself, and did."""
     deployment = await _deployment(client)
     if deployment is None:
-        return Schedule(deployed=False)
+        return Schedule("")
     ends = [run.end_time for run in await _runs(client, deployment, "Completed", 1) if run.end_time is not None]
     return Schedule(
-        deployed=True,
+        str(deployment.id),
         paused=bool(deployment.paused),
         scheduled=any(one.active for one in deployment.schedules),
         last=datetime.now(UTC) - ends[0] if ends else None,
@@ -117,10 +118,13 @@ async def _runs(client: PrefectClient, deployment: DeploymentResponse, state: st
 
 def judge_schedule(found: Schedule) -> Verdict:
     """It is deployed, not paused, and comes."""
-    if not found.deployed:
+    if not found.deployment:
         return error(f"{MAINTENANCE} is not deployed", DEPLOY)
-    if found.paused or not found.scheduled:
-        return error(f"the schedule of {MAINTENANCE} is paused", f"prefect deployment schedule resume {MAINTENANCE}")
+    if found.paused:
+        # Prefect has no command for a deployment as a whole.
+        return error(f"{MAINTENANCE} is paused", f"prefect api POST /deployments/{found.deployment}/resume_deployment")
+    if not found.scheduled:
+        return error(f"the schedule of {MAINTENANCE} is paused", "cks-pool setup prefect (it makes it anew)")
     ago = f"the last one completed {short(found.last)} ago" if found.last is not None else "none has completed yet"
     text = f"{MAINTENANCE} is scheduled, {ago}"
     if found.late:
@@ -167,7 +171,9 @@ def judge_workers(found: Workers) -> Verdict:
     if found.paused:
         return error(f"work pool {found.work_pool} is paused", f"prefect work-pool resume {found.work_pool}")
     if not found.alive:
-        return error(f"nobody serves work pool {found.work_pool}", f"cks-pool worker --work-pool {found.work_pool}")
+        why = "see why none runs (kubectl -n cks-pool get pods)"
+        start = f"start one: cks-pool worker --work-pool {found.work_pool}"
+        return error(f"nobody serves work pool {found.work_pool}", f"{why}, or {start}")
     return ok(f"work pool {found.work_pool} is served by {', '.join(found.alive)}")
 
 

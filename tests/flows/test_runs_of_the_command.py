@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shlex
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from prefect import get_client
 from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.actions import WorkPoolUpdate
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymentId
 from prefect.client.schemas.objects import FlowRun
 from prefect.states import Completed, Failed, Running, State
@@ -20,6 +26,10 @@ from cks_pool.doctor.findings import Severity
 from cks_pool.errors import BadInput
 from cks_pool.errors import Failed as DidNotComplete
 from cks_pool.prefect_api import carry_out
+from flows import WORK_POOL
+from flows.setup import Setup
+from tests.flows.conftest import environment
+from tests.flows.test_deployments import forget
 
 pytestmark = [pytest.mark.prefect, pytest.mark.usefixtures("prefect_server")]
 
@@ -107,3 +117,26 @@ async def test_the_doctor_looks_at_the_server() -> None:
     assert found["prefect-database"].severity is Severity.SKIPPED
     assert found.keys() == {"prefect-api", "prefect-database", "maintenance", "worker"}
     assert all(one.cure for one in found.values() if one.severity in (Severity.WARNING, Severity.ERROR))
+
+
+PROGRAMS = {"prefect": "prefect", "cks-pool": "cks_pool"}
+
+
+async def test_what_is_paused_goes_on_once_the_doctors_cures_are_run(tmp_path: Path) -> None:
+    async with get_client() as client:
+        await Setup.load().at(client)
+        maintenance = await client.read_deployment_by_name("pool-maintenance/pool-maintenance")
+        (schedule,) = maintenance.schedules
+        await client.update_deployment_schedule(maintenance.id, schedule.id, active=False)
+        await client.pause_deployment(maintenance.id)
+        await client.update_work_pool(WORK_POOL, WorkPoolUpdate(is_paused=True))
+        cures = []
+        while paused := [one for one in await examine_prefect(60) if "is paused" in one.verdict.found]:
+            cures.append(paused[0].verdict.cure)
+            assert len(cures) <= 3
+            program, *words = shlex.split(cures[-1].partition(" (")[0])
+            command = [sys.executable, "-m", PROGRAMS[program], *words]
+            env = os.environ | environment() | {"PREFECT_HOME": str(tmp_path)}
+            await asyncio.to_thread(subprocess.run, command, env=env, check=True, capture_output=True)
+        assert len(cures) == 3
+        await forget(client)
