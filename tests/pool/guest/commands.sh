@@ -198,7 +198,7 @@ played_crictl() {
   point crictl "$@"
   if fails crictl; then return 1; fi
   case "$*" in
-  *" pull "*)
+  *"pull "*)
     echo pull >"$images/leases"
     noted leases
     # A layer that is noted is not unpacked again.

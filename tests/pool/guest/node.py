@@ -121,14 +121,13 @@ class Node:
         return ended.returncode
 
     def power_cut(self, *, gone: bool = False) -> None:
-        """What was not synced is lost: files are empty, or not there (`gone`). The next boot follows."""
+        """What was not synced is lost: files are empty, or not there (`gone`), or back. The next boot follows."""
         durable = self.folder / "durable"
+        shutil.copytree(durable, self.folder / "root", dirs_exist_ok=True)
         for path in [path for path in (self.folder / "root").rglob("*") if path.is_file()]:
-            kept = durable / path.relative_to(self.folder / "root")
-            if kept.is_file():
-                if kept.read_bytes() != path.read_bytes():
-                    shutil.copy2(kept, path)
-            elif gone:
+            if (durable / path.relative_to(self.folder / "root")).is_file():
+                continue
+            if gone:
                 path.unlink()
             else:
                 path.write_text("")

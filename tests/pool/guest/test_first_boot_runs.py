@@ -24,12 +24,14 @@ from tests.pool.crash.tally import Tally
 from tests.pool.guest.node import BROUGHT, CA, IMAGES, Node
 from tests.pool.guest.rendered import PEER, placeholder_identity
 
+PREPARED = "lab.example/trivy:1"
+"""What `prepare.sh` pulls."""
 LATER = 10_000
 """A point that no run reaches: a cut after it."""
 ADDONS = {
     "10-crd.yaml": "kind: CustomResourceDefinition\n",
     "20-app.yaml": "kind: App\n",
-    "prepare.sh": "#!/bin/bash\necho prepared\necho node >>$NODE/prepared\n",
+    "prepare.sh": "#!/bin/bash\ncrictl pull lab.example/trivy:1\necho prepared\necho node >>$NODE/prepared\n",
     "prepare-control-plane.sh": "#!/bin/bash\necho tools\necho $KUBECONFIG >>$NODE/prepared\n",
 }
 SOCKET = "unix:///run/containerd/containerd.sock"
@@ -60,8 +62,8 @@ def assert_whole(node: Node, role: Role) -> None:
     assert node.read("/etc/kubernetes/kubelet.conf") == "kubelet\n"
     assert not node.path("/etc/kubernetes/bootstrap-kubelet.conf").exists()
     assert "node" in node.read("prepared").splitlines()
-    assert sorted(node.read(f"{IMAGES}/listed").split()) == sorted([BROUGHT, POLICIES])
-    assert {node.read(f"{IMAGES}/{image}") for image in (BROUGHT, POLICIES)} == {"whole\n"}
+    assert sorted(node.read(f"{IMAGES}/listed").split()) == sorted([BROUGHT, POLICIES, PREPARED])
+    assert {node.read(f"{IMAGES}/{image}") for image in (BROUGHT, POLICIES, PREPARED)} == {"whole\n"}
     if role is Role.CONTROL_PLANE:
         assert node.read("/etc/kubernetes/admin.conf") == node.read("/etc/cks/pki/ca.crt")
         assert node.read("/var/lib/etcd/member") == "data\n"
@@ -97,8 +99,8 @@ def test_the_image_of_what_enforces_policies_is_on_the_disk_before_it_is_done(ma
     assert "70-network: failed: crictl: error: failed to pull image" in node.console[-1]
     node.settle()
     assert_whole(node, role)
-    pulled = [call for call in node.calls if call.startswith("crictl")]
-    assert pulled[-1].endswith(f"pull {POLICIES}")
+    pulled = [call.split()[-1] for call in node.calls if call.startswith("crictl")]
+    assert pulled == [POLICIES, POLICIES, PREPARED]
 
 
 def cut_after_its_images(make: Make) -> Node:
@@ -122,7 +124,7 @@ def test_the_pods_that_were_made_of_a_pulled_image_go_before_it(make: Make) -> N
         f"remove --sync {POLICIES}",
         "start --no-block kubelet.service",
     ]
-    assert anew[-1].endswith(f"pull {POLICIES}")
+    assert [call.split()[-1] for call in anew if " pull " in call] == [POLICIES, PREPARED]
     assert_whole(node, Role.CONTROL_PLANE)
 
 
@@ -135,6 +137,30 @@ def test_the_kubelet_goes_on_though_what_was_pulled_cannot_be_removed(make: Make
     assert kubelet[-2:] == ["systemctl stop kubelet.service", "systemctl start --no-block kubelet.service"]
     assert node.run() == 0
     assert_whole(node, Role.CONTROL_PLANE)
+
+
+def test_preparation_that_had_succeeded_runs_again_once_its_images_are_removed(make: Make) -> None:
+    """Wherever the power is cut meanwhile: a script that is not run again leaves a node without what it pulled."""
+
+    def booting(name: str) -> Node:
+        node = make(Role.CONTROL_PLANE, name, addons=ADDONS | {"prepare-control-plane.sh": "[ -e $NODE/mirror ]\n"})
+        assert node.run(cut=LATER) == 1
+        node.boot()
+        (node.folder / "mirror").touch()
+        return node
+
+    node = booting("uncut")
+    before = len(node.calls)
+    assert node.run(cut=LATER) == 0
+    assert_whole(node, Role.CONTROL_PLANE)
+    anew = node.calls[before:]
+    first, last = anew.index("systemctl stop kubelet.service"), anew.index("systemctl start --no-block kubelet.service")
+    for cut in range(first + 1, last + 2):
+        node = booting(f"cut-{cut}")
+        assert node.run(cut) < 0
+        node.power_cut()
+        node.settle()
+        assert_whole(node, Role.CONTROL_PLANE)
 
 
 def test_images_are_not_taken_for_whole_because_containerd_does_not_answer(make: Make) -> None:
