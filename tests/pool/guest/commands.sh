@@ -82,6 +82,7 @@ played_kubeadm() {
     echo bootstrap >"$etc/bootstrap-kubelet.conf"
     cp "$NODE/ca.crt" "$etc/pki/ca.crt"
     point kubeadm-bootstrap
+    if fails tls; then rm "$etc/bootstrap-kubelet.conf" && exit 1; fi
     echo kubelet >"$etc/kubelet.conf"
     point kubeadm-tls
     rm "$etc/bootstrap-kubelet.conf"

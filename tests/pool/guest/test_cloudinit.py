@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from pool.core.pools import Pool
+from pool.core.settings import Settings
 from pool.guest import pki
 from pool.guest.cloudinit import network_data, user_data
 from pool.guest.identity import Identity, identity_of, make_identity, secret_of
@@ -75,6 +76,13 @@ def test_worker_joins_with_what_the_control_plane_knows(
     assert token["caCertHashes"] == [pki.discovery_hash(identity.ca.certificate)]
     assert token["apiServerEndpoint"] == "cp.cluster1.svc:6443"
     assert join["nodeRegistration"]["name"] == "wk-cluster1"
+
+
+def test_a_worker_says_why_it_cannot_join_long_before_nobody_waits_any_more(worker: dict[str, str]) -> None:
+    timeouts = yaml.safe_load(worker["/etc/cks/kubeadm.yaml"])["timeouts"]
+    minutes = {name: int(duration.removesuffix("m0s")) for name, duration in timeouts.items()}
+    assert set(minutes) == {"discovery", "tlsBootstrap"}
+    assert all(60 * each <= Settings().boot_timeout / 5 for each in minutes.values())
 
 
 def test_wireguard_peers_know_each_other(control_plane: dict[str, str], worker: dict[str, str]) -> None:

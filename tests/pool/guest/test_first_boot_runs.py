@@ -238,6 +238,19 @@ def test_what_failed_is_said_and_tried_again(make: Make) -> None:
     assert_whole(node, Role.WORKER)
 
 
+def test_a_join_that_gave_up_waiting_for_its_certificate_is_no_obstacle_to_the_next(make: Make) -> None:
+    """It leaves the CA's certificate, beside which kubeadm does not begin again."""
+    node = make(Role.WORKER)
+    node.fails("tls", 1, "error execution phase kubelet-start: timed out waiting for the condition")
+    assert node.run() == 1
+    assert node.console[-1].endswith(
+        "60-cluster: failed: kubeadm join: error execution phase kubelet-start: timed out waiting for the condition"
+    )
+    assert node.path("/etc/kubernetes/pki/ca.crt").exists()
+    assert node.run() == 0
+    assert_whole(node, Role.WORKER)
+
+
 def test_of_kubeadms_preflight_the_check_is_said_that_failed(make: Make) -> None:
     node = make(Role.CONTROL_PLANE)
     node.write("/etc/kubernetes/manifests/etcd.yaml", "etcd\n")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
 from pool.core.errors import GuestUnhealthy
+from pool.core.settings import Settings
 from pool.guest import booting
 from pool.kube.resources import NODES
 from simulator.faults.troubles import Trouble, TroubleKind
-from tests.pool.bench import Bench
+from tests.pool.bench import Bench, bench_at
 
 STOCK = "https://images.example/noble-server-cloudimg-amd64.img"
 """Of a system without Kubernetes."""
@@ -77,3 +79,19 @@ async def test_a_failed_bootstrap_says_what_could_not_be_reached(
     failure = (await bench.pooled()).status.failure
     assert failure is not None
     assert re.search(words, failure.message), failure.message
+
+
+async def test_a_worker_that_does_not_reach_its_control_plane_says_so_while_it_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Within a third of the time: kubeadm waits for it in silence, and says why only when it gives up."""
+    speed = 150.0
+    monkeypatch.setattr(booting, "SILENT", booting.SILENT / speed)
+    monkeypatch.setattr(booting, "PAUSE", 0.05)
+    async with bench_at(tmp_path / "kubeconfig", speed) as bench:
+        bench.simulator.troubles.add(Trouble(TroubleKind.HANG_BOOT, name="cp-cluster1"))
+        await bench.prepare()
+        bench.configured(boot_timeout=Settings().boot_timeout / speed / 3, reset_attempts=1)
+        words = "wk-cluster1: 60-cluster: kubeadm join: couldn't validate the identity of the API Server"
+        with pytest.raises(GuestUnhealthy, match=words):
+            await bench.bootstrap()
