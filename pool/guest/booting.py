@@ -29,7 +29,7 @@ PAUSE = 5.0
 ABOUT = {
     "10-kernel": "spec.image.url",
     "20-link": "spec.image.url",
-    "40-packages": "spec.image.packages",
+    "40-packages": "spec.image.packages or spec.image.url",
     "50-version": "spec.image.url or spec.image.kubernetesVersion",
     "80-addons": "spec.addons",
     "90-prepare": "spec.addons",

@@ -150,9 +150,7 @@ gpg() {
   *) echo key >"$5" ;;
   esac
 }
-containerd() {
-  printf '%s\n' "  bin_dir = '/usr/lib/cni'" '    image_pull_with_sync_fs = false' '  sandbox = "registry.k8s.io/pause:3.10"' 'SystemdCgroup = false'
-}
+containerd() { cat "$NODE/containerd.toml"; }
 
 systemctl() {
   if lacking "${!#}"; then return 1; fi

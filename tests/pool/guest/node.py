@@ -52,6 +52,7 @@ class Node:
         (self.folder / "version").write_text("v1.34.1\n")
         (self.folder / "fingerprint").write_text("DE15B14486CD377B9E876E1A234654DA9A296436")
         (self.folder / "ca.crt").write_text(CA)
+        self.containerd("1.7")
         self.write("/etc/fstab", "UUID=1 / ext4 defaults 0 1\n/swap.img none swap sw 0 0\n")
         self.write("/etc/hosts", "127.0.0.1 localhost\n")
         for name, text in (("listed", f"{BROUGHT}\n"), ("layers", f"{BROUGHT}\n"), (BROUGHT, "whole\n")):
@@ -93,6 +94,10 @@ class Node:
     @property
     def calls(self) -> list[str]:
         return self.read("calls").splitlines()
+
+    def containerd(self, version: str) -> None:
+        """Which version of containerd the distribution has."""
+        shutil.copy(Path(__file__).parent / "containerd" / f"{version}.toml", self.folder / "containerd.toml")
 
     def fails(self, command: str, times: int, words: str) -> None:
         """Let a command fail so many times, saying that."""

@@ -129,7 +129,10 @@ async def test_a_refusal_ends_the_wait_and_names_what_to_change(consoles: Consol
     ("line", "mend"),
     [
         ("10-kernel: refused: the image has no kernel modules overlay", "change spec.image.url of Pool default"),
-        ("40-packages: refused: the key has another fingerprint", "change spec.image.packages of Pool default"),
+        (
+            "40-packages: refused: the key has another fingerprint",
+            "change spec.image.packages or spec.image.url of Pool",
+        ),
         ("60-cluster: refused: no such step does", "docs/runbook.md"),
     ],
 )

@@ -12,6 +12,7 @@ One of nine points is cut at, others each day; `CKS_TEST_CRASH=all` cuts at ever
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -391,13 +392,37 @@ def test_an_image_without_kubernetes_gets_the_pools_version(make: Make, role: Ro
     assert {"kubeadm=1.34.1-*", "kubelet=1.34.1-*", "kubectl=1.34.1-*"} <= set(install.split())
     listed = node.read("/etc/apt/sources.list.d/cks-kubernetes.list").split()
     assert listed[-2:] == ["https://pkgs.k8s.io/core:/stable:/v1.34/deb/", "/"]
-    assert node.read("/etc/containerd/config.toml").splitlines() == [
-        "  bin_dir = '/opt/cni/bin'",
-        "    image_pull_with_sync_fs = true",
-        "  sandbox = 'registry.k8s.io/pause:3.10.1'",
-        "SystemdCgroup = true",
-    ]
     assert not node.path("/etc/apt/apt.conf.d/90cks-proxy").exists()
+
+
+@pytest.mark.parametrize("version", ["1.7", "2.1"])
+def test_containerd_is_configured_as_kubeadm_wants_it(make: Make, version: str) -> None:
+    node = bare(make(Role.WORKER))
+    node.containerd(version)
+    assert node.run() == 0
+    plugins = tomllib.loads(node.read("/etc/containerd/config.toml"))["plugins"]
+    if version == "1.7":
+        images = runtime = plugins["io.containerd.grpc.v1.cri"]
+        assert images["sandbox_image"] == "registry.k8s.io/pause:3.10.1"
+        assert runtime["cni"]["bin_dir"] == "/opt/cni/bin"
+    else:
+        images, runtime = plugins["io.containerd.cri.v1.images"], plugins["io.containerd.cri.v1.runtime"]
+        assert images["pinned_images"]["sandbox"] == "registry.k8s.io/pause:3.10.1"
+        assert runtime["cni"]["bin_dirs"] == ["/opt/cni/bin"]
+    assert images["image_pull_with_sync_fs"]
+    runc = runtime["containerd"]["runtimes"]["runc"]
+    assert runc["options"] == {"BinaryName": "", "ShimCgroup": "", "SystemdCgroup": True} | (
+        {"NoNewKeyring": False} if version == "2.1" else {}
+    )
+
+
+def test_a_containerd_without_options_of_runc_is_refused(make: Make) -> None:
+    node = bare(make(Role.WORKER))
+    (node.folder / "containerd.toml").write_text("version = 4\n")
+    assert node.run() == 78
+    assert node.console[-1].endswith(
+        "40-packages: refused: the default configuration of containerd has no options of runc to set SystemdCgroup in"
+    )
 
 
 def test_an_image_with_kubernetes_asks_no_repository(make: Make) -> None:
