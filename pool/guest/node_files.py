@@ -19,6 +19,8 @@ MTU = 1370
 
 POLICIES_IMAGE = "registry.k8s.io/networking/kube-network-policies:v1.1.1"
 """As install.yaml of github.com/kubernetes-sigs/kube-network-policies names it since release v1.1.1 (ee995c5)."""
+POLICIES_QUEUE = 98
+"""Of nfnetlink: it judges the packets in there."""
 
 STEPS = "/usr/local/lib/cks/first-boot.d"
 UNITS = "/etc/systemd/system"
@@ -84,6 +86,7 @@ def _values(cluster: Cluster, machine: Machine, identity: Identity, peer_endpoin
         "key_fingerprint": image.packages.key_fingerprint,
         "proxy": image.packages.proxy,
         "policies_image": POLICIES_IMAGE,
+        "policies_queue": POLICIES_QUEUE,
         "boots_annotation": BOOTS_ANNOTATION,
         "first_boot_annotation": FIRST_BOOT_ANNOTATION,
     }
@@ -92,9 +95,10 @@ def _values(cluster: Cluster, machine: Machine, identity: Identity, peer_endpoin
 def _configuration(machine: Machine, identity: Identity, values: dict[str, Any]) -> list[File]:
     """What the cluster is made of. The CA is not where kubeadm looks: there, `kubeadm reset` removes it."""
     kubeadm = "kubeadm-init.yaml.j2" if values["control_plane"] else "kubeadm-join.yaml.j2"
+    modules = "overlay\nbr_netfilter\nwireguard\n" + ("nfnetlink_queue\nnft_queue\n" if values["builtin"] else "")
     made = [
         File("/etc/cks/kubeadm.yaml", render(kubeadm, **values), "0600"),
-        File("/etc/modules-load.d/cks.conf", "overlay\nbr_netfilter\nwireguard\n"),
+        File("/etc/modules-load.d/cks.conf", modules),
         File("/etc/sysctl.d/90-cks.conf", render("sysctl.conf.j2")),
     ]
     if machine.role is Role.CONTROL_PLANE:

@@ -110,6 +110,7 @@ played_kubectl() {
   case "$*" in
   apply*)
     [ -s "${!#}" ] || { echo 'error: no objects passed to apply' && return 1; }
+    case "${!#}" in */policies.yaml) touch "$NODE/applied" && enforce ;; esac
     if grep -q '^kind: CustomResourceDefinition' "${!#}"; then touch "$NODE/defined"; fi
     if grep -q '^kind: App' "${!#}" && [ ! -e "$NODE/defined" ]; then
       echo 'error: resource mapping not found for name: "lab" from "'"${!#}"'": no matches for kind "App" in version "v1"'
@@ -155,6 +156,7 @@ containerd() { cat "$NODE/containerd.toml"; }
 systemctl() {
   if lacking "${!#}"; then return 1; fi
   point systemctl "$@"
+  if [ "$*" = 'start --no-block kubelet.service' ]; then enforce; fi
   if [ "$*" = 'restart --no-block cks-boots-say.service' ]; then bash "$NODE/root/usr/local/sbin/cks-boots" say; fi
 }
 # containerd's notes of images, layers and pulls under way are on the disk at once, what it unpacks with the next sync.
@@ -219,7 +221,14 @@ modprobe() {
   local module
   for module in "${@:2}"; do
     if lacking "$module"; then echo "modprobe: FATAL: Module $module not found" && return 1; fi
+    if [ "$module" = nfnetlink_queue ]; then touch "$NODE/root/proc/net/netfilter/$module"; fi
   done
+}
+# The kubelet runs what enforces policies, once that was applied (to a worker: by the other node).
+enforce() {
+  if [ ! -e "$NODE/applied" ] && [ -e "$NODE/root/etc/cks/network" ]; then return; fi
+  if [ -e "$NODE/dumb" ]; then return; fi
+  echo '   98   3123     0 2   128     0     0        0  1' >"$NODE/root/proc/net/netfilter/nfnetlink_queue"
 }
 played_timedatectl() { [ ! -e "$NODE/no-time" ] && echo yes; }
 networkctl() { point networkctl "$@"; }

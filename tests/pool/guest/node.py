@@ -22,7 +22,7 @@ MARK = "/etc/cks/first-boot.done"
 IMAGES = "/var/lib/containerd"
 BROUGHT = "registry.k8s.io/etcd:3.6.5-0"
 """An image that is on the disk from the beginning."""
-OURS = re.compile(r"(?<![\w/.}])/(?=(?:etc|run|usr/local|var/lib|dev/console)\b)")
+OURS = re.compile(r"(?<![\w/.}])/(?=(?:etc|run|usr/local|var/lib|dev/console|proc/net)\b)")
 
 
 @dataclass
@@ -39,6 +39,7 @@ class Node:
         for path in (
             "root/dev",
             "root/run",
+            "root/proc/net/netfilter",
             "root/etc/apt/apt.conf.d",
             "root/etc/apt/sources.list.d",
             "durable",
@@ -95,6 +96,11 @@ class Node:
     def calls(self) -> list[str]:
         return self.read("calls").splitlines()
 
+    @property
+    def slept(self) -> list[str]:
+        """The seconds of each sleep."""
+        return self.read("slept").split()
+
     def containerd(self, version: str) -> None:
         """Which version of containerd the distribution has."""
         shutil.copy(Path(__file__).parent / "containerd" / f"{version}.toml", self.folder / "containerd.toml")
@@ -140,8 +146,10 @@ class Node:
 
     def boot(self) -> None:
         """What happens before the driver at a boot."""
-        shutil.rmtree(self.path("/run"))
+        for path in ("/run", "/proc"):
+            shutil.rmtree(self.path(path))
         self.path("/run").mkdir()
+        self.path("/proc/net/netfilter").mkdir(parents=True)
         if self.reruns and not self.done:
             self.cloud_init()
 

@@ -298,6 +298,7 @@ def test_another_version_than_the_pools_is_refused_until_the_next_boot(make: Mak
     [
         ("systemd-network", "20-link: refused: the image has no systemd-networkd"),
         ("wireguard", "10-kernel: refused: the image has no kernel modules"),
+        ("nft_queue", "10-kernel: refused: the image has no kernel modules nfnetlink_queue and nft_queue"),
         ("crictl", "50-version: refused: the image has no crictl"),
     ],
 )
@@ -306,6 +307,28 @@ def test_an_image_that_lacks_what_a_node_needs_is_refused_in_words(make: Make, l
     (node.folder / "lacks").write_text(f"{lacking}\n")
     assert node.run() == 78
     assert words in node.console[-1]
+
+
+def test_without_the_built_in_network_nothing_that_policies_need_is_asked_for(make: Make) -> None:
+    node = make(Role.WORKER, network="none")
+    (node.folder / "lacks").write_text("nft_queue\n")
+    assert node.run() == 0
+    assert node.slept == []
+
+
+@BOTH
+def test_a_node_on_which_nothing_enforces_policies_is_not_done(make: Make, role: Role) -> None:
+    """What enforces them runs on without its queue, and packets pass."""
+    node = make(role)
+    (node.folder / "dumb").touch()
+    assert node.run() == 1
+    why = "kube-network-policies judges no packets of this node: it does not read queue 98"
+    assert node.console[-1] == f"cks-first-boot: 70-network: failed: {why}"
+    assert node.slept == ["1"] * 59
+    (node.folder / "dumb").unlink()
+    node.boot()
+    assert node.run() == 0
+    assert_whole(node, role)
 
 
 def test_a_clock_that_is_not_set_right_is_said_and_does_not_stop_the_boot(make: Make) -> None:
