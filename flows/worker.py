@@ -27,10 +27,10 @@ async def serve(
 
     Raises WrongVersion, before anything is taken, if what is installed on the host is of another version.
     """
-    async with signs_of_life(alive):
-        await check_host()
-        async with standing_by(maintain, ask_for):
-            await WarmWorker(work_pool, name=name, limit=limit).serve()
+    # Before any sign of life: who is refused has not started, and a rollout keeps the workers before it.
+    await check_host()
+    async with signs_of_life(alive), standing_by(maintain, ask_for):
+        await WarmWorker(work_pool, name=name, limit=limit).serve()
 
 
 def main(argv: list[str] | None = None) -> int:

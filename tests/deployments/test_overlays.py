@@ -215,6 +215,13 @@ class TestOverlay:
             (spread,) = one["spec"]["template"]["spec"]["topologySpreadConstraints"]
             assert spread["matchLabelKeys"] == ["pod-template-hash"], "else a rollout counts the old ones in"
 
+    def test_a_rollout_waits_until_a_new_worker_has_stayed_up(self, overlay: str) -> None:
+        """One that ends again and again may pass its first probe by the file that its container before has left."""
+        (worker,) = [
+            one["spec"] for one in of_kind(overlay, "Deployment") if one["metadata"]["name"] == "cks-pool-worker"
+        ]
+        assert worker.get("minReadySeconds", 0) >= 30
+
     def test_a_pod_that_cannot_start_is_replaced_once_its_template_is_mended(self, overlay: str) -> None:
         """A StatefulSet that keeps an order waits for the pod instead, for ever."""
         policies = {one["spec"].get("podManagementPolicy") for one in of_kind(overlay, "StatefulSet")}
