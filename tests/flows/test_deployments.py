@@ -40,6 +40,7 @@ EXPECTED = {
     "rebuild-cluster",
     "teardown-pool",
 }
+SCHEDULED = ["pool-maintenance", "pool-status"]
 KNOWN_KEYS = {"name", "entrypoint", "description", "tags", "work_pool", "pull", "schedules", "concurrency_limit"}
 
 
@@ -87,7 +88,7 @@ def test_what_can_only_be_one_thing_is_chosen_and_names_have_an_example() -> Non
 
 def test_maintenance_runs_every_five_minutes() -> None:
     maintenance = next(deployment for deployment in DEPLOYMENTS if deployment["name"] == "pool-maintenance")
-    assert maintenance["schedules"] == [{"interval": 300}]
+    assert [schedule["interval"] for schedule in maintenance["schedules"]] == [300]
 
 
 def test_nothing_is_cached_and_no_flow_blocks_the_warm_worker() -> None:
@@ -111,15 +112,40 @@ async def test_what_is_deployed_at_once_is_what_prefect_deploy_makes(prefect_ser
         at_once = await deployed(client)
         for one in at_once.values():
             (await client.delete(f"/deployments/{one.pop('id')}")).raise_for_status()
-        command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(FILE)]
-        env = {**os.environ, **environment(), "PREFECT_HOME": str(tmp_path)}
-        await asyncio.to_thread(subprocess.run, command, env=env, check=True, capture_output=True)
-        by_prefect = await deployed(client)
-        for one in by_prefect.values():
+        await by_prefect(tmp_path)
+        by_command = await deployed(client)
+        for one in by_command.values():
             one.pop("id")
-    for name, made in by_prefect.items():
+    for name, made in by_command.items():
         assert at_once[name] == made
-    assert len(by_prefect) == len(EXPECTED)
+    assert len(by_command) == len(EXPECTED)
+
+
+async def by_prefect(home: Path) -> None:
+    """Have Prefect's own command deploy all."""
+    command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(FILE)]
+    env = {**os.environ, **environment(), "PREFECT_HOME": str(home)}
+    await asyncio.to_thread(subprocess.run, command, env=env, check=True, capture_output=True)
+
+
+@pytest.mark.prefect
+async def test_a_schedule_that_somebody_paused_stays_paused_and_others_go_on(
+    prefect_server: None, tmp_path: Path
+) -> None:
+    setup = Setup.load()
+    async with get_client() as prefect:
+        await setup.at(prefect)
+        paused, going = [await prefect.read_deployment_by_name(f"{name}/{name}") for name in SCHEDULED]
+        (schedule,) = paused.schedules
+        await prefect.update_deployment_schedule(paused.id, schedule.id, active=False)
+        for again in (setup.at(prefect), by_prefect(tmp_path)):
+            await again
+            found = [await prefect.read_deployment_schedules(one.id) for one in (paused, going)]
+            assert [schedule.active for (schedule,) in found] == [False, True]
+        await prefect.delete_deployment(paused.id)
+        await setup.at(prefect)
+        again = await prefect.read_deployment_by_name(f"{SCHEDULED[0]}/{SCHEDULED[0]}")
+        assert [schedule.active for schedule in again.schedules] == [True]
 
 
 async def deployed(client: httpx.AsyncClient) -> dict[str, dict[str, Any]]:
