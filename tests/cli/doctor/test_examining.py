@@ -14,6 +14,7 @@ import yaml
 from cks_pool.doctor.checking import Check, carried_out
 from cks_pool.doctor.command import OF_HOST, OF_PREFECT, examine_host
 from cks_pool.doctor.findings import Severity, Verdict, ok
+from cks_pool.doctor.kubevirt import CDI, KUBEVIRT
 from cks_pool.doctor.rights import ACCOUNT, GRANTED, Rights, judge_rights, look_rights, needed
 from cks_pool.doctor.storage import look_images, look_storage
 from cks_pool.options import HERE
@@ -21,7 +22,8 @@ from pool.core.crds import SCHEMA, SCHEMA_LABEL
 from pool.core.errors import Forbidden
 from pool.core.pools import Pool
 from pool.core.settings import Settings
-from pool.kube.resources import CONFIG_MAPS, CRDS, DATA_VOLUMES, NAMESPACES, POOLS, STORAGE_CLASSES
+from pool.kube.client import Object
+from pool.kube.resources import CONFIG_MAPS, CRDS, DATA_VOLUMES, NAMESPACES, POOLS, STORAGE_CLASSES, Resource
 from pool.kubevirt.manifests import wanted_image
 from pool.kubevirt.preflight import PROVED
 from pool.work.opening import opened
@@ -30,9 +32,21 @@ from tests.cli.conftest import Command
 from tests.pool.lab import Lab
 from tests.pool.rights import in_force, install, kubeconfig_of
 
+ROOT = Path(__file__).resolve().parents[3]
+
 
 def host_of(lab: Lab) -> Host:
     return Host(lab.settings, lab.kube, lab.watching, lab.state)
+
+
+def of_operator(resource: Resource) -> Object:
+    """A definition of its kind that says nothing more."""
+    scope = "Namespaced" if resource.namespaced else "Cluster"
+    schema = {"openAPIV3Schema": {"type": "object"}}
+    version = {"name": resource.version, "served": True, "storage": True, "schema": schema}
+    names = {"plural": resource.plural, "singular": resource.kind.lower(), "kind": resource.kind}
+    spec = {"group": resource.group, "scope": scope, "names": names, "versions": [version]}
+    return CRDS.manifest(f"{resource.plural}.{resource.group}", spec=spec)
 
 
 async def found_of(lab: Lab, name: str) -> Verdict:
@@ -142,6 +156,18 @@ class TestRights:
         assert found.user == "system:serviceaccount:cks-pool:cks-pool"
         assert found.missing == []
         assert found.needed > 50
+
+    async def test_what_the_worker_may_not_look_at_is_what_the_page_says(self, lab: Lab, tmp_path: Path) -> None:
+        await install(lab.kube)
+        for operator in (KUBEVIRT, CDI):
+            await lab.kube.create(CRDS, of_operator(operator))
+        path = await kubeconfig_of(ACCOUNT, lab.kube, given(), tmp_path / "worker")
+        async with opened(Settings(kubeconfig=path)) as host:
+            await in_force(host.kube)
+            found = await carried_out(OF_HOST, host, 10)
+        refused = [f"`{one.name}`" for one in found if "this identity may not look" in one.verdict.found]
+        page = (ROOT / "docs" / "install.md").read_text()
+        assert f"{', '.join(refused[:-1])} and {refused[-1]}" in page
 
     async def test_who_has_none_is_told_what_is_lacking(self, lab: Lab, tmp_path: Path) -> None:
         await install(lab.kube)
