@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,18 @@ from gateway.settings import GatewaySettings
 from pool.core.settings import Settings
 from pool.kube.client import Object
 from simulator.app import Simulator
-from tests.deployments.overlays import DEPLOYMENTS, NAMES, OWN, built, containers, folder_of, manifests, of_kind, pods
+from tests.deployments.overlays import (
+    DEPLOYMENTS,
+    NAMES,
+    OWN,
+    ROOT,
+    built,
+    containers,
+    folder_of,
+    manifests,
+    of_kind,
+    pods,
+)
 from tests.pool.kubectl import Kubectl, needed
 
 pytestmark = needed
@@ -242,6 +254,20 @@ def test_an_overlay_of_ones_own_changes_what_it_says() -> None:
     assert images == {"registry.example.com/cks-pool:0.1.0", "docker.io/library/postgres:17"}
 
 
+@pytest.mark.parametrize("part", ["worker", "gateway"])
+def test_memory_is_enough_for_what_the_page_on_scale_has_seen_and_computed(part: str) -> None:
+    lines = (ROOT / "docs" / "scale.md").read_text().splitlines()
+    (seen,) = [line for line in lines if line.startswith(f"| a {part}'s memory |")]
+    computed = [line.split("|")[4] for line in lines if line.startswith(f"| a {part}'s memory, with all resets")]
+    (pod,) = [pod for name, pod in pods("complete") if name == f"cks-pool-{part}"]
+    asked = pod["spec"]["containers"][0]["resources"]
+    (at_rest,) = re.findall(r"(\d+) MiB with 300", seen)
+    assert _mebibytes(asked["requests"]["memory"]) >= int(at_rest)
+    assert _mebibytes(asked["limits"]["memory"]) > 2 * max(map(int, re.findall(r"(\d+) MiB", seen.split("|")[2])))
+    for of_1000 in computed:
+        assert _mebibytes(asked["limits"]["memory"]) > int(of_1000.removesuffix(" MiB ").replace(",", ""))
+
+
 @pytest.mark.parametrize("overlay", [name for name in NAMES if name != OWN])
 def test_all_that_is_applied_is_found_by_one_label(overlay: str) -> None:
     lacking = [
@@ -267,6 +293,11 @@ def test_namespaces_come_first_and_kinds_and_policies_before_the_rights_that_the
     for kind in ("CustomResourceDefinition", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"):
         assert kind in kinds[:rights]
         assert kind not in kinds[rights:]
+
+
+def _mebibytes(quantity: str) -> int:
+    """Of what the manifests say, which is in them."""
+    return int(quantity.removesuffix("Mi"))
 
 
 def _ports(template: Object) -> set[int]:
