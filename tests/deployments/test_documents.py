@@ -32,8 +32,8 @@ SHOWN = re.compile(r"(?:^\$ |`)(kubectl [^`#\n]+)", re.MULTILINE)
 YAML = re.compile(r"^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
 IN_THE_WORKER = "kubectl -n cks-pool exec deployment/cks-pool-worker -- cks-pool token "
 """What is run here in the worker's place."""
-NOT_HERE = ("exec", "wait", "port-forward", "edit", "delete -k", ".run/kubeconfig")
-"""What needs controllers, somebody at the other end, an editor, or `make up`; and what removes namespaces."""
+NOT_HERE = ("exec", "wait", "port-forward", "edit", ".run/kubeconfig")
+"""What needs controllers, somebody at the other end, an editor, or `make up`."""
 MINE = "deployments/overlays/mine"
 """Where the pages have an overlay of one's own."""
 VOLUME = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "10Gi"}}}
@@ -162,7 +162,9 @@ async def test_installing_operating_and_upgrading_go_as_their_pages_say(api_serv
 
         for command in commands[last:]:
             await shell(command)
-        assert await shell("kubectl -n cks-pool get pools -o name") == ""
+        left = await shell("kubectl get crds,namespaces,clusterroles -l app.kubernetes.io/part-of=cks-pool -o name")
+        kept = ["customresourcedefinition.apiextensions.k8s.io/pooledclusters.cks.io", "namespace/cks-pool"]
+        assert left.split() == kept, "by a cluster that no worker is there to tear down"
 
 
 async def test_a_prefect_that_is_there_already_gets_its_secret_before_anything_else(

@@ -34,6 +34,8 @@ GIVEN = {"own-prefect": {"cks-pool-prefect"}, "complete": set[str]()}
 """Secrets that whoever applies the overlay has to give."""
 INGRESS = {"cks-pool-prefect-ingress"}
 """The same of whoever adds the Ingress."""
+REGISTRY = {"registry"}
+"""The same of whoever has a private registry."""
 
 
 def selects(selector: Object, labels: dict[str, str]) -> bool:
@@ -129,7 +131,7 @@ class TestOverlay:
     def test_every_secret_that_is_named_is_made_or_to_be_given(self, overlay: str) -> None:
         (role,) = [one for one in of_kind(overlay, "Role") if one["metadata"]["name"] == "cks-pool-setup"]
         (made,) = [set(rule["resourceNames"]) for rule in role["rules"] if "resourceNames" in rule]
-        assert set(_secrets(overlay)) <= made | GIVEN.get(overlay, INGRESS)
+        assert set(_secrets(overlay)) <= made | GIVEN.get(overlay, INGRESS | REGISTRY)
 
     def test_every_account_and_config_map_that_is_named_is_there(self, overlay: str) -> None:
         accounts = {one["metadata"]["name"] for one in of_kind(overlay, "ServiceAccount")}
@@ -251,7 +253,8 @@ def test_an_overlay_of_ones_own_changes_what_it_says() -> None:
     assert {one["storageClassName"] for one in claims} == {"fast"}
     assert [one["resources"]["requests"]["storage"] for one in claims] == ["50Gi", "1Gi"]
     images = {one["image"] for _, pod in pods(OWN) for one in containers(pod)}
-    assert images == {"registry.example.com/cks-pool:0.1.0", "docker.io/library/postgres:17"}
+    assert images == {"registry.example.com/cks-pool:0.1.0", "registry.example.com/postgres:17"}
+    assert {tuple(one["name"] for one in pod["spec"]["imagePullSecrets"]) for _, pod in pods(OWN)} == {("registry",)}
 
 
 @pytest.mark.parametrize("part", ["worker", "gateway"])
@@ -308,6 +311,7 @@ def _secrets(overlay: str) -> list[str]:
     found: list[str] = [tls["secretName"] for one in of_kind(overlay, "Ingress") for tls in one["spec"]["tls"]]
     for _, template in pods(overlay):
         found += [volume["secret"]["secretName"] for volume in template["spec"]["volumes"] if "secret" in volume]
+        found += [one["name"] for one in template["spec"].get("imagePullSecrets", [])]
         for one in containers(template):
             found += [env["secretRef"]["name"] for env in one.get("envFrom", []) if "secretRef" in env]
             keys: list[dict[str, Any]] = [
