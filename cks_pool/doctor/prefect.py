@@ -65,12 +65,13 @@ def judge_database(found: str) -> Verdict:
 
 @dataclass(frozen=True)
 class Schedule:
-    """Maintenance, as it is deployed. `deployment`: its ID, empty if it is not; `last`: how long ago a run completed;
-    `late`: runs that nobody took."""
+    """Maintenance, as it is deployed. `deployment`: its ID, empty if it is not; `scheduled`: it comes by itself;
+    `schedule`: the ID of a schedule that does not; `last`: how long ago a run completed; `late`: runs nobody took."""
 
     deployment: str
     paused: bool = False
     scheduled: bool = False
+    schedule: str = ""
     last: timedelta | None = None
     late: int = 0
 
@@ -85,6 +86,7 @@ async def look_schedule(client: PrefectClient) -> Schedule:
         str(deployment.id),
         paused=bool(deployment.paused),
         scheduled=any(one.active for one in deployment.schedules),
+        schedule=next((str(one.id) for one in deployment.schedules if not one.active), ""),
         last=datetime.now(UTC) - ends[0] if ends else None,
         late=len(await _runs(client, deployment, "Late", 50)),
     )
@@ -123,8 +125,11 @@ def judge_schedule(found: Schedule) -> Verdict:
     if found.paused:
         # Prefect has no command for a deployment as a whole.
         return error(f"{MAINTENANCE} is paused", f"prefect api POST /deployments/{found.deployment}/resume_deployment")
+    if not found.scheduled and found.schedule:
+        resume = f"prefect deployment schedule resume {MAINTENANCE}/{MAINTENANCE} {found.schedule}"
+        return error(f"the schedule of {MAINTENANCE} is paused", resume)
     if not found.scheduled:
-        return error(f"the schedule of {MAINTENANCE} is paused", "cks-pool setup prefect (it makes it anew)")
+        return error(f"{MAINTENANCE} has no schedule", DEPLOY)
     ago = f"the last one completed {short(found.last)} ago" if found.last is not None else "none has completed yet"
     text = f"{MAINTENANCE} is scheduled, {ago}"
     if found.late:

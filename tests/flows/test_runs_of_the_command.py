@@ -119,9 +119,6 @@ async def test_the_doctor_looks_at_the_server() -> None:
     assert all(one.cure for one in found.values() if one.severity in (Severity.WARNING, Severity.ERROR))
 
 
-PROGRAMS = {"prefect": "prefect", "cks-pool": "cks_pool"}
-
-
 async def test_what_is_paused_goes_on_once_the_doctors_cures_are_run(tmp_path: Path) -> None:
     async with get_client() as client:
         await Setup.load().at(client)
@@ -134,8 +131,7 @@ async def test_what_is_paused_goes_on_once_the_doctors_cures_are_run(tmp_path: P
         while paused := [one for one in await examine_prefect(60) if "is paused" in one.verdict.found]:
             cures.append(paused[0].verdict.cure)
             assert len(cures) <= 3
-            program, *words = shlex.split(cures[-1].partition(" (")[0])
-            command = [sys.executable, "-m", PROGRAMS[program], *words]
+            command = [sys.executable, "-m", *shlex.split(cures[-1])]
             env = os.environ | environment() | {"PREFECT_HOME": str(tmp_path)}
             await asyncio.to_thread(subprocess.run, command, env=env, check=True, capture_output=True)
         assert len(cures) == 3
