@@ -33,7 +33,7 @@ Session IDs and names are taken as typed: `0042` is not 42. Durations are second
 $ source <({NAME} completion bash)     # or zsh; fish: {NAME} completion fish | source
 ```
 
-Where the host is, every command that asks it takes as kubectl does:
+Every command that asks the host is told where it is, as kubectl is:
 """
 
 
