@@ -10,10 +10,29 @@ from simulator.app import Simulator
 from simulator.client.resources import NODES
 from simulator.faults.troubles import Trouble, TroubleKind
 from simulator.guests.disk import Disk
+from simulator.guests.images import STORE, WHOLE
 from tests.guest_bench import INIT, JOIN, RUNCMD, Bench, Guest, bench, join_configuration, stepwise
 from tests.lab import Lab, kubevirt
 
 STEPS = {"10-kernel": "touch /etc/lab/kernel\n", "60-cluster": INIT}
+IMAGE = "host.example/net/policies:v1"
+PULL = f'if [ -z "$(ctr --namespace k8s.io images list --quiet "name=={IMAGE}")" ]; then crictl pull {IMAGE}; fi\n'
+FORGET = """
+readonly brought=/etc/lab/brought
+readonly looked=/run/looked
+if [ -e "$looked" ]; then exit 0; fi
+listed=$(ctr --namespace k8s.io images list --quiet)
+if [ ! -e "$brought" ]; then
+  echo "$listed" >"$brought.new"
+  sync "$brought.new"
+  mv "$brought.new" "$brought"
+else
+  for image in $(grep --invert-match --line-regexp --fixed-strings --file="$brought" <<<"$listed"); do
+    ctr --namespace k8s.io images remove --sync "$image"
+  done
+fi
+touch "$looked"
+"""
 PRECIOUS = "/etc/lab/kubeadm.yaml"
 
 
@@ -120,6 +139,28 @@ async def test_a_first_boot_that_is_written_for_it_gets_there_from_every_cut(at:
         async for event in (await guest.serves()).watch(NODES):
             if event.object.get("status", {}).get("nodeInfo", {}).get("bootID") == guest.machine.boot_id:
                 break
+
+
+@pytest.mark.parametrize(("step", "left"), [(FORGET, WHOLE), ("true\n", "")], ids=["removed", "kept"])
+async def test_an_image_that_was_pulled_and_not_synced_is_half_until_it_is_removed(step: str, left: str) -> None:
+    async with bench() as on:
+        cut(on, "70-pull:crictl")
+        guest = on.guest(stepwise({**STEPS, "45-images": step, "70-pull": PULL}))
+        brought = {path for path in guest.disk.files if path.startswith(STORE)}
+        await guest.has_lost_power()
+        assert guest.disk.files[STORE + IMAGE] == ""
+        guest.boot()
+        await guest.prints("boot: done")
+        images = {path: text for path, text in guest.disk.files.items() if path.startswith(STORE)}
+        assert images == dict.fromkeys(brought, WHOLE) | {STORE + IMAGE: left}
+
+
+async def test_a_file_that_was_synced_before_it_was_moved_is_not_lost() -> None:
+    async with bench() as on:
+        cut(on, "45-images:mv")
+        guest = on.guest(stepwise({"45-images": FORGET, **STEPS}))
+        await guest.has_lost_power()
+        assert "kube-apiserver" in guest.disk.files["/etc/lab/brought"]
 
 
 async def test_a_cut_between_reset_and_the_authoritys_return_leaves_one_of_kubeadms_own() -> None:

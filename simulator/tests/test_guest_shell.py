@@ -139,6 +139,13 @@ async def test_until_it_works_is_tried_in_place() -> None:
     assert run.did == ["it", "it", "it", "next"]
 
 
+async def test_a_variable_has_the_lines_of_which_grep_passes_on_those_that_a_file_has_not() -> None:
+    run = Run({"/all": "a\nc d\nb\n", "/known": "b\na\n"})
+    others = 'grep --invert-match --line-regexp --fixed-strings --file=/known <<<"$all" || [ $? = 1 ]'
+    assert await run.of(f'set -e\nall=$(cat /all)\nact "$({others})"\nall=a\nothers=$({others})\nact "$others"')
+    assert run.did == ["c d", ""]
+
+
 async def test_files_are_made_changed_and_removed() -> None:
     run = Run({"/a": "1\n", "/d/x": "", "/d/y": ""})
     script = """

@@ -170,6 +170,12 @@ async def test_an_image_without_kubernetes_gets_it_from_its_repository() -> None
             "registry.k8s.io",
             "60-cluster: failed: kubeadm init: [ERROR ImagePull]: failed to pull image registry.k8s.io/kube-apiserver",
         ),
+        (
+            {"40-packages": PACKAGES, "70-pull": "crictl pull host.example/policies:v1\n"},
+            "host.example",
+            "70-pull: failed: crictl pull host.example/policies:v1: pulling image: rpc error: code = Unknown desc = "
+            'failed to pull and unpack image "host.example/policies:v1": failed to resolve reference',
+        ),
     ],
 )
 async def test_what_a_guest_cannot_reach_it_does_not_get(steps: dict[str, str], host: str, text: str) -> None:

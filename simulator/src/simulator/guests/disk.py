@@ -79,6 +79,11 @@ class Disk:
         if self._unsynced is not None:
             self._unsynced -= set(paths) if paths else set(self._unsynced)
 
+    def moved(self, source: str, target: str) -> None:
+        """A file has another name: it is as safe as it was."""
+        if self._unsynced is not None and source not in self._unsynced:
+            self._unsynced.discard(target)
+
     def settle(self) -> None:
         """Sync, and hold nothing any more."""
         self._unsynced = None
@@ -91,7 +96,7 @@ class Disk:
             self.files[path] = ""
 
     def _written(self, path: str, content: str | None) -> None:
-        if self._unsynced is not None:
+        if self._unsynced is not None and content is not None:
             self._unsynced.add(path)
         if self._recorder is not None:
             self._recorder.file(path, content)

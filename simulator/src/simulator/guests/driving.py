@@ -17,7 +17,7 @@ from simulator.guests.setup import Setup
 
 TAG = re.compile(r"^\+\w+:\s*")
 """By which scripts tell lines of their own from those of the programs that they run."""
-POINTS = ("kubeadm", "kubectl", "apt-get", "sync", "touch", "cp", "mv", "rm", "install")
+POINTS = ("kubeadm", "kubectl", "apt-get", "sync", "touch", "cp", "mv", "rm", "install", "crictl", "ctr")
 """Programs after which the power may be cut."""
 
 
@@ -105,6 +105,8 @@ class FirstBoot:
 
         async def ran(words: list[str]) -> None:
             name = words[0].rpartition("/")[2]
+            if name == "mv" and words[2:]:
+                machine.disk.moved(*words[-2:])
             if name in POINTS:
                 await machine.reached(" ".join([name, *words[1:2]]) if name in POINTS[:3] else name)
 

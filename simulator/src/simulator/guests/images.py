@@ -18,6 +18,10 @@ from simulator.guests.programs import PROGRAM_FOLDER
 
 VERSION = re.compile(r"v\d+\.\d+\.\d+")
 STOCK = re.compile(r"cloudimg|genericcloud|cloud-?image", re.IGNORECASE)
+STORE = "/var/lib/containerd/"
+"""Where the images of containers are, a file each."""
+WHOLE = "unpacked\n"
+CONTROL_PLANE = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy")
 SYSTEM = {"/etc/os-release": "ID=ubuntu\n", "/etc/hosts": "127.0.0.1 localhost\n"}
 
 
@@ -26,13 +30,19 @@ def image(address: str = "") -> Disk:
     name = address.rpartition("/")[2].partition("@")[0]
     version = VERSION.search(name)
     if version is not None:
-        disk = Disk(bootable=True, files=SYSTEM, machine={KUBERNETES: version[0], "images": version[0]})
+        brought = {STORE + one: WHOLE for one in of_control_plane(version[0])}
+        disk = Disk(bootable=True, files={**SYSTEM, **brought}, machine={KUBERNETES: version[0]})
     elif STOCK.search(address) or address.startswith(("http://", "https://")):
-        return Disk(bootable=True, files=SYSTEM, machine={KUBERNETES: "none", "images": "none"})
+        return Disk(bootable=True, files=SYSTEM, machine={KUBERNETES: "none"})
     else:
         disk = Disk(bootable=True, files={**SYSTEM, f"{CONFIGURATION}/10-image.conflist": "{}\n"})
     add_programs(disk)
     return disk
+
+
+def of_control_plane(version: str, repository: str = "registry.k8s.io") -> list[str]:
+    """The images of containers that a control plane of that version consists of."""
+    return [f"{repository}/{name}:{version}" for name in CONTROL_PLANE]
 
 
 def add_programs(disk: Disk, version: str = "") -> None:

@@ -70,7 +70,7 @@ class Interpreter(Blocks):
         text, end = shell.pipe(command)
         if (found := ASSIGNMENT.match(text)) and shell.is_word(found[2]):
             self._substituted = True
-            self._variables[found[1]] = " ".join(words.split(await self._expanded(found[2])))
+            self._variables[found[1]] = words.unquoted(await self._expanded(found[2]))
             return self._substituted
         line = words.line(await self._expanded(text))
         last = words.line(await self._expanded(end)) if end else line

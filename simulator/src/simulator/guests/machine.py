@@ -159,6 +159,9 @@ class Machine:
         if MOUNTED in self.disk.machine:
             self.say("recovering journal: the last shutdown was not clean")
         self.disk.machine[MOUNTED] = "rw"
+        # In memory.
+        for path in [one for one in self.disk.files if one.startswith("/run/")]:
+            del self.disk.files[path]
         await asyncio.sleep(self.delays.boot)
         cloud_init = CloudInit(self)
         commands = await cloud_init.run()

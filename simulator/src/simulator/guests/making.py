@@ -8,7 +8,7 @@ import dataclasses
 from simulator.client.finding import find
 from simulator.client.meta import condition
 from simulator.client.resources import NODES
-from simulator.guests import joining, kubeadm, preflight
+from simulator.guests import containerd, joining, kubeadm, preflight
 from simulator.guests.control_plane import ControlPlane
 from simulator.guests.disk import KUBERNETES
 from simulator.guests.kubeadm import Refused
@@ -22,7 +22,7 @@ async def init(machine: Owner, node: Node, configuration: str, *, tokens: bool) 
     disk, now = machine.disk, machine.clock.now()
     init = kubeadm.read_init(configuration, disk.machine["hostname"], machine.addresses)
     preflight.check_init(disk, init.version)
-    preflight.check_images(disk, init, machine.troubles, machine.as_victim)
+    containerd.pull_control_plane(machine, init)
     if preflight.CA_CERT not in disk.files and preflight.CA_KEY not in disk.files:
         disk.files[preflight.CA_CERT], disk.files[preflight.CA_KEY] = create_authority(now)
     authority = load(disk.files.get(preflight.CA_CERT, ""), disk.files.get(preflight.CA_KEY, ""), now)

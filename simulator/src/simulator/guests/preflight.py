@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, MutableMapping
 
 from simulator.faults.troubles import TroubleKind, Troubles, Victim
 from simulator.guests.disk import KUBERNETES, Disk
-from simulator.guests.kubeadm import Init, Refused
+from simulator.guests.kubeadm import Refused
 from simulator.guests.mounts import DIRECTORY_MARK, is_directory
 
 ETC, ETCD, KUBELET = "/etc/kubernetes", "/var/lib/etcd", "/var/lib/kubelet"
@@ -20,7 +20,6 @@ KUBELET_CONF, BOOTSTRAP_CONF = f"{ETC}/kubelet.conf", f"{ETC}/bootstrap-kubelet.
 MANIFESTS = tuple(
     f"{ETC}/manifests/{name}.yaml" for name in ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd")
 )
-NO_HOST = "dial tcp: lookup {host}: no such host"
 
 
 def check_init(disk: Disk, version: str) -> None:
@@ -66,19 +65,6 @@ def check_version(has: str, wanted: str) -> None:
 def _minor(version: str) -> int:
     found = re.match(r"v?\d+\.(\d+)", version)
     return int(found[1]) if found else 0
-
-
-def check_images(disk: Disk, init: Init, troubles: Troubles, who: Victim) -> None:
-    """Raises Refused when the control plane's images are not on the disk, and cannot be pulled either."""
-    if disk.machine.get("images", init.version) == init.version:
-        return
-    host = init.repository.partition("/")[0]
-    if unreachable(host, troubles, who):
-        image = f"{init.repository}/kube-apiserver:{init.version}"
-        raise Refused(
-            f'[ERROR ImagePull]: failed to pull image {image}: failed to pull and unpack image "{image}": failed to '
-            f'resolve reference "{image}": failed to do request: Head "https://{host}/v2/": {NO_HOST.format(host=host)}'
-        )
 
 
 def unreachable(host: str, troubles: Troubles, who: Victim) -> bool:

@@ -96,7 +96,13 @@ def _cat(files: Files, args: list[str], given: str) -> Result:
     return Result(True, "".join(files[one] for one in paths) or (f"{given}\n" if given else ""))
 
 
-def _grep(files: Files, args: list[str], _: str) -> Result:
+def _grep(files: Files, args: list[str], given: str) -> Result:
+    """`grep PATTERN FILE...`, `grep --invert-match --line-regexp --fixed-strings --file=FILE` of what is given."""
+    listed = next((one.partition("=")[2] for one in args if one.startswith("--file=")), "")
+    if listed in files and "--invert-match" in args:
+        known = files[listed].splitlines()
+        others = [line for line in given.splitlines() if line not in known]
+        return Result(bool(others), "".join(f"{line}\n" for line in others))
     words = [one for one in args if not one.startswith("-")]
     if len(words) < 2 or any(UNKNOWN in word for word in words):
         return Result(None)

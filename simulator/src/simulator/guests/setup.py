@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
+from functools import partial
 from urllib.parse import urlsplit
 
-from simulator.guests import addons, making, preflight
+from simulator.guests import addons, containerd, making, preflight
 from simulator.guests.disk import KUBERNETES
 from simulator.guests.images import add_programs
 from simulator.guests.interpreter import Action
@@ -35,6 +36,8 @@ class Setup:
             "kubeadm": self._kubeadm,
             "kubectl": self._kubectl,
             "apt-get": self._apt_get,
+            "crictl": partial(containerd.crictl, machine),
+            "ctr": partial(containerd.ctr, machine),
             "sync": self._sync,
             "curl": self._download,
             "wget": self._download,

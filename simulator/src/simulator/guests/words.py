@@ -33,6 +33,16 @@ def split(text: str) -> list[str]:
         return text.split()
 
 
+def unquoted(text: str) -> str:
+    """One word without its quotes, which is not split, as in an assignment."""
+    lexer = shlex.shlex(text, posix=True)
+    lexer.whitespace, lexer.commenters, lexer.whitespace_split = "", "", True
+    try:
+        return lexer.get_token() or ""
+    except ValueError:
+        return text
+
+
 def line(text: str) -> Line:
     """A command whose expansions are made. Only the standard output is followed."""
     kept, target, appends, given = list[str](), None, False, ""
