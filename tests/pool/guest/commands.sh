@@ -41,7 +41,7 @@ played_kubeadm() {
   kubeconfig*) echo "kubelet of ${!#}" ;;
   esac
   point kubeadm "$@"
-  if fails kubeadm; then exit 1; fi
+  if fails kubeadm >&2; then exit 1; fi
   etc=$NODE/root/etc/kubernetes var=$NODE/root/var/lib
   case "$1 ${2-}" in
   "reset --force")

@@ -71,6 +71,45 @@ def test_the_kubelet_of_the_control_plane_gets_a_certificate_when_its_own_has_en
     assert not node.path(CLIENT).exists()
 
 
+NO_KEY = "failed to load key: couldn't load the private key file /etc/kubernetes/pki/ca.key: no such file"
+
+
+def test_the_kubelets_certificate_is_renewed_though_kubeadms_own_are_not_and_that_is_said_last(node: Node) -> None:
+    node.write(APISERVER, "0")
+    node.write(CLIENT, "0")
+    node.fails("kubeadm", 1, NO_KEY)
+    assert node.call(CERTIFICATES) == 1
+    assert node.read("/etc/kubernetes/kubelet.conf") == "kubelet of system:node:cp-cluster1\n"
+    assert node.console == [
+        "cks-certificates: the kubelet has a new certificate",
+        f"cks-certificates: the control plane's certificates were not renewed: {NO_KEY}",
+    ]
+
+
+def test_a_certificate_of_the_kubelet_that_is_not_renewed_is_left_as_it_is_and_said(node: Node) -> None:
+    node.write(APISERVER, "0")
+    node.write(CLIENT, "0")
+    node.fails("kubeadm", 2, NO_KEY)
+    assert node.call(CERTIFICATES) == 1
+    assert node.read("/etc/kubernetes/kubelet.conf") == "of old"
+    assert node.path(CLIENT).exists()
+    assert node.console == [
+        f"cks-certificates: the control plane's certificates were not renewed: {NO_KEY}"
+        f"; the kubelet's certificate was not renewed: {NO_KEY}"
+    ]
+
+
+async def test_a_failure_names_the_certificates_that_were_not_renewed(
+    node: Node, api_server: Simulator, tmp_path: Path
+) -> None:
+    node.write(APISERVER, "0")
+    node.fails("kubeadm", 1, NO_KEY)
+    node.call(CERTIFICATES)
+    Consoles(api_server).printed["cp-cluster1"] = node.read("/dev/console")
+    said = await why_unhealthy(api_server, tmp_path)
+    assert said == f"no answer yet; cp-cluster1: the control plane's certificates were not renewed: {NO_KEY}"
+
+
 @WORKER
 def test_the_worker_says_that_its_kubelets_certificate_has_ended(node: Node) -> None:
     node.write(CLIENT, "0")
