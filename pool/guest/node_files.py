@@ -14,6 +14,8 @@ from pool.kubevirt.cluster import API_PORT, WIREGUARD_PORT, Cluster, Machine, Ro
 from pool.kubevirt.templates import render
 
 POD_NETWORK, SERVICE_NETWORK, LINK_NETWORK = "10.60.0.0/16", "10.61.0.0/16", "10.99.0.0/30"
+NO_PROXY = f"localhost,127.0.0.0/8,{POD_NETWORK},{SERVICE_NETWORK},{LINK_NETWORK},.svc,.cluster.local"
+"""What nodes reach without the Pool's proxy."""
 MTU = 1370
 """Of the link and of pods: WireGuard's 60 to 80 bytes and a host's own overlay fit into 1500."""
 
@@ -85,6 +87,7 @@ def _values(cluster: Cluster, machine: Machine, identity: Identity, peer_endpoin
         "packages": f"{image.packages.repository}{minor}/deb/",
         "key_fingerprint": image.packages.key_fingerprint,
         "proxy": image.packages.proxy,
+        "no_proxy": NO_PROXY,
         "policies_image": POLICIES_IMAGE,
         "policies_queue": POLICIES_QUEUE,
         "boots_annotation": BOOTS_ANNOTATION,

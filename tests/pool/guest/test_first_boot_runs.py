@@ -401,6 +401,28 @@ def test_preparation_of_the_control_plane_has_its_kubeconfig(make: Make) -> None
     assert node.read("prepared").splitlines()[-1].endswith("/etc/kubernetes/admin.conf")
 
 
+def test_preparation_has_the_pools_proxy_in_its_environment(make: Make) -> None:
+    """As containerd has it, and in small letters, which curl and wget read."""
+    script = {"prepare.sh": "#!/bin/bash\nenv | grep -i _proxy | sort >$NODE/environment || true\n"}
+    node = make(Role.WORKER, addons=script, image=PROXY)
+    assert node.run() == 0
+    drop_in = node.read(PROXY_DROP_IN)
+    past = drop_in.partition("NO_PROXY=")[2].strip()
+    assert past.endswith("10.99.0.0/30,.svc,.cluster.local")
+    through = "http://proxy.example:3128"
+    assert dict(line.split("=", 1) for line in node.read("environment").splitlines()) == {
+        "HTTP_PROXY": through,
+        "HTTPS_PROXY": through,
+        "NO_PROXY": past,
+        "http_proxy": through,
+        "https_proxy": through,
+        "no_proxy": past,
+    }
+    direct = make(Role.WORKER, "direct", addons=script)
+    assert direct.run() == 0
+    assert direct.read("environment") == ""
+
+
 def bare(node: Node) -> Node:
     (node.folder / "bare").touch()
     return node
