@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from pool.guest.node_files import files
+from pool.guest.node_files import STEPS, files
 from pool.kubevirt.cluster import Cluster, Role
 from tests.pool import builders
 from tests.pool.crash.tally import Tally
@@ -393,6 +393,19 @@ def test_preparation_runs_until_it_succeeded_once_and_its_output_is_said(make: M
     (node.folder / "mirror").touch()
     assert node.run() == 0
     assert node.read("prepared").split() == ["node", "run", "run"]
+
+
+def test_a_console_that_is_held_up_is_waited_for_once_a_script(make: Make) -> None:
+    """All that the script prints is in the log."""
+    script = {"prepare.sh": "#!/bin/bash\necho node >>$NODE/prepared\nprintf 'line %s\\n' {1..200}\n"}
+    node = make(Role.WORKER, addons=script)
+    (node.folder / "held-up").touch()
+    assert node.run() == 0
+    assert node.console == []
+    assert {f"line {number}" for number in range(1, 201)} <= set(node.read("journal").splitlines())
+    steps = sum(file.path.startswith(STEPS) for file in node.files)
+    # Each step that begins, the script's first line, and that all is done.
+    assert node.read("held-up").split() == ["5"] * (steps + 2)
 
 
 def test_preparation_of_the_control_plane_has_its_kubeconfig(make: Make) -> None:
