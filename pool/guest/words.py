@@ -10,6 +10,13 @@ UNPLAIN = re.compile(r"[^A-Za-z0-9 .,:;=+%'/-]|//+|\bwww\.")
 """What is taken out of a guest's words: control characters, markup of terminals, Markdown and rich, links."""
 
 
+LEFT_OUT = " ... "
+
+
 def cleaned(text: str) -> str:
-    """Plain characters in one line, cut. Pure."""
-    return " ".join(UNPLAIN.sub(" ", text[: 10 * SHOWN]).split())[:SHOWN]
+    """Plain characters in one line; of a long one its beginning and its end, where programs in Go say the cause. Pure."""
+    plain = " ".join(UNPLAIN.sub(" ", text[: 10 * SHOWN]).split())
+    if len(plain) <= SHOWN:
+        return plain
+    half = (SHOWN - len(LEFT_OUT)) // 2
+    return f"{plain[:half]}{LEFT_OUT}{plain[-half:]}"

@@ -221,3 +221,6 @@ def test_a_guests_words_are_plain_and_short() -> None:
     )
     assert cleaned("\x1b[31mred\x1b[0m\n# **big** | [a](http://b.c) <b> www.d.e") == ("31mred 0m big a http: b.c b d.e")
     assert len(cleaned("word " * 1000)) <= 200
+    of_a_pull = f"crictl: pulling image: {'failed to resolve reference, ' * 10}lookup registry.k8s.io: no such host"
+    assert cleaned(of_a_pull).startswith("crictl: pulling image")
+    assert cleaned(of_a_pull).endswith("no such host")
