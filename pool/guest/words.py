@@ -14,7 +14,7 @@ LEFT_OUT = " ... "
 
 
 def cleaned(text: str) -> str:
-    """Plain characters in one line; of a long one its beginning and its end, where programs in Go say the cause. Pure."""
+    """Plain characters in one line; of a long one the beginning, and the end, where programs in Go say the cause. Pure."""
     plain = " ".join(UNPLAIN.sub(" ", text[: 10 * SHOWN]).split())
     if len(plain) <= SHOWN:
         return plain
