@@ -14,7 +14,10 @@ LEFT_OUT = " ... "
 
 
 def cleaned(text: str) -> str:
-    """Plain characters in one line; of a long one the beginning, and the end, where programs in Go say the cause. Pure."""
+    """Plain characters in one line. Pure.
+
+    Of a long one the beginning is kept, and the end, where programs in Go name the cause.
+    """
     plain = " ".join(UNPLAIN.sub(" ", text[: 10 * SHOWN]).split())
     if len(plain) <= SHOWN:
         return plain
