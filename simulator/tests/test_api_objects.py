@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from simulator.api.requests import ADMIN, Request
+from simulator.api.server import ApiServer
 from simulator.app import Simulator
 from tests.http_api import Api, Failed
 
@@ -265,6 +266,26 @@ async def test_services_get_addresses_of_their_own(bare: Api) -> None:
     taken = {"metadata": {"name": "t"}, "spec": {"clusterIP": addresses[0], "ports": [{"port": 1}]}}
     with pytest.raises(Failed, match="provided IP is already allocated"):
         await bare.create(path, taken)
+
+
+async def test_services_of_two_simulators_share_no_address() -> None:
+    """Of five that there are, though nobody listens in them."""
+    async with ApiServer(service_cidr="127.96.250.0/29") as one, ApiServer(service_cidr="127.96.250.0/29") as other:
+        addresses = [await address(server, f"s{n}") for n in range(2) for server in (one, other)]
+        assert len(set(addresses)) == 4
+        path = "/api/v1/namespaces/default/services/s0"
+        assert (await one.handle(Request("DELETE", path, user=ADMIN))).status == 200
+        await address(one, "s2")
+    async with ApiServer(service_cidr="127.96.250.0/29") as later:
+        assert len({await address(later, f"s{n}") for n in range(5)}) == 5
+
+
+async def address(server: ApiServer, name: str) -> str:
+    service = json.dumps({"metadata": {"name": name}, "spec": {"ports": [{"port": 1}]}}).encode()
+    headers = {"content-type": "application/json"}
+    answer = await server.handle(Request("POST", "/api/v1/namespaces/default/services", {}, headers, service, ADMIN))
+    assert answer.status == 201, answer
+    return str(json.loads(answer.body)["spec"]["clusterIP"])
 
 
 async def test_events_have_two_faces(bare: Api) -> None:

@@ -81,8 +81,9 @@ class ApiServer:
         """What a container of a pod printed, for `pods/log`."""
         self.mutation: list[Hook] = []
         """What completes objects before they are judged."""
+        self._addresses = Addresses(self.store, service_cidr)
         self.admission: list[Hook] = [
-            Addresses(self.store, service_cidr),
+            self._addresses,
             Escalation(self.authorizer),
             Policies(self.store),
         ]
@@ -122,6 +123,7 @@ class ApiServer:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
             self._housekeeping = None
+        self._addresses.close()
 
     def aggregate(
         self, group: str, version: str, plural: str, handler: Handler, subresources: Obj | None = None

@@ -17,6 +17,8 @@ Obj = dict[str, Any]
 SERVICES = ("", "services")
 TRIES = 10_000
 """Addresses tried before the range is called full."""
+HELD_AT = 6443
+"""UDP port of the sockets that hold addresses."""
 
 
 class Addresses:
@@ -25,6 +27,7 @@ class Addresses:
     def __init__(self, store: Store, cidr: str) -> None:
         self._store = store
         self._network = ipaddress.ip_network(cidr)
+        self._held: dict[str, socket.socket] = {}
 
     def __call__(self, request: AdmissionRequest) -> None:
         """Raises ApiError 422 for an address that is taken or outside the range."""
@@ -36,7 +39,7 @@ class Addresses:
         old = (request.old_object or {}).get("spec", {})
         given = spec.get("clusterIP")
         if not given:
-            given = self._free(spec.get("ports") or [])
+            given = self._free()
         elif given != "None" and given != old.get("clusterIP"):
             self._check(given, request)
         spec["clusterIP"] = given
@@ -45,16 +48,35 @@ class Addresses:
     def _taken(self) -> set[str]:
         return {str(stored.obj["spec"].get("clusterIP")) for stored in self._store.list(SERVICES)}
 
-    def _free(self, ports: list[Obj]) -> str:
+    def close(self) -> None:
+        """Give all back."""
+        self._give_back(set(self._held))
+
+    def _free(self) -> str:
         """An address picked by chance, as the real allocator does. Another simulator on this machine has the same
-        range, so one whose ports are listened on is passed over."""
+        range, so each is held by a socket (UDP, which nothing else uses there) for as long as its Service lives."""
         taken = self._taken()
-        wanted = [port["port"] for port in ports if port.get("protocol", "TCP") == "TCP"]
+        self._give_back(self._held.keys() - taken)
         for _ in range(TRIES):
             address = str(self._network[random.randrange(2, self._network.num_addresses - 1)])
-            if address not in taken and not any(_listened_on(address, port) for port in wanted):
+            if address not in taken and self._hold(address):
                 return address
         raise RuntimeError(f"no free address in {self._network}")
+
+    def _hold(self, address: str) -> bool:
+        """Whether nobody else has it. Nobody listens on one that is not this machine's."""
+        held = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            held.bind((address, HELD_AT))
+        except OSError as error:
+            held.close()
+            return error.errno != errno.EADDRINUSE
+        self._held[address] = held
+        return True
+
+    def _give_back(self, addresses: set[str]) -> None:
+        for address in addresses:
+            self._held.pop(address).close()
 
     def _check(self, given: str, request: AdmissionRequest) -> None:
         try:
@@ -69,13 +91,3 @@ class Addresses:
         if fault:
             cause = Cause("spec.clusterIPs", f"Invalid value: {shown([given])}: {fault}")
             raise invalid("", "Service", request.name, [cause])
-
-
-def _listened_on(address: str, port: int) -> bool:
-    """Whether a process of this machine has the port. Addresses that are not this machine's have no listener."""
-    with socket.socket() as probe:
-        try:
-            probe.bind((address, port))
-        except OSError as error:
-            return error.errno == errno.EADDRINUSE
-    return False
