@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,14 +101,17 @@ async def answers(url: str) -> bool:
             return False
 
 
+PORTS = range(20_000, 32_768)
+"""Below those that Linux gives to outgoing connections, which could take one before who asked for it listens there."""
+
+
 def free_port(preferred: int = 0) -> int:
     """`preferred` if nothing listens there on loopback, else any free port."""
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", preferred))
-        except OSError:
-            probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    for port in (preferred or random.choice(PORTS), *random.sample(PORTS, 1000)):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise OSError(f"no free port among 1000 from {PORTS.start} to {PORTS.stop} on 127.0.0.1")
 
 
 def _signal_group(pid: int, number: signal.Signals) -> None:
