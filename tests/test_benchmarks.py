@@ -92,6 +92,8 @@ async def test_resets_side_by_side_leave_nothing_behind_though_some_are_cancelle
     loop, before = asyncio.get_running_loop(), asyncio.all_tasks()
     complaints: list[object] = []
     loop.set_exception_handler(lambda _loop, context: complaints.append(context))
+    gc.collect()
+    caplog.clear()
     with caplog.at_level(logging.WARNING, "asyncio"):
         async with clusters_of(3, 1000.0) as host:
             loop.set_debug(True)

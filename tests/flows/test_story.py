@@ -469,7 +469,7 @@ async def test_eight_maintenance_runs_at_once_do_what_one_would(host: Host, rese
 
 async def test_every_transition_is_announced_as_a_prefect_event(host: Host) -> None:
     only = EventFilter(event=EventNameFilter(prefix=["cks.cluster."]))
-    async with asyncio.timeout(30), get_events_subscriber(filter=only) as feed:
+    async with asyncio.timeout(100), get_events_subscriber(filter=only) as feed:
         await completed(await bootstrap_pool(size=1, return_state=True))
         await assign_session("alice")
         uid = (await host.state.cluster("cluster1")).metadata.uid

@@ -86,7 +86,7 @@ async def test_an_outage_of_prefect_holds_up_nobody(
     monkeypatch.setattr("flows.runtime.StandBy", partial(StandBy, pause=0.1, patience=0.3))
     await made(host, 3)
     for session in ("alice", "bob", "carol"):
-        await host.state.assign(session, ttl_seconds=60)
+        await host.state.assign(session, ttl_seconds=600)
     holds = {one.status.assigned_session: one.name for one in await host.state.clusters()}
     async with standing_by(maintain, ask_for), worker(work_pool):
         async with get_client() as client:

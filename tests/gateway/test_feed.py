@@ -88,6 +88,7 @@ async def test_who_waits_is_told_in_the_order_of_the_queue(lab: Lab, served_door
 async def test_however_many_follow_it_costs_one_watch_and_is_worked_out_once(
     lab: Lab, api_server: Simulator, served_door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("gateway.pulse.EVERY", 600.0)
     await lab.add("cluster1")
     wire, made = Wire(api_server), []
     formatted = feed.formatted

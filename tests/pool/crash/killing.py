@@ -20,7 +20,7 @@ from simulator.api.requests import Dropped, Request, Response
 from simulator.api.server import ApiServer
 from tests.pool.children import CONTEXT
 
-PATIENCE = 60.0
+PATIENCE = 180.0
 """Seconds a child may take; the longest need two."""
 
 

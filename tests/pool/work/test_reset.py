@@ -100,6 +100,7 @@ async def test_damage_is_gone_and_what_proves_it_is_said(bench: Bench, golden: G
     assert all(disk.startswith("restore-") for disk in attestation.disks.values())
 
 
+@pytest.mark.timeout(300)
 async def test_fifty_resets_in_a_row_leave_nothing(bench: Bench, golden: Golden) -> None:
     before, objects = await bench.volumes(), bench.objects()
     for number in range(50):
