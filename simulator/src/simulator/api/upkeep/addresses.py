@@ -54,7 +54,7 @@ class Addresses:
 
     def _free(self) -> str:
         """An address picked by chance, as the real allocator does. Another simulator on this machine has the same
-        range, so each is held by a socket (UDP, which nothing else uses there) for as long as its Service lives."""
+        range, so each is held for as long as its Service lives."""
         taken = self._taken()
         self._give_back(self._held.keys() - taken)
         for _ in range(TRIES):
@@ -65,13 +65,10 @@ class Addresses:
 
     def _hold(self, address: str) -> bool:
         """Whether nobody else has it. Nobody listens on one that is not this machine's."""
-        held = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         try:
-            held.bind((address, HELD_AT))
+            self._held[address] = hold(address)
         except OSError as error:
-            held.close()
             return error.errno != errno.EADDRINUSE
-        self._held[address] = held
         return True
 
     def _give_back(self, addresses: set[str]) -> None:
@@ -91,3 +88,17 @@ class Addresses:
         if fault:
             cause = Cause("spec.clusterIPs", f"Invalid value: {shown([given])}: {fault}")
             raise invalid("", "Service", request.name, [cause])
+
+
+def hold(address: str) -> socket.socket:
+    """A socket that keeps `address` from other simulators of this machine: UDP, which nothing else uses there.
+
+    Raises OSError where another has it (EADDRINUSE), or it is not this machine's.
+    """
+    held = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        held.bind((address, HELD_AT))
+    except OSError:
+        held.close()
+        raise
+    return held

@@ -5,17 +5,18 @@ from __future__ import annotations
 import random
 import socket
 from collections.abc import Container
+from contextlib import suppress
 
+from simulator.api.upkeep.addresses import hold
 from simulator.controllers.runtime.workqueue import Key
 
 POD_NETWORK = "127.97."
 """Pods get addresses of 127.97.0.0/16."""
-API_PORT = 6443
 
 
 class Addresses:
-    """Those in use. Other simulators on this machine take theirs from the same range, so each is held by a socket (UDP,
-    which nothing else uses there) for as long as its pod lives."""
+    """Those in use. Other simulators on this machine take theirs from the same range, so each is held for as long as
+    its pod lives."""
 
     def __init__(self) -> None:
         self._held: dict[Key, socket.socket] = {}
@@ -24,8 +25,10 @@ class Addresses:
         """A new address for the pod `key`, which gives back the one it has; none of `used`."""
         while True:
             address = f"{POD_NETWORK}{random.randrange(256)}.{random.randrange(1, 255)}"
-            held = _hold(address) if address not in used else None
-            if held is not None:
+            if address in used:
+                continue
+            with suppress(OSError):
+                held = hold(address)
                 self.give_back(key)
                 self._held[key] = held
                 return address
@@ -38,14 +41,3 @@ class Addresses:
         """Give all back."""
         for key in list(self._held):
             self.give_back(key)
-
-
-def _hold(address: str) -> socket.socket | None:
-    """A socket that keeps `address`, None when it is taken."""
-    held = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    try:
-        held.bind((address, API_PORT))
-    except OSError:
-        held.close()
-        return None
-    return held
