@@ -18,12 +18,16 @@ def cpu(pid: int) -> float:
 
 
 def memory(pid: int) -> float:
-    """MiB. Of several processes, what they share counts once."""
+    """MiB. Of several processes, what they share counts once; of those that end meanwhile there is nothing to count."""
     process = psutil.Process(pid)
     children = process.children(recursive=True)
     if not children:
         return process.memory_info().rss / 2**20
-    return sum(one.memory_full_info().pss for one in (process, *children)) / 2**20
+    used = process.memory_full_info().pss
+    for child in children:
+        with suppress(psutil.NoSuchProcess):
+            used += child.memory_full_info().pss
+    return used / 2**20
 
 
 def connections(pid: int, port: int) -> int:

@@ -5,13 +5,18 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
+import subprocess
+import sys
 
+import psutil
 import pytest
 
 from benchmarks.__main__ import NAMES, main
 from benchmarks.hosts import names
 from benchmarks.promises import held_twice, lateness
 from benchmarks.reset import clusters_of
+from benchmarks.usage import memory
 from benchmarks.waits import TooLate, until
 from pool.core.errors import ApiUnavailable
 from pool.core.lifecycle import SessionPhase
@@ -83,6 +88,20 @@ async def test_a_wait_that_is_too_long_says_what_was_last_seen() -> None:
         await until("the pool", refused, timeout=0.05, pause=0.01)
     with pytest.raises(TooLate, match="no look was answered"):
         await until("the pool", never, timeout=0.01)
+
+
+def test_of_children_that_end_while_their_memory_is_read_none_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    child = psutil.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    children = psutil.Process.children
+
+    def listed_as_they_end(process: psutil.Process, *, recursive: bool) -> list[psutil.Process]:
+        listed = children(process, recursive=recursive)
+        child.kill()
+        child.wait()
+        return listed
+
+    monkeypatch.setattr(psutil.Process, "children", listed_as_they_end)
+    assert memory(os.getpid()) > 1
 
 
 async def test_resets_side_by_side_leave_nothing_behind_though_some_are_cancelled(

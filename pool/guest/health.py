@@ -87,28 +87,29 @@ async def wait_healthy(
 async def keep_looking(
     guest: Guest, boots: Mapping[str, Boot], *, timeout: float, seen: Callable[[str], None] | None = None
 ) -> tuple[NodeHealth, ...]:
-    """As `wait_healthy`, of a guest that is connected; `seen` is told what each look missed, and may end the wait."""
-    loop = asyncio.get_running_loop()
-    began, last, look = loop.time(), "no answer yet", Look(guest, boots)
-    try:
-        async with asyncio.timeout(timeout):
-            while True:
-                try:
-                    return await look()
-                except GuestUnhealthy as error:
-                    # Any answer may be another one soon: kubeadm binds our group a moment after the API is ready.
-                    last = f"{error.what}: {error.actual}"
-                if seen is not None:
-                    seen(last)
-                waited = loop.time() - began
-                await asyncio.sleep(min(max(waited * SHARE, PAUSE_MIN), PAUSE_MAX))
-    except TimeoutError:
-        raise GuestUnhealthy(
-            f"guest cluster {guest.cluster.id}",
-            expected=f"/readyz ok, both nodes Ready, both leases renewed since this boot, within {timeout:g} s",
-            actual=last,
-            cure="reset the cluster; should that not help, rebuild it",
-        ) from None
+    """As `wait_healthy`, of a guest that is connected; `seen` is told what each look missed, and may end the wait.
+
+    A look that has begun is finished, so that what is said last is what was seen, and not that time was up.
+    """
+    loop, look = asyncio.get_running_loop(), Look(guest, boots)
+    began = loop.time()
+    while True:
+        try:
+            return await look()
+        except GuestUnhealthy as error:
+            # Any answer may be another one soon: kubeadm binds our group a moment after the API is ready.
+            last = f"{error.what}: {error.actual}"
+        if seen is not None:
+            seen(last)
+        waited = loop.time() - began
+        if waited >= timeout:
+            raise GuestUnhealthy(
+                f"guest cluster {guest.cluster.id}",
+                expected=f"/readyz ok, both nodes Ready, both leases renewed since this boot, within {timeout:g} s",
+                actual=last,
+                cure="reset the cluster; should that not help, rebuild it",
+            )
+        await asyncio.sleep(min(max(waited * SHARE, PAUSE_MIN), PAUSE_MAX, timeout - waited))
 
 
 async def check_healthy(kube: Kube, cluster: Cluster, now: datetime, *, timeout: float) -> tuple[NodeHealth, ...]:

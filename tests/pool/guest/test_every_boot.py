@@ -21,13 +21,14 @@ from simulator.app import Simulator
 from tests.pool import builders
 from tests.pool.bench import now
 from tests.pool.consoles import Consoles, with_launchers
-from tests.pool.guest.hostile import hostile_at, silent
+from tests.pool.guest.hostile import hostile_at, saying
 from tests.pool.guest.node import MARK, Node
 from tests.pool.guest.rendered import PEER, placeholder_identity
 
 DAY = 86_400
 APISERVER = "/etc/kubernetes/pki/apiserver.crt"
 CLIENT = "/var/lib/kubelet/pki/kubelet-client-current.pem"
+NOT_READY = 'the API of guest cluster cluster1: status 503, "not yet"'
 CERTIFICATES, MASQUERADE = "/usr/local/sbin/cks-certificates", "/usr/local/sbin/cks-masquerade"
 
 
@@ -107,7 +108,7 @@ async def test_a_failure_names_the_certificates_that_were_not_renewed(
     node.call(CERTIFICATES)
     Consoles(api_server).printed["cp-cluster1"] = node.read("/dev/console")
     said = await why_unhealthy(api_server, tmp_path)
-    assert said == f"no answer yet; cp-cluster1: the control plane's certificates were not renewed: {NO_KEY}"
+    assert said == f"{NOT_READY}; cp-cluster1: the control plane's certificates were not renewed: {NO_KEY}"
 
 
 @WORKER
@@ -146,7 +147,7 @@ async def test_a_wait_for_health_that_fails_says_what_each_node_said_last(
     consoles.printed["wk-cluster1"] = node.read("/dev/console")
     consoles.printed["cp-cluster1"] = "[1.0] cks-certificates: \x1b[2J**the** clock\r\nlogin:"
     assert await why_unhealthy(api_server, tmp_path) == (
-        "no answer yet; cp-cluster1: 2J the clock; "
+        f"{NOT_READY}; cp-cluster1: 2J the clock; "
         "wk-cluster1: the certificate of the kubelet has ended: the cluster has to be rebuilt"
     )
 
@@ -156,7 +157,7 @@ async def test_a_wait_for_health_fails_as_it_does_where_consoles_say_nothing_or_
 ) -> None:
     consoles = Consoles(api_server)
     consoles.printed = {"cp-cluster1": ApiError(403, "Forbidden", "pods/log is forbidden"), "wk-cluster1": "login:"}
-    assert await why_unhealthy(api_server, tmp_path) == "no answer yet"
+    assert await why_unhealthy(api_server, tmp_path) == NOT_READY
     assert len(consoles.asked) == 2
 
 
@@ -166,17 +167,17 @@ async def test_consoles_of_a_host_that_does_not_answer_are_not_waited_for(
     monkeypatch.setattr(every_boot, "PATIENCE", 0.1)
     api_server.faults.add(Fault(FaultKind.LATENCY, verbs=("list", "get"), resource="pods", seconds=30))
     async with asyncio.timeout(10):
-        assert await why_unhealthy(api_server, tmp_path) == "no answer yet"
+        assert await why_unhealthy(api_server, tmp_path) == NOT_READY
 
 
 async def why_unhealthy(api_server: Simulator, folder: Path) -> str:
-    """What is found, beside what is expected, of a cluster whose API server never answers."""
+    """What is found, beside what is expected, of a cluster whose API server is not ready."""
     cluster = builders.member()
     async with Kube.connect(api_server.kubeconfig_path) as kube, hostile_at(kube, cluster, folder) as host:
         await with_launchers(kube, cluster)
-        async with host.serving(silent):
+        async with host.serving(saying(b"not yet", "503 Service Unavailable")):
             with pytest.raises(GuestUnhealthy) as raised:
-                await check_healthy(kube, cluster, now(), timeout=0.2)
+                await check_healthy(kube, cluster, now(), timeout=0)
     return raised.value.actual
 
 
