@@ -64,6 +64,8 @@ class FirstBoots:
             try:
                 return waiting.result()
             except GuestUnhealthy as error:
+                following.cancel()
+                await self._ask(again=False)
                 raise self._explained(error) from error
         finally:
             for task in tasks:
@@ -73,16 +75,22 @@ class FirstBoots:
     async def _follow(self) -> NoReturn:
         await asyncio.sleep(SILENT)
         while True:
-            try:
-                async with connect_guest(self._kube, self._cluster) as guest:
-                    while True:
-                        for machine in self._cluster.machines:
-                            await self._look(guest, machine)
-                        await asyncio.sleep(PAUSE)
-            except ApiError as error:
-                # The wait may need the host no more.
-                self._tell_once((self._cluster.id, "guest"), f"the guest of {self._cluster.id} is not asked: {error}")
-                await asyncio.sleep(PAUSE)
+            await self._ask(again=True)
+            await asyncio.sleep(PAUSE)
+
+    async def _ask(self, *, again: bool) -> None:
+        """Look at both nodes; again and again, if so, over one connection."""
+        try:
+            async with connect_guest(self._kube, self._cluster) as guest:
+                while True:
+                    for machine in self._cluster.machines:
+                        await self._look(guest, machine)
+                    if not again:
+                        return
+                    await asyncio.sleep(PAUSE)
+        except ApiError as error:
+            # The wait may need the host no more.
+            self._tell_once((self._cluster.id, "guest"), f"the guest of {self._cluster.id} is not asked: {error}")
 
     async def _look(self, guest: Guest, machine: Machine) -> None:
         if over(self._said.get(machine.name)):

@@ -104,6 +104,17 @@ async def test_a_failed_wait_says_what_the_node_says(consoles: Consoles, wait: W
     assert wait.told == ["first boot of cp-cluster1: done", f"first boot of {why}"]
 
 
+async def test_what_was_said_since_the_last_look_is_in_the_failure(
+    consoles: Consoles, wait: Wait, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(booting, "SILENT", 600.0)
+    consoles.printed["wk-cluster1"] = FAILED
+    wait.failure = GuestUnhealthy("guest cluster cluster1", actual="no answer yet")
+    wait.over.set()
+    with pytest.raises(GuestUnhealthy, match="wk-cluster1: 60-cluster: kubeadm join: x509"):
+        await wait()
+
+
 async def test_a_wait_of_which_nothing_is_said_fails_as_it_does(consoles: Consoles, wait: Wait) -> None:
     wait.failure = GuestUnhealthy("guest cluster cluster1", actual="no answer yet")
     wait.over.set()

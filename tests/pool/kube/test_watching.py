@@ -79,7 +79,7 @@ async def test_old_news_decide_nothing(api_server: Simulator, kube: Kube, watchi
 
     wire.before = lag
     with pytest.raises(WaitTimeout):
-        await until(watching, "one", "ready", timeout=0.3)
+        await until(watching, "one", "ready", timeout=2)
     assert read.is_set()
 
 
@@ -96,8 +96,8 @@ async def test_many_waits_share_one_watch(kube: Kube, watching: Watching, wire: 
 
 
 async def test_the_timeout_says_what_was_seen_last(kube: Kube, watching: Watching) -> None:
-    with pytest.raises(WaitTimeout, match=r"one to hold 1 within 0\.05 s.*nothing there"):
-        await until(watching, "one", "1", timeout=0.05)
+    with pytest.raises(WaitTimeout, match=r"one to hold 1 within 1 s.*nothing there"):
+        await until(watching, "one", "1", timeout=1)
 
 
 async def test_a_check_may_fail_at_once(kube: Kube, watching: Watching) -> None:
@@ -176,7 +176,7 @@ async def test_a_wait_that_begins_in_an_outage_outlives_it(kube: Kube, watching:
 async def test_closing_ends_the_watches(kube: Kube, wire: Wire) -> None:
     async with Watching(kube) as watching:
         with pytest.raises(WaitTimeout):
-            await until(watching, "one", "1", timeout=0.05)
+            await until(watching, "one", "1", timeout=1)
         tasks = [task for task in asyncio.all_tasks() if task.get_name().startswith("watch ")]
         assert len(tasks) == 1
     assert all(task.done() for task in tasks)

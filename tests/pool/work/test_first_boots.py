@@ -89,7 +89,7 @@ async def test_a_failed_bootstrap_says_what_could_not_be_reached(
     await bench.prepare()
     if image:
         await bench.want(image={"url": image})
-    bench.configured(boot_timeout=1.5, reset_attempts=1)
+    bench.configured(boot_timeout=5.0, reset_attempts=1)
     with pytest.raises(GuestUnhealthy):
         await bench.bootstrap()
     failure = (await bench.pooled()).status.failure
@@ -101,7 +101,7 @@ async def test_a_worker_that_does_not_reach_its_control_plane_says_so_while_it_i
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Within a third of the time: kubeadm waits for it in silence, and says why only when it gives up."""
-    speed = 150.0
+    speed = 60.0
     monkeypatch.setattr(booting, "SILENT", booting.SILENT / speed)
     monkeypatch.setattr(booting, "PAUSE", 0.05)
     async with bench_at(tmp_path / "kubeconfig", speed) as bench:

@@ -51,7 +51,7 @@ async def say_of_first_boot(bench: Bench, words: str | None) -> None:
 async def test_no_generation_is_taken_before_add_ons_and_preparation_are_there(bench: Bench) -> None:
     await bench.bootstrap()
     await say_of_first_boot(bench, "90-prepare: failed: trivy: no space left")
-    bench.configured(boot_timeout=1.0, reset_attempts=1)
+    bench.configured(boot_timeout=5.0, reset_attempts=1)
     with pytest.raises(GuestUnhealthy, match="wk-cluster1: its first boot is not over: 90-prepare: trivy"):
         await bench.take_golden()
     assert await bench.snapshots() == {}
