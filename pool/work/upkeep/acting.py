@@ -39,7 +39,8 @@ T = TypeVar("T")
 
 LOOKS_AT_ONCE = 100
 """Guests that are looked at side by side; each look is a TLS connection and a few small requests. If 500 guests hang,
-it takes 75 s to say so, a quarter of a period. More at once could keep each other waiting for this process."""
+it takes 75 s to say so, a quarter of a period; 200 s if they give each answer at the last moment. More at once could
+keep each other waiting for this process."""
 FORGOTTEN_AT_ONCE = 20
 """Sessions that are removed side by side: one request each."""
 

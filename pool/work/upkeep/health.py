@@ -18,7 +18,7 @@ from pool.work.steps import Host
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 15.0
-"""For one guest: its lease moves every 10 s, and each request may take 5."""
+"""For one guest: its lease moves every 10 s. The five requests of a look that has begun by then may take 5 each."""
 
 
 async def look(host: Host, cluster_id: str) -> None:
