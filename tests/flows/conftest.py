@@ -34,6 +34,7 @@ from demo.stack import start_server
 from flows.runtime import connected
 from pool.work.steps import Host
 from simulator.app import Simulator
+from tests.flows.started import Started, deployed
 
 SERVERS = Path(__file__).resolve().parents[2] / ".run" / "tests"
 """A folder for the server of each test session: at a place that the next session finds."""
@@ -161,3 +162,17 @@ async def host(simulator: Simulator, prefect_server: None, monkeypatch: pytest.M
     monkeypatch.setenv("CKS_POOL_GOLDEN_STOP_GRACE", "10")
     async with connected() as connection:
         yield connection
+
+
+@pytest.fixture
+async def resets(host: Host) -> AsyncIterator[Started]:
+    """reset-cluster, as a deployment."""
+    async with deployed("reset-cluster", "flows.reset:reset_cluster") as started:
+        yield started
+
+
+@pytest.fixture
+async def rebuilds(host: Host) -> AsyncIterator[Started]:
+    """rebuild-cluster, as a deployment."""
+    async with deployed("rebuild-cluster", "flows.admin:rebuild_cluster") as started:
+        yield started

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from uuid import uuid4
 
+from pool.core.lifecycle import ClusterPhase
 from pool.core.pools import DEFAULT_POOL, PoolSpec
 from pool.kube.gather import gather
 from pool.work import images, namespaces
@@ -28,3 +29,8 @@ async def made(host: Host, size: int = 1) -> None:
         await take(host, name, run_id=str(uuid4()))
 
     await gather([one(f"cluster{number}") for number in range(1, size + 1)])
+
+
+async def phases(host: Host) -> dict[str, ClusterPhase]:
+    """Of all clusters, by name."""
+    return {cluster.name: cluster.phase for cluster in await host.state.clusters()}

@@ -1,150 +1,24 @@
-"""Operations over HTTP: claims, heartbeats, takeovers, resets in place, failures, and the story they leave behind."""
+"""Operations over HTTP: claims, heartbeats, takeovers, resets in place, failures, and what was seen of a guest."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from contextlib import aclosing
 
 import pytest
 
 from pool.core.clusters import ClusterCondition, ConditionType, OperationKind
-from pool.core.errors import (
-    ApiUnavailable,
-    AttestationFailed,
-    IllegalTransition,
-    InvalidInput,
-    NoClusterAvailable,
-    NotHolder,
-    OperationInProgress,
-    StaleOperation,
-    UnknownCluster,
-    UnknownPool,
-)
+from pool.core.errors import AttestationFailed, IllegalTransition, NotHolder, OperationInProgress, StaleOperation
 from pool.core.lifecycle import ClusterPhase
 from pool.core.resource import ConditionStatus
 from pool.core.settings import Settings
 from pool.kube.client import Object
-from pool.kube.resources import EVENTS, POOLED_CLUSTERS, POOLS, SESSIONS
-from pool.kubevirt.cluster import pool_labels
-from pool.state import PoolState, Transition, events
+from pool.kube.resources import POOLED_CLUSTERS, SESSIONS
 from simulator.api.faults import Fault, FaultKind
 from simulator.app import Simulator
 from tests.pool.builders import golden
-from tests.pool.lab import ATTESTED, CountingKube, Lab
+from tests.pool.lab import ATTESTED, Lab
 
 RESET, BOOTSTRAP, GOLDEN = OperationKind.RESET, OperationKind.BOOTSTRAP, OperationKind.GOLDEN
-
-
-async def test_a_clusters_whole_life_is_told_by_its_events(lab: Lab) -> None:
-    state = lab.state
-    await state.ensure_cluster(await state.pool(), "c1")
-    async with state.operation("c1", BOOTSTRAP, "boot-run"):
-        pass
-    async with state.operation("c1", GOLDEN, "golden-run") as work:
-        await work.record_golden(golden(), "both snapshots verified")
-        await work.finish(attested=ATTESTED, reason="golden snapshots taken")
-    await state.assign("alice")
-    await state.release("alice")
-    async with state.operation("c1", RESET, "reset-run") as work:
-        await work.finish(attested=ATTESTED)
-    assert await lab.events("c1") == [
-        "creating: joined the pool, epoch 0",
-        "creating -> available: golden snapshots taken (run golden-run), epoch 0",
-        "available -> locked: assigned, session alice, epoch 1",
-        "locked -> resetting: released by its owner, session alice, epoch 1",
-        "resetting -> available: reset done (run reset-run), epoch 1",
-    ]
-    await lab.check()
-
-
-async def test_whoever_listens_is_told_every_transition(lab: Lab) -> None:
-    told: list[Transition] = []
-
-    async def listen(transition: Transition) -> None:
-        told.append(transition)
-
-    state = PoolState(lab.kube, lab.settings, now=lab.clock, events=listen)
-    await lab.add("c1")
-    await state.assign("alice")
-    assert [(t.cluster.name, t.before, t.to, t.at) for t in told] == [("c1", "available", "locked", lab.clock())]
-
-
-async def test_an_event_that_takes_too_long_is_given_up_with_the_connection(
-    lab: Lab, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(events, "DRAIN_SECONDS", 0.05)
-    told = asyncio.Event()
-
-    async def listen(_transition: Transition) -> None:
-        told.set()
-        await asyncio.Event().wait()
-
-    await lab.add("c1")
-    before = asyncio.all_tasks()
-    async with aclosing(PoolState(lab.kube, lab.settings, now=lab.clock, events=listen)) as state:
-        await state.assign("alice")
-        await told.wait()
-    assert {task for task in asyncio.all_tasks() - before if "event" in task.get_name()} == set()
-    assert "1 events are not written" in caplog.text
-
-
-async def test_an_event_that_cannot_be_written_is_logged_and_fails_nothing(
-    lab: Lab, caplog: pytest.LogCaptureFixture
-) -> None:
-    class NoEvents(CountingKube):
-        async def create(self, resource: object, obj: Object, namespace: str | None = None) -> Object:
-            if resource is EVENTS:
-                raise ApiUnavailable(503, "ServiceUnavailable", "etcd is full")
-            return await super().create(resource, obj, namespace)  # type: ignore[arg-type]
-
-    lab.kube.__class__ = NoEvents
-    await lab.add("c1")
-    with caplog.at_level(logging.WARNING, "pool.state"):
-        assert (await lab.state.assign("alice")).phase == "Active"
-    assert "no event for c1 available -> locked" in caplog.text
-
-
-async def test_ensuring_a_cluster_twice_adopts_it_with_its_pools_identity(lab: Lab) -> None:
-    pool = await lab.state.pool()
-    first = await lab.state.ensure_cluster(pool, "c1")
-    assert first.phase == "creating"
-    assert (first.spec.pool, first.spec.namespace) == ("default", "c1")
-    assert first.metadata.labels == {"cks.io/pool": "default", "cks.io/pool-uid": pool.metadata.uid}
-    assert first.metadata.finalizers == ["cks.io/teardown"]
-    lab.clock.forward(9)
-    assert await lab.state.ensure_cluster(pool, "c1") == first
-
-
-async def test_another_pools_cluster_or_nobodys_is_refused_with_the_cure(lab: Lab) -> None:
-    ours = await lab.state.pool()
-    await lab.state.ensure_cluster(ours, "c1")
-    another = ours.changed(metadata=ours.metadata.model_copy(update={"uid": "of-an-earlier-pool"}))
-    spec = {"pool": "default", "namespace": "c2"}
-    await lab.kube.create(POOLED_CLUSTERS, POOLED_CLUSTERS.manifest("c2", "cks-pool", spec=spec))
-    for pool, name in ((another, "c1"), (ours, "c2"), (await lab.state.ensure_pool("other"), "c1")):
-        before = await lab.state.cluster(name)
-        with pytest.raises(
-            InvalidInput, match=f"cluster {name} is not of pool .*kubectl -n cks-pool delete pcl {name}"
-        ):
-            await lab.state.ensure_cluster(pool, name)
-        assert await lab.state.cluster(name) == before
-
-
-async def test_a_cluster_that_lives_in_another_namespace_is_refused(lab: Lab) -> None:
-    pool = await lab.state.pool()
-    spec, labels = {"pool": pool.name, "namespace": "elsewhere"}, pool_labels(pool)
-    await lab.kube.create(POOLED_CLUSTERS, POOLED_CLUSTERS.manifest("c1", "cks-pool", labels=labels, spec=spec))
-    with pytest.raises(InvalidInput, match="namespace c1, got elsewhere"):
-        await lab.state.ensure_cluster(pool, "c1")
-
-
-async def test_no_cluster_joins_a_pool_that_is_being_removed(lab: Lab) -> None:
-    await lab.kube.delete(POOLS, "default", "cks-pool")
-    with pytest.raises(IllegalTransition, match="pool default is being removed"):
-        await lab.state.ensure_cluster(await lab.state.pool(), "c1")
-    with pytest.raises(UnknownPool, match="no pool none"):
-        await lab.state.pool("none")
 
 
 async def test_two_runs_that_begin_at_once_one_gets_it(lab: Lab) -> None:
@@ -379,80 +253,6 @@ async def test_a_cluster_that_becomes_available_goes_to_who_waits(lab: Lab) -> N
     async with lab.state.operation("c1", RESET, "run") as work:
         await work.finish(attested=ATTESTED)
     assert (await waiting).status.assigned_cluster == "c1"
-
-
-async def test_a_teardown_ends_with_the_cluster_gone(lab: Lab) -> None:
-    await lab.state.delete_cluster(await lab.add("c1"))
-    async with lab.state.operation("c1", OperationKind.TEARDOWN, "run") as work:
-        await work.remove()
-    with pytest.raises(UnknownCluster):
-        await lab.state.cluster("c1")
-
-
-@pytest.mark.parametrize("phase", ["creating", "available", "resetting", "error"])
-async def test_a_deleted_cluster_is_never_free_and_only_torn_down(lab: Lab, phase: str) -> None:
-    await lab.add("c1", phase)
-    deleted = await lab.delete("c1")
-    with pytest.raises(NoClusterAvailable):
-        await lab.state.assign("alice")
-    for kind in set(OperationKind) - {OperationKind.TEARDOWN}:
-        with pytest.raises(IllegalTransition, match="c1 is being removed"):
-            await lab.begin("c1", kind, "run")
-    assert await lab.state.cluster("c1") == deleted
-    await (await lab.begin("c1", OperationKind.TEARDOWN, "run")).remove()
-    assert await lab.state.clusters() == []
-
-
-async def test_a_cluster_that_is_wanted_is_not_torn_down(lab: Lab) -> None:
-    await lab.add("c1")
-    with pytest.raises(IllegalTransition, match=r"not being removed.*kubectl -n cks-pool delete pcl c1"):
-        await lab.begin("c1", OperationKind.TEARDOWN, "run")
-
-
-async def test_a_teardown_that_fails_leaves_a_cluster_that_can_only_be_torn_down(lab: Lab) -> None:
-    await lab.add("c1")
-    await lab.delete("c1")
-    for attempt in (1, 2):
-        work = await lab.begin("c1", OperationKind.TEARDOWN, f"run{attempt}")
-        await work.fail("WaitTimeout", "the namespace does not go")
-    broken = await lab.state.cluster("c1")
-    assert (broken.phase, broken.removing) == ("error", True)
-    for kind in (RESET, OperationKind.REBUILD):
-        with pytest.raises(IllegalTransition, match="being removed"):
-            await lab.begin("c1", kind, "run")
-    await (await lab.begin("c1", OperationKind.TEARDOWN, "run3")).remove()
-    assert await lab.state.clusters() == []
-
-
-async def test_a_deleted_cluster_stays_its_sessions_until_that_ends_and_says_that_it_goes(lab: Lab) -> None:
-    await lab.pool(1)
-    await lab.state.assign("alice")
-    await lab.delete("cluster1")
-    assert (await lab.state.extend("alice", 60)).expires_at
-    with pytest.raises(IllegalTransition, match="locked by session alice"):
-        await lab.begin("cluster1", OperationKind.TEARDOWN, "run")
-    released = await lab.state.release("alice")
-    assert (released.cluster_id, released.removing) == ("cluster1", True)
-    await (await lab.begin("cluster1", OperationKind.TEARDOWN, "run")).remove()
-    assert await lab.state.clusters() == []
-
-
-async def test_a_cluster_that_changed_while_it_was_let_go_is_not_let_go(lab: Lab) -> None:
-    await lab.add("c1")
-    await lab.delete("c1")
-    work = await lab.begin("c1", OperationKind.TEARDOWN, "old")
-    await lab.silence()
-    await lab.begin("c1", OperationKind.TEARDOWN, "new")
-    with pytest.raises(StaleOperation):
-        await work.remove()
-    assert (await lab.state.cluster("c1")).removing
-
-
-async def test_deleting_a_cluster_without_the_finalizer_keeps_it_until_it_is_torn_down(lab: Lab) -> None:
-    spec = {"pool": "default", "namespace": "c2"}
-    await lab.kube.create(POOLED_CLUSTERS, POOLED_CLUSTERS.manifest("c2", "cks-pool", spec=spec))
-    await lab.state.delete_cluster(await lab.state.cluster("c2"))
-    assert (await lab.state.cluster("c2")).removing
 
 
 async def test_a_health_check_is_noted_whoever_holds_the_cluster(lab: Lab) -> None:
