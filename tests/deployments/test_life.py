@@ -18,7 +18,7 @@ import pytest
 from demo.processes import ready_or_stopped
 from demo.runs import Runs
 from pool.kube.client import Object
-from pool.kube.resources import CLUSTER_ROLE_BINDINGS, NAMESPACES, POOLED_CLUSTERS, POOLS, ROLE_BINDINGS
+from pool.kube.resources import CLUSTER_ROLE_BINDINGS, NAMESPACES, POOLED_CLUSTERS, POOLS, ROLE_BINDINGS, SESSIONS
 from simulator.app import Simulator
 from tests.deployments.installed import COMPLETE, HOME, Installation, done, started, until
 from tests.deployments.overlays import of_kind
@@ -67,7 +67,6 @@ WHY: dict[str, set[str]] = {
         "cks-pool-state: delete sessions",
         "cks-pool-state: update sessions",
     },
-    "a session that is asked for as a flow run": {"cks-pool-state: create sessions"},
     "what a Pool names in spec.addons": {"cks-pool-state: get configmaps"},
     "the page's last events, which nobody looked at here": {
         "cks-pool-gateway: list events",
@@ -107,6 +106,7 @@ async def test_a_pool_lives_as_it_is_installed_and_no_right_is_missing_or_too_ma
                 *await installation.admin.list(ROLE_BINDINGS),
             ]
             await served(installation, door)
+            await served_by_runs(installation, runs)
             await worked_on(installation, door)
             await resized(installation, door)
             await reported(prefect, (await runs.of_deployment("bootstrap-pool"))[-1])
@@ -156,6 +156,14 @@ async def served(installation: Installation, door: httpx.AsyncClient) -> None:
     longer = await door.patch("/api/v1/sessions/alice", json={"extendSeconds": 60})
     assert longer.status_code == 200, longer.text
     assert (await door.delete("/api/v1/sessions/alice")).status_code == 200
+    await until(installation, POOLED_CLUSTERS, cluster, lambda one: one["status"]["phase"] == "available")
+
+
+async def served_by_runs(installation: Installation, runs: Runs) -> None:
+    """A session that is asked for, and given back, as flow runs."""
+    await runs.run("assign-session", session_id="bob", ttl_seconds=600)
+    cluster = (await installation.admin.get(SESSIONS, "bob", HOME))["status"]["assignedCluster"]
+    await runs.run("release-session", session_id="bob")
     await until(installation, POOLED_CLUSTERS, cluster, lambda one: one["status"]["phase"] == "available")
 
 
