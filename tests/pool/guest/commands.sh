@@ -12,10 +12,10 @@ point() {
   if [ "$count" = "${CUT-}" ]; then kill -KILL 0; fi
 }
 
-# A command that is to fail: how often is left in $NODE/fails/NAME, what it says in the file's second line.
+# A command that is to fail: how often is left in the first line of $NODE/fails/NAME, what it says in the others.
 fails() {
   [ -e "$NODE/fails/$1" ] || return 1
-  { read -r left; read -r words; } <"$NODE/fails/$1"
+  { read -r left; words=$(cat); } <"$NODE/fails/$1"
   [ "$left" -gt 0 ] || return 1
   printf '%s\n%s\n' "$((left - 1))" "$words" >"$NODE/fails/$1"
   echo "$words"
@@ -126,14 +126,33 @@ played_apt-get() {
   if fails apt-get; then return 1; fi
   # A list that is there is not fetched again, also if a power cut has left it empty.
   lists=$NODE/root/var/lib/apt/lists
+  source=$NODE/root/etc/apt/sources.list.d/cks-kubernetes.list key=$NODE/root/etc/apt/keyrings/cks-kubernetes.gpg
   case "$*" in
   update*)
+    if [ -s "$source" ] && [ ! -s "$key" ]; then
+      echo "E: The repository 'https://pkgs.k8s.io/core:/stable:/v1.34/deb  InRelease' is not signed."
+      return 1
+    fi
     mkdir -p "$lists"
     if [ ! -e "$lists/Packages" ]; then echo packages >"$lists/Packages"; fi
     ;;
-  install*) [ -s "$lists/Packages" ] || { echo 'E: Unable to locate package' && return 1; } ;;
+  install*)
+    [ -s "$lists/Packages" ] || { echo 'E: Unable to locate package' && return 1; }
+    # Of a package that a power cut has left half unpacked dpkg has noted that; apt does nothing else before it has it.
+    if [ -e "$NODE/half-installed" ] && [ ! -s "$source" ]; then
+      echo "E: The package kubelet needs to be reinstalled, but I can't find an archive for it."
+      return 1
+    fi
+    ;;
   esac
-  case "$*" in *kubeadm=*) touch "$NODE/installed" ;; esac
+  case "$*" in
+  *kubeadm=*)
+    touch "$NODE/half-installed"
+    point dpkg --unpack kubelet
+    rm "$NODE/half-installed"
+    touch "$NODE/installed"
+    ;;
+  esac
   case " $* " in *" cri-tools "*) touch "$NODE/cri-tools" ;; esac
 }
 # Kubernetes is there from its installation on.
@@ -148,7 +167,10 @@ apt-helper() { echo 'a key' >"$3"; }
 gpg() {
   case "$*" in
   *--show-keys*) printf 'pub:-:\nfpr:::::::::%s:\nsub:-:\nfpr:::::::::0:\n' "$(cat "$NODE/fingerprint")" ;;
-  *) echo key >"$5" ;;
+  *)
+    point gpg "$@"
+    echo key
+    ;;
   esac
 }
 containerd() { cat "$NODE/containerd.toml"; }

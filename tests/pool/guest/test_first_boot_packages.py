@@ -80,6 +80,15 @@ def test_a_repository_that_cannot_be_reached_is_tried_again(make: Make) -> None:
     assert node.run() == 0
 
 
+@pytest.mark.parametrize("last", ["Download Failed", "Unable to fetch some archives, maybe run apt-get update"])
+def test_what_could_not_be_fetched_is_said(make: Make, last: str) -> None:
+    """apt ends with words that do not tell it."""
+    node = bare(make(Role.WORKER))
+    node.fails("apt-get", 1, f"E: Failed to fetch https://pkgs.k8s.io/  Remote end closed connection\nE: {last}")
+    assert node.run() == 1
+    assert node.console[-1].endswith("E: Failed to fetch https://pkgs.k8s.io/ Remote end closed connection")
+
+
 @pytest.mark.parametrize("lacking", ["", "unattended-upgrades.service", "apt-daily.timer"])
 def test_nothing_else_is_at_apt_from_the_installation_on(make: Make, lacking: str) -> None:
     """Golden disks get older, and what a timer has missed it would make up for in each session."""
@@ -156,10 +165,27 @@ def test_packages_come_through_the_pools_proxy(make: Make) -> None:
 def test_an_installation_that_was_cut_is_carried_on(make: Make) -> None:
     node = bare(make(Role.WORKER, "uncut"))
     node.run()
-    for cut in [at for at, call in enumerate(node.calls, start=1) if call.startswith("apt-get install")]:
+    for cut in [at for at, call in enumerate(node.calls, start=1) if call.startswith(("apt-get install", "dpkg"))]:
         node = bare(make(Role.WORKER, f"cut-{cut}"))
         node.run(cut)
         node.power_cut()
         node.settle()
         assert_whole(node, Role.WORKER)
         assert node.path("/etc/containerd/config.toml").exists()
+
+
+def test_a_key_is_never_half_written_where_a_list_names_it(make: Make) -> None:
+    """apt asks the repository of a former boot's list before the key is written again."""
+    node = bare(make(Role.WORKER, "uncut"))
+    node.run()
+    writes, unpacks = (
+        next(at for at, call in enumerate(node.calls, start=1) if call.startswith(name)) for name in ("gpg", "dpkg")
+    )
+    node = bare(make(Role.WORKER))
+    node.run(unpacks)
+    node.power_cut()
+    node.run(writes)
+    assert node.calls[-1].startswith("gpg")
+    node.boot()
+    node.settle()
+    assert_whole(node, Role.WORKER)
